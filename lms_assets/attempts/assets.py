@@ -1,0 +1,291 @@
+"""The road from the API to the table: raw_attempts → cleaned_attempts → attempts_table."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import dagster as dg
+import pyarrow as pa
+
+from lms_assets.attempts.cleaning import CODE_VERSION, Counts, Window, clean_day
+from lms_assets.attempts.erasure import tombstones_of
+from lms_assets.attempts.ledger import Load, Pull
+from lms_assets.attempts.limits import Limits
+from lms_assets.attempts.merge import Mirror, is_loaded_already, merge_day, record_unchanged
+from lms_assets.attempts.records import record_chunks
+from lms_assets.attempts.schema import (
+    ARROW_SCHEMA,
+    REJECTED_SCHEMA,
+    check_frame,
+    column_descriptions,
+)
+from lms_assets.failures import told_to_dagster
+from lms_assets.faults import PermanentFault
+from lms_assets.partitions import attempt_days, window_of
+from lms_assets.resources.grader_api import GraderApi
+from lms_assets.resources.lake import Lake, RawAnswer
+from lms_assets.resources.warehouse import Warehouse
+
+GROUP = "attempts"
+API_POOL = "grader_api"
+
+COLUMN_SCHEMA = column_descriptions()
+
+
+class PullConfig(dg.Config):
+    """Where a day's raw answer comes from.
+
+    Attributes:
+        from_lake: The newest stored answer instead of a new one: the API is not asked.
+    """
+
+    from_lake: bool = False
+
+
+class LoadConfig(dg.Config):
+    """What becomes of attempts that the API no longer has.
+
+    Attributes:
+        mirror: They are deleted, unless more than half of the day would go.
+        force: They are deleted however many they are.
+    """
+
+    mirror: bool = False
+    force: bool = False
+
+
+def _day(context: dg.AssetExecutionContext) -> date:
+    return date.fromisoformat(context.partition_key)
+
+
+@dg.asset(
+    partitions_def=attempt_days,
+    group_name=GROUP,
+    kinds={"api", "json"},
+    pool=API_POOL,
+    io_manager_key="lake_references",
+)
+def raw_attempts(
+    context: dg.AssetExecutionContext,
+    config: PullConfig,
+    grader_api: dg.ResourceParam[GraderApi],
+    lake: Lake,
+) -> RawAnswer:
+    """What the API answered for the day, byte for byte, is in the lake.
+
+    The API knows no ids and no changes: whether anything is new is only seen by
+    keeping every answer. Never overwritten; equal answers are kept once.
+
+    Grain: one object per pull of a day, a JSON array of records.
+    Zone: the day is one of LMS_TIMEZONE, asked for as a half-open UTC window.
+    Raises: the API's fault by name, after its own retries.
+    """
+    with told_to_dagster():
+        day = _day(context)
+        began = monotonic()
+        answer = _stored(lake, day) if config.from_lake else _asked(grader_api, lake, day)
+        context.add_output_metadata(
+            {
+                "dagster/partition_row_count": answer.records,
+                "checksum": answer.checksum,
+                "object": answer.key,
+                "pulled_at": answer.pulled_at,
+                "duration_s": round(monotonic() - began, 3),
+            }
+        )
+        return answer
+
+
+def _asked(api: GraderApi, lake: Lake, day: date) -> RawAnswer:
+    window = window_of(day)
+    with TemporaryDirectory() as folder:
+        body = Path(folder) / "answer.json"
+        answer = api.attempts_between(window.start, window.end, to=body)
+        return lake.store_raw(body, day=day, records=answer.records, pulled_at=datetime.now(UTC))
+
+
+def _stored(lake: Lake, day: date) -> RawAnswer:
+    answer = lake.newest_raw(day)
+    if answer is None:
+        raise PermanentFault("lake.no_answer", day=day)
+    return answer
+
+
+@dg.asset(
+    partitions_def=attempt_days,
+    group_name=GROUP,
+    kinds={"pandas", "parquet"},
+    code_version=CODE_VERSION,
+    io_manager_key="lake_references",
+    metadata={"dagster/column_schema": COLUMN_SCHEMA},
+)
+def cleaned_attempts(
+    context: dg.AssetExecutionContext,
+    raw_attempts: RawAnswer,
+    lake: Lake,
+    warehouse: Warehouse,
+    limits: Limits,
+) -> Pull:
+    """Every record of the answer has one fate: an attempt, or a reason why it is none.
+
+    Grain: one row per attempt of the day. Key: user_id, attempt_type, created_at.
+    Zone: created_at is naive UTC, inside the day's half-open window.
+    Refused records lie beside them, whole, with the reason; see `lms_assets/attempts/cleaning.py`.
+    Raises: `cleaning.too_many_rejected` when the day cannot be trusted: nothing of it is loaded.
+    """
+    with told_to_dagster():
+        began = monotonic()
+        window = window_of(_day(context))
+        counts, stem = _clean(raw_attempts, window, lake, warehouse)
+        _refuse_a_bad_day(counts, limits)
+        pull = _pull(raw_attempts, window, counts, stem, seconds=monotonic() - began)
+        context.add_output_metadata(
+            {
+                "dagster/partition_row_count": pull.clean,
+                "fates": dg.MarkdownMetadataValue(_fates(pull)),
+                "watch": pull.watch,
+            }
+        )
+        return pull
+
+
+def _clean(
+    answer: RawAnswer, window: Window, lake: Lake, warehouse: Warehouse
+) -> tuple[Counts, str]:
+    counts = Counts()
+    stem = lake.stem(answer, CODE_VERSION)
+    tomorrow = (datetime.now(UTC) + timedelta(days=2)).replace(
+        hour=0, minute=0, second=0, microsecond=0, tzinfo=None
+    )
+    with (
+        lake.open_raw(answer) as body,
+        lake.write_parquet(f"{stem}.parquet", ARROW_SCHEMA) as good,
+        lake.write_parquet(f"{stem}.rejected.parquet", REJECTED_SCHEMA) as bad,
+    ):
+        for chunk in clean_day(
+            record_chunks(body),
+            window=window,
+            tomorrow=tomorrow,
+            tombstones=tombstones_of(warehouse),
+        ):
+            check_frame(chunk.attempts)
+            good.write_table(
+                pa.Table.from_pandas(chunk.attempts, ARROW_SCHEMA, preserve_index=False)
+            )
+            bad.write_table(
+                pa.Table.from_pandas(chunk.rejected, REJECTED_SCHEMA, preserve_index=False)
+            )
+            counts += chunk.counts
+    return counts, stem
+
+
+def _refuse_a_bad_day(counts: Counts, limits: Limits) -> None:
+    rejected = sum(counts.rejected.values())
+    if limits.too_many_rejected(rejected, counts.received):
+        reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(counts.rejected.items()))
+        raise PermanentFault(
+            "cleaning.too_many_rejected",
+            rejected=rejected,
+            received=counts.received,
+            pct=round(100 * rejected / counts.received, 1),
+            reasons=reasons,
+        )
+
+
+def _pull(answer: RawAnswer, window: Window, counts: Counts, stem: str, *, seconds: float) -> Pull:
+    return Pull(
+        day=answer.day,
+        window_start=window.start,
+        window_end=window.end,
+        zone=str(attempt_days.timezone),
+        received=counts.received,
+        duplicates=counts.duplicates,
+        conflicting=counts.conflicting,
+        outside_window=counts.outside_window,
+        erased=counts.erased,
+        rejected=dict(counts.rejected),
+        watch=_watch(counts),
+        checksum=answer.checksum,
+        code_version=CODE_VERSION,
+        attempts_key=f"{stem}.parquet",
+        rejected_key=f"{stem}.rejected.parquet",
+        stages={"clean_s": round(seconds, 3)},
+    )
+
+
+def _watch(counts: Counts) -> dict[str, object]:
+    return {
+        "ungraded": counts.ungraded,
+        "user_mismatch": counts.user_mismatch,
+        "without_task": counts.without_task,
+        "null_passback": counts.null_passback,
+        "unknown_keys": dict(counts.unknown_keys),
+        "unknown_attempt_types": dict(counts.unknown_attempt_types),
+    }
+
+
+def _fates(pull: Pull) -> str:
+    rows = {
+        "attempts": pull.clean,
+        "duplicates": pull.duplicates,
+        "outside the day": pull.outside_window,
+        "erased": pull.erased,
+    } | {f"rejected: {reason}": n for reason, n in sorted(pull.rejected.items())}
+    lines = [f"| {fate} | {n:,} |" for fate, n in rows.items()]
+    return "\n".join(["| fate | records |", "|---|---:|", *lines])
+
+
+@dg.asset(
+    partitions_def=attempt_days,
+    group_name=GROUP,
+    kinds={"postgres", "table"},
+    io_manager_key="lake_references",
+    metadata={
+        "dagster/column_schema": COLUMN_SCHEMA,
+        "dagster/table_name": "public.attempts",
+    },
+)
+def attempts_table(
+    context: dg.AssetExecutionContext,
+    config: LoadConfig,
+    cleaned_attempts: Pull,
+    lake: Lake,
+    warehouse: Warehouse,
+) -> Load:
+    """The table `attempts` holds the day's attempts; the ledger says what became of each record.
+
+    One transaction: new attempts inserted, changed ones updated, equal ones left
+    alone, none deleted. An answer that is already loaded is not loaded again.
+
+    Grain: one row per attempt. Key: unique_attempt (user_id, attempt_type, created_at).
+    Zone: created_at is naive UTC.
+    Raises: the database's fault by name; nothing of the day was then loaded.
+    """
+    with told_to_dagster():
+        load = warehouse.in_transaction(
+            lambda connection: (
+                record_unchanged(connection, cleaned_attempts, run_id=context.run_id)
+                if is_loaded_already(connection, cleaned_attempts) and not config.mirror
+                else merge_day(
+                    connection,
+                    cleaned_attempts,
+                    attempts=lambda: _batches(lake, cleaned_attempts.attempts_key),
+                    rejected=lambda: _batches(lake, cleaned_attempts.rejected_key),
+                    run_id=context.run_id,
+                    mirror=Mirror(config.mirror, config.force),
+                )
+            )
+        )
+        context.add_output_metadata(
+            {"dagster/partition_row_count": load.stored, **load.counters(), **load.stages}
+        )
+        return load
+
+
+def _batches(lake: Lake, key: str) -> Iterable[pa.RecordBatch]:
+    return lake.batches(key)
+
+
+attempts_assets = [raw_attempts, cleaned_attempts, attempts_table]

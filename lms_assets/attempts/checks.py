@@ -1,0 +1,234 @@
+"""What must hold before anyone downstream reads, and what is watched over time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import text
+
+from lms_assets.attempts.assets import attempts_table
+from lms_assets.attempts.ledger import Load, load_of_run, newest_load
+from lms_assets.attempts.limits import Limits
+from lms_assets.failures import told_to_dagster
+from lms_assets.partitions import attempt_days, window_of
+from lms_assets.resources.warehouse import Warehouse
+
+
+def _day(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> date | None:
+    """The run's day; the newest loaded one when the check is run alone."""
+    if context.has_partition_key:
+        return date.fromisoformat(context.partition_key)
+    found: date | None = warehouse.rows("select max(day) as day from load_ledger")[0]["day"]
+    return found
+
+
+def _load(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> Load | None:
+    day = _day(context, warehouse)
+    with warehouse.begin() as connection:
+        own = load_of_run(connection, context.run.run_id)
+        return own or (newest_load(connection, day) if day else None)
+
+
+Check = Callable[[Load, Warehouse], tuple[bool, dict[str, Any]]]
+
+
+def _stored(load: Load, warehouse: Warehouse, condition: str = "true", **values: object) -> int:
+    window = window_of(date.fromisoformat(load.day))
+    statement = (
+        "select count(*) as n from attempts where created_at >= :start and created_at < :end"
+    )
+    rows = warehouse.rows(
+        f"{statement} and {condition}", start=window.start, end=window.end, **values
+    )
+    return int(rows[0]["n"])
+
+
+def every_record_is_accounted_for(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
+    """Each record that the API gave has one fate, and the table holds those that were kept."""
+    kept = load.inserted + load.updated + load.unchanged
+    fates = kept + load.duplicates + load.outside_window + load.erased + sum(load.rejected.values())
+    stored = _stored(load, warehouse)
+    numbers = {"received": load.received, "with_a_fate": fates, "kept": kept, "stored": stored}
+    return load.received == fates and stored >= kept, numbers
+
+
+def attempts_are_unique(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
+    """No attempt of the day stands in the table twice."""
+    window = window_of(date.fromisoformat(load.day))
+    repeated = warehouse.rows(
+        """
+        select count(*) - count(distinct (user_id, attempt_type, created_at)) as n
+        from attempts where created_at >= :start and created_at < :end
+        """,
+        start=window.start,
+        end=window.end,
+    )[0]["n"]
+    return repeated == 0, {"repeated": repeated}
+
+
+def every_attempt_lies_in_its_day(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
+    """All that the table holds in the day's window is of that day in the set zone."""
+    in_the_day = _stored(
+        load,
+        warehouse,
+        "(created_at at time zone 'UTC' at time zone :zone)::date = :day",
+        zone=str(attempt_days.timezone),
+        day=load.day,
+    )
+    stored = _stored(load, warehouse)
+    return in_the_day == stored, {"in_the_day": in_the_day, "stored": stored}
+
+
+MUST_HOLD: tuple[Check, ...] = (
+    every_record_is_accounted_for,
+    attempts_are_unique,
+    every_attempt_lies_in_its_day,
+)
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(
+            check.__name__, asset=attempts_table, description=check.__doc__, blocking=True
+        )
+        for check in MUST_HOLD
+    ]
+)
+def attempts_can_be_trusted(
+    context: dg.AssetCheckExecutionContext, warehouse: Warehouse
+) -> Iterator[dg.AssetCheckResult]:
+    """What must be true of the loaded day; the run ends here when it is not."""
+    with told_to_dagster():
+        load = _load(context, warehouse)
+        for check in MUST_HOLD:
+            passed, numbers = check(load, warehouse) if load else (True, {"loaded": 0})
+            yield dg.AssetCheckResult(check_name=check.__name__, passed=passed, metadata=numbers)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A number of the day that is shown with its trend, and warned of above a share."""
+
+    name: str
+    sentence: str
+    number: Callable[[Load], int]
+
+
+WATCHES = (
+    Watch(
+        "no_attempt_has_vanished",
+        "Attempts that the table holds and the API's newest answer does not: kept, counted.",
+        lambda load: load.vanished,
+    ),
+    Watch(
+        "users_agree_with_their_sourcedid",
+        "Attempts whose lis_result_sourcedid names another user than lti_user_id.",
+        lambda load: load.watch.get("user_mismatch", 0),
+    ),
+    Watch(
+        "every_submit_is_graded",
+        "Submits without a verdict: kept, in no denominator.",
+        lambda load: load.watch.get("ungraded", 0),
+    ),
+    Watch(
+        "every_attempt_has_a_task",
+        "Attempts whose task cannot be read: left out of the task figures.",
+        lambda load: load.watch.get("without_task", 0),
+    ),
+    Watch(
+        "records_have_known_keys_only",
+        "Keys that the API's contract does not know: ignored, and a sign of a change.",
+        lambda load: sum(load.watch.get("unknown_keys", {}).values()),
+    ),
+    Watch(
+        "attempt_types_are_known",
+        "Attempt types other than run and submit: refused, and a sign of a change.",
+        lambda load: sum(load.watch.get("unknown_attempt_types", {}).values()),
+    ),
+    Watch(
+        "repeated_records_agree",
+        "Repeated records that differ from the first of their key in another field.",
+        lambda load: load.conflicting,
+    ),
+)
+
+
+VOLUME = "volume_is_usual"
+
+
+@dg.multi_asset_check(
+    specs=[
+        *(dg.AssetCheckSpec(w.name, asset=attempts_table, description=w.sentence) for w in WATCHES),
+        dg.AssetCheckSpec(
+            VOLUME,
+            asset=attempts_table,
+            description="As many attempts as on the same weekday of the four weeks before, about.",
+        ),
+    ]
+)
+def attempts_are_as_usual(
+    context: dg.AssetCheckExecutionContext, warehouse: Warehouse, limits: Limits
+) -> Iterator[dg.AssetCheckResult]:
+    """What is watched over time: a number, a threshold and a trend each; it warns, never fails."""
+    with told_to_dagster():
+        load = _load(context, warehouse)
+        newest = _newest_loads(warehouse)
+        for watch in WATCHES:
+            yield _watched(watch, load, newest, limits)
+        yield _volume(load, warehouse, limits)
+
+
+def _watched(
+    watch: Watch, load: Load | None, newest: Sequence[Load], limits: Limits
+) -> dg.AssetCheckResult:
+    number = watch.number(load) if load else 0
+    share = 100 * number / load.received if load and load.received else 0.0
+    return dg.AssetCheckResult(
+        check_name=watch.name,
+        passed=share <= limits.warn_pct,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "number": number,
+            "share_pct": round(share, 3),
+            "threshold_pct": limits.warn_pct,
+            "newest_days": " ".join(str(watch.number(one)) for one in newest),
+        },
+    )
+
+
+def _newest_loads(warehouse: Warehouse) -> list[Load]:
+    """The newest load of each of the last 14 loaded days, oldest first."""
+    with warehouse.begin() as connection:
+        days = connection.scalars(
+            text("select distinct day from load_ledger order by day desc limit 14")
+        ).all()
+        loads = [newest_load(connection, day) for day in reversed(days)]
+    return [load for load in loads if load]
+
+
+def _volume(load: Load | None, warehouse: Warehouse, limits: Limits) -> dg.AssetCheckResult:
+    weeks_before = []
+    if load:
+        day = date.fromisoformat(load.day)
+        with warehouse.begin() as connection:
+            loads = [newest_load(connection, day - timedelta(weeks=n)) for n in (1, 2, 3, 4)]
+        weeks_before = [before.stored for before in loads if before]
+    stored = load.stored if load else 0
+    usual = sum(weeks_before) / len(weeks_before) if weeks_before else None
+    change = 100 * (stored - usual) / usual if usual else 0.0
+    return dg.AssetCheckResult(
+        check_name=VOLUME,
+        passed=abs(change) <= limits.volume_change_pct,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "attempts": stored,
+            "usual": "not known yet" if usual is None else round(usual, 1),
+            "change_pct": round(change, 1),
+            "threshold_pct": limits.volume_change_pct,
+        },
+    )
+
+
+attempts_checks = [attempts_can_be_trusted, attempts_are_as_usual]

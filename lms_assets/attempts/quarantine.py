@@ -1,0 +1,326 @@
+"""What cleaning refused, and its second chance by today's rules."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, Row, text
+
+from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Counts, Tombstones, clean_day
+from lms_assets.attempts.corrections import Moved, correct_books
+from lms_assets.attempts.merge import copy, lock_day
+from lms_assets.attempts.records import ascii_text
+from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_COLUMNS, check_frame
+from lms_assets.attempts.window import Window
+from lms_assets.resources.warehouse import Warehouse
+
+# What adoption set aside has a reason that cleaning cannot give: a row of an earlier system.
+ADOPTED = "adopted_"
+
+_CHUNK = 50_000
+_COLUMNS = ", ".join(ATTEMPT_COLUMNS)
+_OTHERS = "oauth_consumer_key lis_result_sourcedid lis_outcome_service_url is_correct".split()
+_ALIKE = "(i.user_id, i.attempt_type, i.created_at) = (a.user_id, a.attempt_type, a.created_at)"
+
+_STAGE = (
+    f"create temporary table replayed on commit drop as select {_COLUMNS} from attempts limit 0"
+)
+_CONFLICTING = f"""
+select count(*) from replayed i join attempts a on {_ALIKE}
+where ({", ".join("i." + name for name in _OTHERS)})
+    is distinct from ({", ".join("a." + name for name in _OTHERS)})
+"""
+# In the order of the key, as the merge does it.
+_INSERT = f"""
+insert into attempts ({_COLUMNS})
+select {_COLUMNS} from replayed order by user_id, attempt_type, created_at
+on conflict on constraint unique_attempt do nothing
+"""
+_CHOSEN = "(:reason is null and not starts_with(reason, :adopted) or reason = :reason)"
+
+
+class Refused(NamedTuple):
+    """How many records of a day lie in the quarantine for one reason."""
+
+    day: date
+    reason: str
+    records: int
+
+
+@dataclass(frozen=True)
+class DayReplay:
+    """What became of one day's quarantined records.
+
+    tried = inserted + duplicates + outside_window + erased + the sum of still_rejected.
+
+    Attributes:
+        day: The day whose pull gave them.
+        tried: Records that were cleaned again.
+        inserted: Now attempts in the table.
+        duplicates: Good, but their key is in the table: the first received stays.
+        conflicting: Those of ``duplicates`` that differ from it in another field.
+        outside_window: Good, but of another day: no longer set aside, not stored.
+        erased: Of students who were erased: gone.
+        still_rejected: Reason of today's rules → records.
+    """
+
+    day: date
+    tried: int = 0
+    inserted: int = 0
+    duplicates: int = 0
+    conflicting: int = 0
+    outside_window: int = 0
+    erased: int = 0
+    still_rejected: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def now_good(self) -> int:
+        """Records that left the quarantine."""
+        return self.inserted + self.duplicates + self.outside_window + self.erased
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What became of the quarantined records of several days, which are in their order."""
+
+    days: tuple[DayReplay, ...]
+
+    @property
+    def total(self) -> DayReplay:
+        """All days together, under the first of them."""
+        names = ("tried", "inserted", "duplicates", "conflicting", "outside_window", "erased")
+        still: Counter[str] = Counter()
+        for day in self.days:
+            still.update(day.still_rejected)
+        sums = {name: sum(getattr(day, name) for day in self.days) for name in names}
+        first = self.days[0].day if self.days else date.min
+        return DayReplay(first, **sums, still_rejected=dict(still))
+
+    @property
+    def changed_days(self) -> list[date]:
+        """The days that have new attempts: their figures must be computed anew."""
+        return [day.day for day in self.days if day.inserted]
+
+
+def counts(connection: Connection) -> list[Refused]:
+    """What lies in the quarantine, by day and reason, in that order."""
+    statement = """
+        select day, reason, count(*) as records from rejected_records
+        group by day, reason order by day, reason
+    """
+    return [Refused(*row) for row in connection.execute(text(statement)).tuples()]
+
+
+def replay(
+    warehouse: Warehouse,
+    *,
+    window_of: Callable[[date], Window],
+    tomorrow: datetime,
+    run_id: str,
+    reason: str | None = None,
+    first: date | None = None,
+    last: date | None = None,
+    tombstones: Tombstones | None = None,
+    tell: Callable[[DayReplay], None] | None = None,
+) -> Replay:
+    """The quarantine holds only what today's rules refuse, by the reason that they give.
+
+    A transaction per day: what was replayed before a fault stays replayed, and a
+    second call goes on with the rest. What adoption set aside is left alone unless
+    its reason is asked for.
+
+    Args:
+        warehouse: Migrated.
+        window_of: The half-open UTC window of a day.
+        tomorrow: The instant from which on an attempt cannot have been made yet.
+        run_id: What the ledger's rows are filed under.
+        reason: Only records set aside for it.
+        first: Only days from this one on.
+        last: Only days up to this one, included.
+        tombstones: Whose records are dropped.
+        tell: Is told of each day when it is done.
+
+    Raises:
+        Fault: The database's, by name.
+    """
+    done: list[DayReplay] = []
+    for day in _days(warehouse, reason, first, last):
+        one = warehouse.in_transaction(
+            lambda connection, day=day: replay_day(  # type: ignore[misc]
+                connection,
+                day,
+                window=window_of(day),
+                tomorrow=tomorrow,
+                run_id=run_id,
+                reason=reason,
+                tombstones=tombstones,
+            )
+        )
+        done.append(one)
+        if tell:
+            tell(one)
+    return Replay(tuple(done))
+
+
+def _days(
+    warehouse: Warehouse, reason: str | None, first: date | None, last: date | None
+) -> list[date]:
+    statement = f"""
+        select distinct day from rejected_records
+        where {_CHOSEN} and day between coalesce(:first, '-infinity') and coalesce(:last, 'infinity')
+        order by day
+    """  # noqa: S608 - own condition
+    rows = warehouse.rows(_typed(statement), reason=reason, adopted=ADOPTED, first=first, last=last)
+    return [row["day"] for row in rows]
+
+
+def _typed(statement: str) -> str:
+    """The statement with the types of parameters that may be null."""
+    for name, kind in (("reason", "text"), ("first", "date"), ("last", "date")):
+        statement = statement.replace(f":{name}", f"cast(:{name} as {kind})")
+    return statement
+
+
+def replay_day(
+    connection: Connection,
+    day: date,
+    *,
+    window: Window,
+    tomorrow: datetime,
+    run_id: str,
+    reason: str | None = None,
+    tombstones: Tombstones | None = None,
+) -> DayReplay:
+    """One day's quarantine is what today's rules refuse; the books say so.
+
+    Idempotent: again, it finds the same records refused and writes nothing.
+
+    Args:
+        connection: In a transaction, which the caller commits.
+        day: The day under which the records were set aside.
+        window: Of that day, half-open, UTC.
+        tomorrow: As for :func:`replay`, like the rest.
+        run_id: What the ledger's row is filed under.
+        reason: Only records set aside for it.
+        tombstones: Whose records are dropped.
+    """
+    began = time.monotonic()
+    lock_day(connection, day)
+    connection.execute(text("drop table if exists replayed"))
+    connection.execute(text(_STAGE))
+    set_aside = _SetAside(connection, day, reason)
+    counts = Counts()
+    for chunk in clean_day(
+        set_aside.chunks(), window=window, tomorrow=tomorrow, tombstones=tombstones
+    ):
+        check_frame(chunk.attempts)
+        table = pa.Table.from_pandas(chunk.attempts, ARROW_SCHEMA, preserve_index=False)
+        copy(connection, "replayed", table.to_batches())
+        set_aside.judge(chunk.rejected)
+        counts += chunk.counts
+    one = _with_fates(connection, day, counts)
+    moved = set_aside.moved(one)
+    correct_books(connection, day, moved, run_id=run_id, seconds=time.monotonic() - began)
+    return one
+
+
+def _with_fates(connection: Connection, day: date, counts: Counts) -> DayReplay:
+    """The good records are in the table, except those whose key it held."""
+    conflicting = connection.scalar(text(_CONFLICTING)) or 0
+    inserted = connection.execute(text(_INSERT)).rowcount
+    return DayReplay(
+        day=day,
+        tried=counts.received,
+        inserted=inserted,
+        duplicates=counts.duplicates + counts.kept - inserted,
+        conflicting=counts.conflicting + conflicting,
+        outside_window=counts.outside_window,
+        erased=counts.erased,
+        still_rejected=dict(sorted(counts.rejected.items())),
+    )
+
+
+class _SetAside:
+    """A day's records in the quarantine, chunk by chunk, and which of them leave it."""
+
+    def __init__(self, connection: Connection, day: date, reason: str | None) -> None:
+        self._connection = connection
+        self._chosen = {"day": day, "reason": reason, "adopted": ADOPTED}
+        self._rows: Sequence[Row[Any]] = []
+        self._left: Counter[str] = Counter()
+        self._joined: Counter[str] = Counter()
+
+    def chunks(self) -> Iterator[list[bytes]]:
+        """The records, in the order in which they were set aside."""
+        statement = text(
+            _typed(f"""
+            select id, reason, record from rejected_records
+            where day = :day and {_CHOSEN} and id > :newest order by id limit {_CHUNK}
+            """)  # noqa: S608 - own condition
+        )
+        newest = 0
+        while rows := self._connection.execute(statement, self._chosen | {"newest": newest}).all():
+            self._rows, newest = rows, rows[-1].id
+            yield [_as_api_record(row.record) for row in rows]
+
+    def judge(self, rejected: pd.DataFrame) -> None:
+        """The chunk's good records have left; the others stay, for the reason of today's rules.
+
+        The same text meets the same fate, so what is refused again is known by its text.
+        """
+        verdicts = {
+            record: (reason, name)
+            for record, reason, name in rejected[["record", "reason", "field"]].itertuples(
+                index=False, name=None
+            )
+        }
+        good = []
+        for row in self._rows:
+            verdict = verdicts.get(ascii_text(_as_api_record(row.record)))
+            if verdict is None:
+                good.append(row.id)
+                self._left[row.reason] += 1
+            elif verdict[0] != row.reason and not row.reason.startswith(ADOPTED):
+                self._rename(row, *verdict)
+        leave = text("delete from rejected_records where id = any(:ids)")
+        self._connection.execute(leave, {"ids": good})
+
+    def _rename(self, row: Row[Any], reason: str, name: str) -> None:
+        self._left[row.reason] += 1
+        self._joined[reason] += 1
+        rename = text("update rejected_records set reason = :reason, field = :field where id = :id")
+        self._connection.execute(rename, {"id": row.id, "reason": reason, "field": name})
+
+    def moved(self, replayed: DayReplay) -> Moved:
+        """Where the records have gone."""
+        return Moved(
+            from_rejected=dict(self._left),
+            to_rejected=dict(self._joined),
+            inserted=replayed.inserted,
+            duplicates=replayed.duplicates,
+            conflicting=replayed.conflicting,
+            outside_window=replayed.outside_window,
+            erased=replayed.erased,
+        )
+
+
+def _as_api_record(record: str) -> bytes:
+    """The record as the API would have said it: adoption set aside rows of a table."""
+    if '"lti_user_id"' in record or '"user_id"' not in record:
+        return record.encode()
+    try:
+        row = json.loads(record)
+    except ValueError:
+        return record.encode()
+    if not isinstance(row, dict) or "user_id" not in row:
+        return record.encode()
+    said = {name: row.get(name) for name in ("is_correct", "attempt_type", "created_at")}
+    passback = {name: row.get(name) for name in PASSBACK_FIELDS}
+    spoken = {"lti_user_id": row["user_id"], "passback_params": passback, **said}
+    return json.dumps(spoken).encode()

@@ -1,0 +1,1 @@
+"""When things run, and who hears of it."""

@@ -1,0 +1,58 @@
+"""Which days are missing, and which of them to ask for now; pure."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from lms_assets.settings import days_between
+
+MAX_TRIES = 3
+TRY_AGAIN_AFTER = timedelta(minutes=30)
+AT_A_TIME = 3
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How often a day's runs have failed, and when the last one did."""
+
+    failed: int = 0
+    last_failed_at: datetime = field(default=datetime.min)
+
+
+def missing_days(first: date, last: date, loaded: Collection[date]) -> list[date]:
+    """The days from ``first`` to ``last`` (both included) that the ledger does not hold, in order."""
+    held = set(loaded)
+    return [day for day in days_between(first, last) if day not in held]
+
+
+def days_to_request(
+    missing: Collection[date],
+    *,
+    running: Collection[date],
+    tries: Mapping[date, Tries],
+    now: datetime,
+) -> list[date]:
+    """The missing days to run again, newest first: not those that run, failed just now or too often.
+
+    Args:
+        missing: Days that the ledger does not hold.
+        running: Days that a run is under way for.
+        tries: Day → its failed runs, as far as it has some.
+        now: Naive UTC, as ``Tries.last_failed_at``.
+    """
+    return [
+        day
+        for day in sorted(missing, reverse=True)
+        if day not in running and _may_be_tried(tries.get(day, Tries()), now)
+    ]
+
+
+def given_up(missing: Collection[date], tries: Mapping[date, Tries]) -> list[date]:
+    """The missing days that failed too often to be asked for again, newest first."""
+    return [d for d in sorted(missing, reverse=True) if tries.get(d, Tries()).failed >= MAX_TRIES]
+
+
+def _may_be_tried(tries: Tries, now: datetime) -> bool:
+    if tries.failed == 0:
+        return True
+    return tries.failed < MAX_TRIES and now - tries.last_failed_at >= TRY_AGAIN_AFTER

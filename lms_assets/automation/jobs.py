@@ -1,0 +1,18 @@
+"""What can be run: the whole road for a day, and the publication of a batch."""
+
+import dagster as dg
+
+from lms_assets.runs import PUBLICATION_TAG
+
+daily_attempts = dg.define_asset_job(
+    "daily_attempts",
+    selection=dg.AssetSelection.all(),
+    description="One day's road: from the API to the table, its figures and the sheet.",
+)
+
+publication = dg.define_asset_job(
+    "publication",
+    selection=dg.AssetSelection.assets("statistics_sheet", "statistics_page"),
+    tags={PUBLICATION_TAG: "yes"},
+    description="The sheet and the page, rebuilt from the database once for a batch of days.",
+)

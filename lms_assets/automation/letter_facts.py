@@ -1,0 +1,246 @@
+"""What a letter is about, by kind: plain JSON in the table ``letters``, typed here.
+
+Pure. Nothing here may hold a student's data or a secret: whoever gathers facts masks them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, cast
+
+import msgspec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """Where a letter leads; what is None is left out."""
+
+    sheet: str | None = None
+    page: str | None = None
+    dashboard: str | None = None
+    run: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """The fate of every record that the API gave, by the names of the ledger.
+
+    Attributes:
+        conflicting: Those of ``duplicates`` that differ in another field.
+        rejected: Reason code → records.
+        vanished: Rows of the table that this answer does not hold; not among the received.
+    """
+
+    received: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    conflicting: int = 0
+    outside_window: int = 0
+    erased: int = 0
+    vanished: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rejected_in_all(self) -> int:
+        """Records of any reason."""
+        return sum(self.rejected.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Why something failed.
+
+    Attributes:
+        stage: A key of ``letters.stage``.
+        code: Of the fault, where it has one: cause and remedy are then said in the letter's
+            language, with ``facts`` in them.
+        message: What is said where there is no code; masked.
+    """
+
+    stage: str = "other"
+    code: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayFigures:
+    """The bar of one day in the chart: attempts by kind and verdict."""
+
+    day: date
+    runs: int = 0
+    correct: int = 0
+    wrong: int = 0
+    ungraded: int = 0
+
+    @property
+    def attempts(self) -> int:
+        """All of them."""
+        return self.runs + self.correct + self.wrong + self.ungraded
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuccessFacts:
+    """A day is in, and something arrived for it.
+
+    Attributes:
+        late_rows: Day → rows inserted for it by the same batch, days before ``day``.
+        figures: The day's row of ``daily_statistics``.
+        week_before: The row of the same weekday a week before, where there is one.
+        recent: The days up to ``day``, oldest first, for the chart.
+        watch: What is kept but worth a look: counter of the ledger → records.
+        warnings: Checks that warn, in words.
+        duration_s: Of the run or batch.
+        next_run: Aware, in the zone of the schedule.
+        tries: Runs of the day that it took, this one included.
+    """
+
+    day: date
+    counts: Counts = field(default_factory=Counts)
+    late_rows: dict[date, int] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    week_before: dict[str, Any] | None = None
+    recent: list[DayFigures] = field(default_factory=list)
+    watch: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    links: Links = field(default_factory=Links)
+    duration_s: float | None = None
+    next_run: datetime | None = None
+    tries: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmptyFacts:
+    """The API had nothing for a day.
+
+    Attributes:
+        stored: Rows of the day in the table all the same, from earlier pulls.
+    """
+
+    day: date
+    stored: int | None = None
+    late_rows: dict[date, int] = field(default_factory=dict)
+    links: Links = field(default_factory=Links)
+    duration_s: float | None = None
+    next_run: datetime | None = None
+    tries: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureFacts:
+    """A day's run failed and its own retries, if any, are over.
+
+    Attributes:
+        day: None for a run without a day.
+        error: The traceback, masked; its end is shown.
+        will_be_retried: By itself, at ``retry_at`` where that is known.
+        tries: Runs that failed so far, this one included.
+        is_loaded: The attempts are in the table all the same: only what comes after failed.
+        counts: Of the pull, as far as it came; the rejected explain a refused day.
+    """
+
+    day: date | None = None
+    cause: Cause = field(default_factory=Cause)
+    error: str = ""
+    will_be_retried: bool = False
+    retry_at: datetime | None = None
+    tries: int = 1
+    is_loaded: bool = False
+    counts: Counts | None = None
+    links: Links = field(default_factory=Links)
+    duration_s: float | None = None
+    next_run: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayFailure:
+    """A day of a batch that failed."""
+
+    day: date
+    cause: Cause = field(default_factory=Cause)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryFacts:
+    """A batch of many days has ended.
+
+    Attributes:
+        done: Days that are in with attempts.
+        empty: Days that are in, for which nothing arrived.
+        skipped: Days that were in before.
+        again: The command that repeats what failed; the backfill of the range if left out.
+    """
+
+    first_day: date
+    last_day: date
+    done: int = 0
+    empty: int = 0
+    skipped: int = 0
+    failures: list[DayFailure] = field(default_factory=list)
+    totals: Counts = field(default_factory=Counts)
+    again: str | None = None
+    recent: list[DayFigures] = field(default_factory=list)
+    links: Links = field(default_factory=Links)
+    duration_s: float | None = None
+    next_run: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveredFacts(SuccessFacts):
+    """A day of which a failure was told is good.
+
+    Attributes:
+        cause: Of the failure.
+        failed_at: When it failed first; aware.
+        failure_message_id: The letter that this one answers.
+    """
+
+    cause: Cause | None = None
+    failed_at: datetime | None = None
+    failure_message_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenUpFacts:
+    """A day failed so often that it is not asked for any more.
+
+    Attributes:
+        tries: Runs that failed.
+        cause: Of the last one.
+    """
+
+    day: date
+    tries: int = 1
+    cause: Cause = field(default_factory=Cause)
+    error: str = ""
+    links: Links = field(default_factory=Links)
+    failure_message_id: str | None = None
+
+
+Facts = SuccessFacts | EmptyFacts | FailureFacts | HistoryFacts | RecoveredFacts | GivenUpFacts
+
+KINDS: dict[str, type[Facts]] = {
+    "success": SuccessFacts,
+    "empty": EmptyFacts,
+    "failure": FailureFacts,
+    "history": HistoryFacts,
+    "recovered": RecoveredFacts,
+    "given_up": GivenUpFacts,
+}
+
+
+def to_json(facts: Facts) -> dict[str, Any]:
+    """The facts as the table ``letters`` keeps them."""
+    return cast("dict[str, Any]", msgspec.to_builtins(facts, str_keys=True))
+
+
+def from_json(kind: str, facts: Mapping[str, Any]) -> Facts:
+    """The facts of a letter of ``kind``; keys that it does not know are ignored.
+
+    Raises:
+        KeyError: No such kind.
+        msgspec.ValidationError: They are not of that kind.
+    """
+    return msgspec.convert(dict(facts), KINDS[kind], strict=False, str_keys=True)

@@ -1,0 +1,300 @@
+"""The `lms` command: each verb a few lines over the same definitions.
+
+Exit codes: 0 success; 1 the work failed; 2 wrong usage or settings, nothing was begun.
+"""
+
+import csv
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from lms_assets.faults import Fault
+from lms_assets.settings import Settings, SettingsError, load_settings, project_folder
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from lms_assets.platform import Platform
+
+FAILED = 1
+USAGE = 2
+err = Console(stderr=True, highlight=False)
+
+
+class Day(click.ParamType):
+    """A day as ``2025-07-24``."""
+
+    name = "day"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        """The day, or a usage error that says how to write one."""
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a day: write it as 2025-07-24.", param, ctx)
+
+
+DAY = Day()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def lms() -> None:
+    """Students' attempts: from the grader's API to PostgreSQL, Google Sheets and a letter."""
+
+
+def main() -> None:
+    """The console script: settings that are wrong end it before anything is begun."""
+    try:
+        lms(prog_name="lms", standalone_mode=False)
+    except (SettingsError, Fault) as error:
+        err.print(f"lms: {error}", style="red", markup=False)
+        sys.exit(USAGE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        err.print("lms: stopped.")
+        sys.exit(130)
+
+
+@contextmanager
+def ready(settings: Settings) -> Iterator[tuple["Platform", "dg.DagsterInstance"]]:
+    """The platform is prepared and Dagster's instance open."""
+    from lms_assets.logs import configure_logging
+    from lms_assets.platform import open_instance, prepare
+
+    platform = prepare(settings)
+    configure_logging(settings)
+    _quiet_dagster()
+    with open_instance(settings) as instance:
+        yield platform, instance
+
+
+def _quiet_dagster() -> None:
+    """Dagster's word that the log handler's setting is in beta is nothing for a person to act on."""
+    import warnings
+
+    import dagster as dg
+
+    warnings.simplefilter("ignore", dg.BetaWarning)
+
+
+COUNTERS = ("received", "inserted", "updated", "unchanged", "duplicates", "outside_window")
+
+
+@lms.command()
+@click.option("--days", default=3, show_default=True, type=click.IntRange(1, 3660))
+@click.option(
+    "--records",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A JSON array of recorded API records, served instead of made-up ones.",
+)
+def demo(days: int, records: Path | None) -> None:
+    """Fills a database, a workbook and an outbox from a demo API: nothing configured is touched."""
+    from lms_assets.demo import demo_days, demo_settings
+
+    settings = demo_settings(records)
+    wanted = demo_days(settings, days=days, now=datetime.now(UTC))
+    from lms_assets.settings import remember_demo
+
+    settings = remember_demo(settings, wanted[0])
+    err.print(f"Demo in {settings.lms_home}: starting the embedded PostgreSQL …")
+    with ready(settings) as (platform, instance):
+        from lms_assets.automation.history import run_batch
+
+        err.print(f"Materializing {len(wanted)} days with the real job …")
+        outcome = run_batch(
+            platform, instance, wanted, kind="demo", tell=_told(len(wanted)), workers=1
+        )
+        _show_loads(outcome.loads)
+        if not any(load.changed for load in outcome.loads):
+            click.echo("Nothing changed: the table already held all of it.")
+        _show_places(settings)
+    sys.exit(FAILED if outcome.failed else 0)
+
+
+def _told(total: int) -> Callable[[Any], None]:
+    """Progress of a batch: a line per day; the history command has a live display."""
+    done = 0
+
+    def tell(result: Any) -> None:  # noqa: ANN401
+        nonlocal done
+        done += 1
+        err.print(f"  {result.day}  {result.summary}  ({done}/{total})")
+
+    return tell
+
+
+def _show_loads(loads: Any) -> None:  # noqa: ANN401
+    table = Table("day", *(c.replace("_window", "") for c in COUNTERS), "rejected")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for load in loads:
+        numbers = [f"{getattr(load, name):,}" for name in COUNTERS]
+        table.add_row(load.day, *numbers, f"{sum(load.rejected.values()):,}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _show_places(settings: Settings) -> None:
+    home = settings.lms_home
+    places = {
+        "table": './lms query "select * from daily_statistics"',
+        "workbook": str(home / "statistics.xlsx"),
+        "letters": str(home / "outbox"),
+        "page": str(home / "report.html"),
+        "Dagster": "./lms up",
+    }
+    for name, place in places.items():
+        click.echo(f"{name:>9}  {place}")
+
+
+@lms.command()
+@click.argument("day", type=DAY, required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
+@click.option("--mirror", is_flag=True, help="Delete attempts that the API no longer has.")
+@click.option("--force", is_flag=True, help="With --mirror: however many they are.")
+def run(day: date | None, as_json: bool, mirror: bool, force: bool) -> None:
+    """One DAY now, in this process; yesterday if left out."""
+    settings = load_settings()
+    if force and not mirror:
+        raise click.UsageError("--force goes with --mirror.")
+    wanted = _ended_day(day, settings)
+    with ready(settings) as (platform, instance):
+        from lms_assets.automation.history import run_alone
+
+        result = run_alone(platform, instance, wanted, mirror=mirror, force=force)
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+    else:
+        click.echo(f"{result.day}  {result.summary}")
+    sys.exit(0 if result.succeeded else FAILED)
+
+
+def _ended_day(day: date | None, settings: Settings) -> date:
+    """A day that is over and that has a partition.
+
+    Raises:
+        click.UsageError: It has not ended, or is before the first day.
+    """
+    newest = datetime.now(settings.zone).date() - timedelta(days=1)
+    wanted = day or newest
+    if wanted > newest:
+        raise click.UsageError(f"{wanted} is not over yet: the newest whole day is {newest}.")
+    if wanted < settings.lms_first_day:
+        raise click.UsageError(
+            f"{wanted} is before LMS_FIRST_DAY ({settings.lms_first_day}): set it earlier."
+        )
+    return wanted
+
+
+@lms.command()
+@click.argument("sql")
+@click.option("--csv", "as_csv", is_flag=True, help="A heading row, then rows.")
+def query(sql: str, as_csv: bool) -> None:
+    """The rows of a SQL query, in a session that cannot write."""
+    from lms_assets.platform import prepare
+
+    warehouse = prepare(load_settings()).warehouse
+    try:
+        with warehouse.read_only(sql) as (columns, rows):
+            _write_csv(columns, rows) if as_csv else _write_table(columns, rows)
+    except Fault as fault:
+        err.print(str(fault.facts.get("reason", fault)), markup=False)
+        sys.exit(FAILED)
+
+
+def _write_csv(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def _write_table(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
+
+
+@lms.command()
+@click.option("--from", "config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--stop", is_flag=True, help="Stop the embedded PostgreSQL that was left running.")
+def env(config: Path | None, stop: bool) -> None:
+    """What bare Dagster tools need: eval "$(./lms env)", then dg, dagster, dagster-webserver.
+
+    With --from config.ini of ETL-Project: the .env that says the same.
+    """
+    if config is not None:
+        from lms_assets.switching import env_from_config_ini
+
+        click.echo(env_from_config_ini(config), nl=False)
+        return
+    from lms_assets.platform import embedded_postgres, prepare
+
+    settings = load_settings()
+    postgres = embedded_postgres(settings)
+    if stop:
+        if postgres:
+            postgres.stop()
+        return
+    if postgres:
+        postgres.keep_running()
+    variables = prepare(settings).environment
+    path = f"{Path(sys.executable).parent}{os.pathsep}$PATH"
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(f'export PATH="{path}"')
+
+
+@lms.command(context_settings={"ignore_unknown_options": True})
+@click.option("--all", "everything", is_flag=True, help="The slow tests too.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(everything: bool, arguments: tuple[str, ...]) -> None:
+    """The tests; other arguments are pytest's."""
+    chosen = [] if everything else ["-m", "not slow"]
+    command = [sys.executable, "-m", "pytest", *chosen, *arguments]
+    # The tests make their own settings: nobody's configured systems are theirs.
+    ours = {name.upper() for name in Settings.model_fields}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    sys.exit(subprocess.run(command, cwd=project_folder(), env=kept, check=False).returncode)
+
+
+@lms.command()
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+def up(port: int) -> None:
+    """The page on 127.0.0.1, the daemon, and the embedded parts that are needed; Ctrl-C ends it."""
+    from lms_assets.automation.up import serve
+
+    settings = load_settings()
+    with ready(settings) as (platform, instance):
+        sys.exit(serve(platform, instance, port=port, tell=click.echo))
+
+
+@lms.command()
+def gaps() -> None:
+    """The days since LMS_FIRST_DAY that the ledger does not hold."""
+    from lms_assets.attempts.ledger import loaded_days
+    from lms_assets.automation.gaps import missing_days
+    from lms_assets.platform import prepare
+
+    settings = load_settings()
+    newest = datetime.now(settings.zone).date() - timedelta(days=1)
+    with prepare(settings).warehouse.begin() as connection:
+        loaded = loaded_days(connection, settings.lms_first_day, newest)
+    missing = missing_days(settings.lms_first_day, newest, loaded)
+    for day in missing:
+        click.echo(day.isoformat())
+    err.print(f"{len(missing)} days are missing since {settings.lms_first_day}.")

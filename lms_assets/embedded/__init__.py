@@ -1,0 +1,1 @@
+"""What a laptop has instead of the outside systems."""

@@ -1,0 +1,292 @@
+"""The grader's API on loopback: made-up students, or a recorded answer.
+
+It keeps the contract that is known of the real one, the quirks included, and
+nothing asks it but the client that asks the real one.
+"""
+
+import json
+import logging
+import os
+import re
+import secrets
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from lms_assets.embedded.demo_students import DemoStudents
+from lms_assets.faults import PermanentFault
+from lms_assets.resources.grader_api import Answer, GraderApi
+from lms_assets.resources.json_array import NotAnArray, element_spans
+
+log = logging.getLogger("lms.api")
+
+_CLIENT = "demo"
+# The forms of `start` and `end` that working programs send.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?)?")
+
+
+class _Attempts(Protocol):
+    def between(self, start: datetime, end: datetime) -> Iterator[bytes]:
+        """The records of a window, each as JSON."""
+
+
+class RecordedAttempts:
+    """The records of a file, each byte for byte as it was recorded, in the file's order.
+
+    A record whose ``created_at`` cannot be read goes where the one before it goes:
+    it came with the same answer.
+
+    Raises:
+        PermanentFault: The file is not a JSON array of API records.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._attempts = _attempts_in(path)
+
+    def between(self, start: datetime, end: datetime) -> Iterator[bytes]:
+        """The records of [``start``, ``end``), naive UTC."""
+        return (text for moment, text in self._attempts if start <= moment < end)
+
+    def days(self, zone: ZoneInfo) -> list[date]:
+        """The days of ``zone`` on which something was recorded, in order."""
+        moments = (moment.replace(tzinfo=UTC) for moment, _ in self._attempts)
+        return sorted({moment.astimezone(zone).date() for moment in moments})
+
+
+def days_in(records: Path, zone: ZoneInfo) -> list[date]:
+    """The days of ``zone`` for which the file holds records, in order.
+
+    Raises:
+        PermanentFault: The file is not a JSON array of API records.
+    """
+    return RecordedAttempts(records).days(zone)
+
+
+class DemoApi:
+    """An API for as long as it is entered, on a port of its own at 127.0.0.1.
+
+    Args:
+        records: A recorded JSON array to answer from; made-up students if left out.
+        seed: Whose made-up students.
+        client: Who may ask.
+        client_key: With which secret; a random one if left out.
+        latency_s: How long each answer is held back.
+
+    Attributes:
+        max_seen_concurrency: The most questions that were open at once.
+        asked: How many questions came.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: Path | None = None,
+        seed: int = 1,
+        client: str = _CLIENT,
+        client_key: str | None = None,
+        latency_s: float = 0,
+    ) -> None:
+        self.client = client
+        self.client_key = client_key or secrets.token_urlsafe(16)
+        self.latency_s = latency_s
+        self.max_seen_concurrency = 0
+        self.asked = 0
+        self._open = 0
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._attempts: _Attempts = RecordedAttempts(records) if records else DemoStudents(seed)
+        self._server: _Server | None = None
+
+    def __enter__(self) -> Self:
+        self._server = _Server(self)
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="demo-api", daemon=True
+        ).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        if self._server is None:
+            raise RuntimeError("the demo API was not entered")
+        return f"http://127.0.0.1:{self._server.server_address[1]}/attempts"
+
+    def answer(self, params: dict[str, str]) -> tuple[int, bytes]:
+        """Status and body for the parameters of a question."""
+        with self._lock:
+            self.asked += 1
+            self._open += 1
+            self.max_seen_concurrency = max(self.max_seen_concurrency, self._open)
+        try:
+            self._closing.wait(self.latency_s)
+            return self._answer(params)
+        finally:
+            with self._lock:
+                self._open -= 1
+
+    def _answer(self, params: dict[str, str]) -> tuple[int, bytes]:
+        given = f"{params.get('client')}\n{params.get('client_key')}".encode()
+        if not secrets.compare_digest(given, f"{self.client}\n{self.client_key}".encode()):
+            return 401, _errors("client and client_key do not fit")
+        start, end = _moment(params.get("start")), _moment(params.get("end"))
+        if start is None or end is None:
+            # As the real one does: an object of errors, and a status that says all is well.
+            return 200, _errors("start and end must be YYYY-MM-DD HH:MM:SS.ffffff")
+        return 200, b"[" + b", ".join(self._attempts.between(start, end)) + b"]"
+
+
+class DemoGraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The demo API behind the methods of :class:`GraderApi`, started in this process when asked.
+
+    Args:
+        records: A recorded JSON array to answer from; made-up students if left out.
+        seed: Whose made-up students.
+        latency_s: How long each answer is held back.
+    """
+
+    records: str | None = None
+    seed: int = 1
+    latency_s: float = 0
+
+    def attempts_between(self, start: datetime, end: datetime, *, to: Path) -> Answer:
+        """The file ``to`` holds every attempt of [``start``, ``end``), naive UTC.
+
+        Raises:
+            PermanentFault: The file of records is not a JSON array of API records.
+        """
+        return self._client().attempts_between(start, end, to=to)
+
+    def check(self) -> float:
+        """The demo API answers: the seconds that it took.
+
+        Raises:
+            PermanentFault: The file of records is not a JSON array of API records.
+        """
+        return self._client().check()
+
+    def _client(self) -> GraderApi:
+        demo = _running(Path(self.records) if self.records else None, self.seed, self.latency_s)
+        return GraderApi(url=demo.url, client=demo.client, client_key=demo.client_key)
+
+
+# Dagster rebuilds a resource for every run: the server must outlive it. A process that was
+# forked has the entry but not the thread, hence its id in the key.
+_demos: dict[tuple[object, ...], DemoApi] = {}
+_demos_lock = threading.Lock()
+
+
+def _running(records: Path | None, seed: int, latency_s: float) -> DemoApi:
+    key = (os.getpid(), records, _version_of(records), seed, latency_s)
+    with _demos_lock:
+        if key not in _demos:
+            demo = DemoApi(records=records, seed=seed, latency_s=latency_s)
+            _demos[key] = demo.__enter__()
+            log.info("the demo API answers on loopback")
+        return _demos[key]
+
+
+def _version_of(records: Path | None) -> tuple[int, int] | None:
+    if records is None or not records.exists():
+        return None
+    stat = records.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A backfill asks for many days at once; more than five must not be refused.
+    request_queue_size = 128
+
+    def __init__(self, api: DemoApi) -> None:
+        self.api = api
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        status, body = self.server.api.answer({name: last[-1] for name, last in query.items()})
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the line would show the URL, and the key in it."""
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None or not _MOMENT.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _errors(message: str) -> bytes:
+    return json.dumps({"errors": [message]}).encode()
+
+
+def _attempts_in(path: Path) -> list[tuple[datetime, bytes]]:
+    """When, and the record as it stands in the file."""
+    try:
+        body = path.read_bytes()
+        texts = [body[span] for span in element_spans(body)]
+    except OSError as error:
+        raise _unreadable(path, error.strerror or type(error).__name__) from None
+    except NotAnArray as error:
+        raise _unreadable(path, str(error)) from None
+    moments = [_created_at(text) for text in texts]
+    known = next((moment for moment in moments if moment is not None), None)
+    if known is None and texts:
+        raise _unreadable(path, "no element has created_at")
+    attempts: list[tuple[datetime, bytes]] = []
+    for moment, text in zip(moments, texts, strict=True):
+        known = moment or known
+        if known is not None:
+            attempts.append((known, text))
+    return attempts
+
+
+def _unreadable(path: Path, reason: str) -> PermanentFault:
+    return PermanentFault("api.records_unreadable", file=path, reason=reason)
+
+
+def _created_at(text: bytes) -> datetime | None:
+    """When the record says it was made, naive UTC; None where it says nothing that can be read."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    created_at = record.get("created_at") if isinstance(record, dict) else None
+    try:
+        moment = datetime.fromisoformat(created_at) if isinstance(created_at, str) else None
+        if moment is None or moment.tzinfo is None:
+            return moment
+        return moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,404 @@
+"""Made-up students who work as real ones do, any day of any year, the same each time.
+
+Students join in cohorts, one a week. A cohort's plan, who sits down on which day
+with which task and how many tries it takes, follows from the seed and the week
+alone, and a day's attempts from the plans of the cohorts that are still there.
+So a day can be asked for without the days before it, and yet a student goes on
+tomorrow where they stopped today.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import accumulate
+from random import Random
+from typing import NamedTuple
+from urllib.parse import quote
+
+Record = dict[str, object]
+
+_HOST = "lms.example.org"
+_COURSES = {
+    "SkillFactory+DST-3.0+28FEB2021": 45,
+    "SkillFactory+SQL2.0+31AUG2020": 28,
+    "SkillFactory+DSPR-2.0+14JULY2021": 17,
+    "SkillFactory+FPW-2.0+27AUG2020": 10,
+}
+_TASKS_IN_A_COURSE = 90
+_LONGEST_STAY_DAYS = 84
+_JOINING_A_WEEK = 52
+
+_BY_WEEKDAY = (1.1, 1.1, 1.05, 1.0, 0.9, 0.55, 0.65)
+# Share of visits that begin in each hour, UTC: the afternoon and the evening of Moscow.
+_BY_HOUR = (2, 1, 1, 1, 2, 4, 9, 14, 18, 19, 18, 19, 20, 21, 23, 27, 32, 34, 30, 22, 13, 7, 4, 3)
+_RUNS_BEFORE_A_SUBMIT = (46, 31, 15, 8)
+_RUNS_BEFORE_THE_RIGHT_ONE = (28, 38, 22, 12)
+
+
+class Task(NamedTuple):
+    """A block of a course; ``ease`` is the share of average students whose first try is right."""
+
+    course: str
+    block: str
+    ease: float
+    is_optional: bool
+
+
+class Episode(NamedTuple):
+    """One task in one visit: tries ``first`` to ``first + tries - 1``; the ``needed``-th solves."""
+
+    task: Task
+    first: int
+    tries: int
+    needed: int
+
+
+class Visit(NamedTuple):
+    """A day on which a student sat down."""
+
+    student: str
+    day: date
+    episodes: tuple[Episode, ...]
+
+
+@dataclass(frozen=True)
+class _Character:
+    skill: float
+    pace: float
+    patience: float
+    stay_days: int
+
+
+class DemoStudents:
+    """What the demo API knows: attempts of every day, from a seed.
+
+    About 1,500 attempts by 110 students on a weekday, half as many on a Sunday.
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        self._seed = seed
+        self._courses = {course: self._tasks(course) for course in _COURSES}
+        self._cohort = lru_cache(maxsize=64)(self._planned_cohort)
+        self._day = lru_cache(maxsize=16)(self._attempts_of)
+
+    def between(self, start: datetime, end: datetime) -> Iterator[bytes]:
+        """The records of [``start``, ``end``], in order, each as JSON.
+
+        Both ends belong to the window, as they may in the API: a record on the
+        border of two days is in the answer for either.
+
+        Args:
+            start: Naive, UTC.
+            end: Naive, UTC.
+        """
+        for n in range((end.date() - start.date()).days + 1):
+            day = start.date() + timedelta(days=n)
+            yield from (text for moment, text in self._day(day) if start <= moment <= end)
+
+    def _tasks(self, course: str) -> tuple[Task, ...]:
+        rng = self._random(course)
+        return tuple(
+            Task(
+                course,
+                self._hex(f"{course}:{n}"),
+                # Later tasks are harder; a few of each course are very easy or very hard.
+                ease=min(0.97, max(0.06, rng.gauss(0.48 - 0.18 * n / _TASKS_IN_A_COURSE, 0.2))),
+                is_optional=rng.random() < 0.15,
+            )
+            for n in range(_TASKS_IN_A_COURSE)
+        )
+
+    def _planned_cohort(self, monday: date) -> dict[date, list[Visit]]:
+        """Every visit, by day, of the students who joined in the week that begins on ``monday``."""
+        by_day: dict[date, list[Visit]] = {}
+        joining = round(self._random(f"cohort:{monday}").gauss(_JOINING_A_WEEK, 5))
+        for n in range(max(20, joining)):
+            for visit in self._plan(f"{monday}:{n}", monday):
+                by_day.setdefault(visit.day, []).append(visit)
+        return by_day
+
+    def _plan(self, name: str, monday: date) -> Iterator[Visit]:
+        """The visits of one student, from the first day to the last."""
+        rng = self._random(f"student:{name}")
+        student = self._hex(name)
+        (course,) = rng.choices(tuple(_COURSES), tuple(_COURSES.values()))
+        (weekday,) = rng.choices(range(7), _BY_WEEKDAY)
+        character = _character(rng)
+        path = _Path(self._courses[course], character, rng)
+        for n in range(character.stay_days):
+            day = monday + timedelta(days=weekday + n)
+            if path.is_left:
+                return
+            if n == 0 or rng.random() < character.pace * _BY_WEEKDAY[day.weekday()]:
+                yield Visit(student, day, tuple(path.visit()))
+
+    def _attempts_of(self, day: date) -> list[tuple[datetime, bytes]]:
+        """When, and the record's JSON: everything of one UTC day, in order."""
+        monday = day - timedelta(days=day.weekday())
+        weeks = range(-(-_LONGEST_STAY_DAYS // 7) + 1)
+        cohorts = [self._cohort(monday - timedelta(weeks=week)) for week in weeks]
+        attempts = [
+            attempt
+            for cohort in cohorts
+            for visit in cohort.get(day, [])
+            for attempt in self._attempts_in(visit)
+        ]
+        attempts.sort(key=lambda attempt: attempt[0])
+        rng = self._random(f"day:{day}")
+        if attempts and rng.random() < 0.5:
+            attempts[0] = (datetime.combine(day, time.min), attempts[0][1])
+        return [sent for attempt in attempts for sent in _as_sent(*attempt, rng)]
+
+    def _attempts_in(self, visit: Visit) -> Iterator[tuple[datetime, Record]]:
+        rng = self._random(f"visit:{visit.student}:{visit.day}")
+        clock = _Clock(visit.day, rng)
+        for episode in visit.episodes:
+            clock.pass_s(180)
+            for is_correct in _verdicts(episode, rng):
+                clock.pass_s(45 if is_correct is None else 70)
+                if clock.now.date() != visit.day:
+                    return
+                yield clock.now, _record(visit.student, episode.task, is_correct)
+
+    def _random(self, name: str) -> Random:
+        # Seeded by text, which Python hashes the same in every process and version.
+        return Random(f"{self._seed}:{name}")
+
+    def _hex(self, name: str) -> str:
+        return blake2b(f"{self._seed}:{name}".encode(), digest_size=16).hexdigest()
+
+
+def _character(rng: Random) -> _Character:
+    """One in four looks in for a few days, some leave on the way, a third stay to the end."""
+    fate = rng.random()
+    if fate < 0.25:
+        stay_days = rng.randint(1, 4)
+    elif fate < 0.68:
+        stay_days = 4 + round(rng.expovariate(1 / 28))
+    else:
+        stay_days = rng.randint(63, _LONGEST_STAY_DAYS)
+    struggles = rng.random() < 0.14
+    return _Character(
+        skill=rng.gauss(-0.3 if struggles else 0.03, 0.12),
+        pace=rng.uniform(0.2, 0.75),
+        patience=rng.uniform(3, 8) + (3 if struggles else 0),
+        stay_days=min(stay_days, _LONGEST_STAY_DAYS),
+    )
+
+
+class _Path:
+    """Where a student stands in the course."""
+
+    def __init__(self, tasks: tuple[Task, ...], character: _Character, rng: Random) -> None:
+        self._tasks = tasks
+        self._character = character
+        self._rng = rng
+        self._position = 0
+        self._given_up = 0
+        self._tried = 0
+        self._needed = 0
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the course is done, or was too hard too often."""
+        return self._position >= len(self._tasks) or self._given_up > 5
+
+    def visit(self) -> Iterator[Episode]:
+        """The tasks of one sitting: it ends when enough is done, or when one is too hard."""
+        for _ in range(1 + min(12, int(self._rng.expovariate(1 / 4.8)))):
+            self._skip_what_is_optional()
+            if self.is_left:
+                return
+            episode = self._sit_down()
+            yield episode
+            if episode.first + episode.tries <= episode.needed:
+                return
+
+    def _skip_what_is_optional(self) -> None:
+        while (
+            not self.is_left
+            and not self._tried
+            and self._tasks[self._position].is_optional
+            and self._rng.random() < 0.7
+        ):
+            self._position += 1
+
+    def _sit_down(self) -> Episode:
+        task = self._tasks[self._position]
+        if not self._tried:
+            self._needed = _tries_needed(task.ease + self._character.skill, self._rng)
+        patience = 1 + int(self._rng.expovariate(1 / self._character.patience))
+        tries = min(patience, self._needed - self._tried)
+        episode = Episode(task, self._tried + 1, tries, self._needed)
+        self._tried += tries
+        if self._tried == self._needed:
+            self._go_on()
+        elif self._rng.random() < 0.25:
+            self._given_up += 1
+            self._go_on()
+        return episode
+
+    def _go_on(self) -> None:
+        self._position += 1
+        self._tried = 0
+
+
+def _tries_needed(ease: float, rng: Random) -> int:
+    """Which try is the right one: each is a little likelier than the one before."""
+    for n in range(40):
+        if rng.random() < min(0.9, max(0.04, ease) + 0.015 * n):
+            return n + 1
+    return 41
+
+
+def _verdicts(episode: Episode, rng: Random) -> Iterator[int | None]:
+    """The attempts of an episode: None for a run, 0 or 1 for a submit."""
+    if rng.random() < 0.05:
+        yield None
+    for n in range(episode.first, episode.first + episode.tries):
+        is_right = n == episode.needed
+        weights = _RUNS_BEFORE_THE_RIGHT_ONE if is_right else _RUNS_BEFORE_A_SUBMIT
+        yield from [None] * rng.choices(range(4), weights)[0]
+        yield int(is_right)
+        if is_right and rng.random() < 0.06:
+            yield 1
+
+
+class _Clock:
+    """Time passes in a visit: mostly a minute, now and then a long break."""
+
+    def __init__(self, day: date, rng: Random) -> None:
+        (hour,) = rng.choices(range(24), _BY_HOUR)
+        begin = time(hour, rng.randrange(60), rng.randrange(60), rng.randrange(1_000_000))
+        self.now = datetime.combine(day, begin)
+        self._rng = rng
+
+    def pass_s(self, typical_s: float) -> None:
+        passed_s = self._rng.lognormvariate(0, 0.8) * typical_s
+        if self._rng.random() < 0.01:
+            passed_s += self._rng.uniform(1_800, 7_200)
+        self.now += timedelta(seconds=passed_s)
+
+
+def _record(student: str, task: Task, is_correct: int | None) -> Record:
+    """A record as the API's contract has it; its time is set when it is sent."""
+    return {
+        "lti_user_id": student,
+        "passback_params": _passback(student, task),
+        "is_correct": is_correct,
+        "attempt_type": "run" if is_correct is None else "submit",
+    }
+
+
+def _passback(student: str, task: Task) -> str:
+    course = f"course-v1:{task.course}"
+    block = f"block-v1:{task.course}+type@lti+block@{task.block}"
+    return (
+        f"{{'oauth_consumer_key': '', "
+        f"'lis_result_sourcedid': '{course}:{_HOST}-{task.block}:{student}', "
+        f"'lis_outcome_service_url': "
+        f"'https://{_HOST}/courses/{course}/xblock/{block}/handler_noauth/grade_handler'}}"
+    )
+
+
+def _as_sent(moment: datetime, record: Record, rng: Random) -> Iterator[tuple[datetime, bytes]]:
+    """The record's JSON, with whatever oddity falls to it; now and then it is sent twice."""
+    at = rng.random()
+    oddity = next((odd for upto, odd in _ODDITIES if at < upto), None)
+    if oddity is _whole_second:
+        moment = moment.replace(microsecond=0)
+    record["created_at"] = moment.isoformat(sep=" ")
+    if oddity:
+        oddity(record)
+    yield moment, json.dumps(record).encode()
+    if oddity is _without_outcome_url and rng.random() < 0.004:
+        record["passback_params"] = None
+        yield moment, json.dumps(record).encode()
+    elif rng.random() < 0.004:
+        yield moment, json.dumps(record).encode()
+
+
+def _without_outcome_url(record: Record) -> None:
+    known, _, _ = str(record["passback_params"]).partition(", 'lis_outcome_service_url'")
+    record["passback_params"] = known + "}"
+
+
+def _with_none_inside(record: Record) -> None:
+    _without_outcome_url(record)
+    inside = str(record["passback_params"]).removesuffix("}")
+    record["passback_params"] = inside + ", 'lis_outcome_service_url': None}"
+
+
+def _with_an_apostrophe(record: Record) -> None:
+    inside = str(record["passback_params"]).removesuffix("}")
+    record["passback_params"] = inside + ", 'resource_link_title': \"Dijkstra's algorithm\"}"
+
+
+def _with_a_quoted_course(record: Record) -> None:
+    params = str(record["passback_params"])
+    for course in _COURSES:
+        plain = f"'course-v1:{course}:"
+        params = params.replace(plain, f"'{quote(f'course-v1:{course}', safe='')}:")
+    record["passback_params"] = params
+
+
+def _with_another_user(record: Record) -> None:
+    record["passback_params"] = str(record["passback_params"]).replace(
+        f":{record['lti_user_id']}'", f":{str(record['lti_user_id'])[::-1]}'"
+    )
+
+
+def _whole_second(record: Record) -> None:
+    """The moment itself is whole, so its text has no fraction."""
+
+
+def _with_a_boolean(record: Record) -> None:
+    if record["is_correct"] is not None:
+        record["is_correct"] = bool(record["is_correct"])
+
+
+def _with_a_verdict_anyway(record: Record) -> None:
+    record["attempt_type"] = "run"
+    record["is_correct"] = 1
+
+
+def _set(field: str, value: object) -> Callable[[Record], None]:
+    def oddity(record: Record) -> None:
+        record[field] = value
+
+    return oddity
+
+
+def _without_passback(record: Record) -> None:
+    del record["passback_params"]
+
+
+# Share of the records in per mille. The last five are refused when they are cleaned.
+_SHARES: tuple[tuple[float, Callable[[Record], None]], ...] = (
+    (120, _without_outcome_url),
+    (8, _whole_second),
+    (8, _with_a_boolean),
+    (5, _with_a_quoted_course),
+    (3, _with_none_inside),
+    (2, _with_an_apostrophe),
+    (1.5, _set("passback_params", None)),
+    (1.5, _set("passback_params", "")),
+    (1.5, _without_passback),
+    (1, _with_another_user),
+    (1, _set("is_correct", None)),
+    (0.5, _with_a_verdict_anyway),
+    (0.3, _set("attempt_type", "check")),
+    (0.3, _set("lti_user_id", None)),
+    (0.3, _set("created_at", "0000-00-00 00:00:00")),
+    (0.3, _set("passback_params", "{'oauth_consumer_key': '")),
+)
+_ODDITIES = tuple(
+    zip(
+        accumulate(share / 1000 for share, _ in _SHARES),
+        (oddity for _, oddity in _SHARES),
+        strict=True,
+    )
+)

@@ -1,0 +1,309 @@
+"""What a laptop has instead of Google Sheets: the same tabs in an ``.xlsx`` file.
+
+The same rules as in the spreadsheet: tabs by title, columns by heading, what a
+person wrote beside ours kept with the key of its row. The file is replaced
+whole, so that a reader or a crash never meets half of it.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import dagster as dg
+from pydantic import Field
+
+from lms_assets.faults import PermanentFault, TemporaryFault
+from lms_assets.resources.tabs import (
+    FORMATS,
+    SERIAL_EPOCH,
+    Chart,
+    Grid,
+    Kind,
+    Layout,
+    Plain,
+    Tab,
+    content,
+    kind_of,
+    layout,
+    newest_kept,
+    rearranged,
+    serial,
+)
+
+if TYPE_CHECKING:
+    from openpyxl import Workbook
+    from openpyxl.worksheet.worksheet import Worksheet
+
+LOCK_TIMEOUT_S = 60
+PIXELS_PER_CHARACTER = 7
+
+
+class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The workbook that people open."""
+
+    path: str = Field(description="The .xlsx file; made where it is not there.")
+
+    @property
+    def url(self) -> str:
+        """Where people open it."""
+        return Path(self.path).resolve().as_uri()
+
+    def publish(self, tabs: Sequence[Tab]) -> None:
+        """The workbook shows exactly ``tabs``; what people added beside them is untouched.
+
+        Raises:
+            PermanentFault: A heading of ours was changed, or the file is no workbook.
+            TemporaryFault: Another program holds the file.
+        """
+        with self._locked():
+            book = self._book()
+            _publish(book, tabs)
+            self._replace(book)
+
+    def read(self, title: str) -> Grid:
+        """All that the worksheet holds now; nothing where there is none."""
+        return self.read_all([title])[title]
+
+    def read_all(self, titles: Sequence[str]) -> dict[str, Grid]:
+        """All that each of the worksheets holds now."""
+        if not Path(self.path).exists():
+            return {title: [] for title in titles}
+        book = self._book()
+        there = set(book.sheetnames)
+        return {title: _grid(book[title]) if title in there else [] for title in titles}
+
+    def check(self) -> None:
+        """The workbook can be read and its folder written.
+
+        Raises:
+            PermanentFault: The file is no workbook, or its folder may not be written.
+        """
+        with self._locked():
+            self._book()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One publisher at a time, also of other processes."""
+        from filelock import FileLock, Timeout
+
+        path = Path(self.path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S):
+                yield
+        except Timeout:
+            raise TemporaryFault("sheet.workbook_busy", path=self.path) from None
+        except OSError as error:
+            raise PermanentFault(
+                "sheet.workbook_unwritable", path=self.path, reason=error.strerror
+            ) from None
+
+    def _book(self) -> "Workbook":
+        from openpyxl import Workbook, load_workbook
+        from openpyxl.utils.exceptions import InvalidFileException
+
+        if not Path(self.path).exists():
+            book = Workbook()
+            for sheet in list(book.worksheets):
+                book.remove(sheet)
+            return book
+        try:
+            return load_workbook(self.path)
+        except (BadZipFile, InvalidFileException, KeyError, ValueError):
+            raise PermanentFault("sheet.workbook_unreadable", path=self.path) from None
+
+    def _replace(self, book: "Workbook") -> None:
+        path = Path(self.path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".statistics-", suffix=".xlsx")
+        os.close(handle)
+        try:
+            book.save(name)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def _publish(book: "Workbook", tabs: Sequence[Tab]) -> None:
+    """Every tab is laid out before the first cell is written."""
+    tabs, old = newest_kept(tabs, book.sheetnames)
+    layouts = dict(_layouts(book, tabs))
+    tabs = [tab for tab in tabs if tab.title in layouts]
+    for tab in tabs:
+        if tab.title not in book.sheetnames:
+            book.create_sheet(tab.title)
+        _show(book[tab.title], tab, layouts[tab.title])
+    by_title = {tab.title: tab for tab in tabs}
+    for tab in tabs:
+        _draw(book, tab, by_title, layouts)
+    for title in old:
+        book.remove(book[title])
+
+
+def _layouts(book: "Workbook", tabs: Sequence[Tab]) -> Iterator[tuple[str, Layout]]:
+    for tab in tabs:
+        is_there = tab.title in book.sheetnames
+        try:
+            place = layout(tab, _grid(book[tab.title]) if is_there else [])
+        except PermanentFault:
+            if tab.made_if_missing:
+                raise
+            continue
+        if is_there or tab.made_if_missing:
+            yield tab.title, place
+
+
+def _grid(sheet: "Worksheet") -> list[list[Plain]]:
+    """The worksheet as Google Sheets would answer: dates as numbers of days."""
+    rows = [[_plain(value) for value in row] for row in sheet.iter_rows(values_only=True)]
+    while rows and not any(cell is not None for cell in rows[-1]):
+        rows.pop()
+    return rows
+
+
+def _plain(value: Any) -> Plain:  # noqa: ANN401
+    match value:
+        case date():
+            return serial(value)
+        case time():
+            return serial(SERIAL_EPOCH.replace(hour=value.hour, minute=value.minute))
+        case timedelta():
+            return value / timedelta(days=1)
+        case None | str() | int() | float():
+            return value
+        case _:
+            return str(value)
+
+
+def _show(sheet: "Worksheet", tab: Tab, place: Layout) -> None:
+    from openpyxl.styles import Alignment, Font
+    from openpyxl.utils import get_column_letter
+
+    _unfilter(sheet)
+    _unmerge(sheet, place)
+    _move_their_cells(sheet, place)
+    sheet.freeze_panes = f"A{place.top + 2}"
+    rows = content(tab, place.height)
+    for number, column in enumerate(tab.columns):
+        at = place.places[number] + 1
+        heading = sheet.cell(place.top + 1, at, column.heading)
+        heading.font = Font(bold=True)
+        heading.alignment = Alignment(wrap_text=True, vertical="center")
+        if at - 1 in place.added:
+            width = column.width / PIXELS_PER_CHARACTER
+            sheet.column_dimensions[get_column_letter(at)].width = width
+        for row, values in enumerate(rows):
+            cell = sheet.cell(place.top + 2 + row, at)
+            _put(cell, values[number], _kind(tab, row, number))
+
+
+def _unfilter(sheet: "Worksheet") -> None:
+    """No row is hidden: the file keeps what a filter hid, whatever stands there now."""
+    if sheet.auto_filter.ref:
+        sheet.auto_filter.filterColumn = []
+        for row in sheet.row_dimensions.values():
+            row.hidden = False
+
+
+def _unmerge(sheet: "Worksheet", place: Layout) -> None:
+    """Every cell of our columns can be written."""
+    for merged in list(sheet.merged_cells.ranges):
+        if any(merged.min_col <= at + 1 <= merged.max_col for at in place.places):
+            sheet.unmerge_cells(merged.coord)
+
+
+def _kind(tab: Tab, row: int, number: int) -> Kind:
+    kind = tab.columns[number].kind
+    if row >= len(tab.rows):
+        return "text"
+    return kind_of(tab.rows[row][number]) if kind == "value" else kind
+
+
+def _put(cell: Any, value: Plain, kind: Kind) -> None:  # noqa: ANN401
+    """The value with its format; text as text, where openpyxl would take ``=`` for a formula."""
+    from openpyxl.utils.datetime import from_excel
+
+    is_day = kind in ("date", "datetime") and not isinstance(value, str | None)
+    cell.value = from_excel(value) if is_day else value
+    if value is not None:
+        cell.number_format = FORMATS[kind]
+    if isinstance(value, str):
+        cell.data_type = "s"
+        # Else a spreadsheet program makes a formula of it when someone edits the cell.
+        cell.quotePrefix = value.startswith(("=", "+", "-", "@"))
+
+
+def _move_their_cells(sheet: "Worksheet", place: Layout) -> None:
+    """What people wrote beside ours goes with its row; their formulas follow."""
+    from openpyxl.formula.translate import Translator
+
+    if not place.steps:
+        return
+    first = place.top + 2
+    theirs = [n for n in range(1, sheet.max_column + 1) if n - 1 not in place.places]
+    held = {
+        (row, n): _taken_out(sheet.cell(row, n)) for row in _under(sheet, first) for n in theirs
+    }
+    for row, was in enumerate(rearranged(len(_under(sheet, first)), place.steps)):
+        for n in theirs:
+            if was is not None:
+                cell: Any = sheet.cell(first + row, n)
+                value, style, comment = held[first + was, n]
+                if isinstance(value, str) and value.startswith("="):
+                    origin = sheet.cell(first + was, n).coordinate
+                    value = Translator(value, origin).translate_formula(cell.coordinate)
+                cell.value, cell._style, cell.comment = value, style, comment
+
+
+def _under(sheet: "Worksheet", first: int) -> range:
+    return range(first, sheet.max_row + 1)
+
+
+def _taken_out(cell: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
+    from copy import copy
+
+    held = cell.value, copy(cell._style), copy(cell.comment) if cell.comment else None
+    cell.value, cell.comment = None, None
+    return held
+
+
+def _draw(book: "Workbook", tab: Tab, tabs: dict[str, Tab], layouts: dict[str, Layout]) -> None:
+    """Each chart once, over all rows, to the right of all that is written."""
+    from openpyxl.utils import get_column_letter
+
+    sheet: Any = book[tab.title]
+    ours = {chart.title for chart in tab.charts}
+    sheet._charts = [chart for chart in sheet._charts if _title_of(chart) not in ours]
+    for number, chart in enumerate(tab.charts):
+        drawn = _chart(book[chart.source], chart, tabs[chart.source], layouts[chart.source])
+        column = get_column_letter(max(layouts[tab.title].places) + 3)
+        sheet.add_chart(drawn, f"{column}{2 + 18 * number}")
+
+
+def _title_of(chart: Any) -> str:  # noqa: ANN401
+    text = chart.title and chart.title.tx and chart.title.tx.rich
+    runs = [run for paragraph in text.p for run in paragraph.r or []] if text else []
+    return "".join(run.t for run in runs)
+
+
+def _chart(sheet: "Worksheet", chart: Chart, source: Tab, place: Layout) -> Any:  # noqa: ANN401
+    from openpyxl.chart import BarChart, LineChart, Reference
+
+    columns = {c.key: place.places[n] + 1 for n, c in enumerate(source.columns)}
+    top, last = place.top + 1, place.top + 1 + max(1, len(source.rows))
+    drawn: Any = LineChart() if chart.kind == "line" else BarChart()
+    drawn.title, drawn.width, drawn.height = chart.title, 24, 8.5
+    for key in chart.series:
+        values = Reference(sheet, min_col=columns[key], min_row=top, max_row=last)
+        drawn.add_data(values, titles_from_data=True)
+    below = Reference(sheet, min_col=columns[chart.x], min_row=top + 1, max_row=last)
+    drawn.set_categories(below)
+    drawn.x_axis.number_format = FORMATS["date"]
+    # openpyxl leaves the axes out unless told otherwise.
+    drawn.x_axis.delete = drawn.y_axis.delete = False
+    drawn.legend.position = "b"
+    return drawn

@@ -1,0 +1,48 @@
+"""What can go wrong outside, told apart once: what passes by itself and what a person must mend.
+
+    Fault
+    ├── TemporaryFault   the same call may succeed later
+    └── PermanentFault   someone must act first: no retry at any level
+
+A fault is a code and its facts; what people read of it, the cause and the
+remedy, stands in ``texts/<language>/faults.toml`` under that code. The part of
+the code before the dot is the stage: ``api``, ``lake``, ``cleaning``,
+``database``, ``sheet``, ``mail``.
+"""
+
+from lms_assets.texts import Texts
+
+
+class Fault(Exception):
+    """A stage could not do its work, for a reason that has a name.
+
+    Args:
+        code: ``stage.reason``, a key of ``texts/<language>/faults.toml``.
+        facts: What the sentence needs; never a secret, never a student's record.
+    """
+
+    def __init__(self, code: str, **facts: object) -> None:
+        self.code = code
+        self.facts = facts
+        super().__init__(f"{self.cause()} {self.remedy()}".strip())
+
+    @property
+    def stage(self) -> str:
+        """Where it happened: the part of the code before the dot."""
+        return self.code.partition(".")[0]
+
+    def cause(self, language: str = "en") -> str:
+        """Why it failed, in one plain sentence."""
+        return Texts(language).text(f"faults.{self.code}.cause", **self.facts)
+
+    def remedy(self, language: str = "en") -> str:
+        """What a person can do about it."""
+        return Texts(language).text(f"faults.{self.code}.remedy", **self.facts)
+
+
+class TemporaryFault(Fault):
+    """The same call may succeed later."""
+
+
+class PermanentFault(Fault):
+    """Someone must act first; trying again changes nothing."""

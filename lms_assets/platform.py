@@ -1,0 +1,107 @@
+"""What must be there before Dagster can run: the home, the database, the instance's variables."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import make_url, text
+
+from lms_assets.attempts.ledger import zone_of_ledger
+from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.faults import PermanentFault
+from lms_assets.resources.warehouse import EMBEDDED, Warehouse
+from lms_assets.settings import Settings, project_folder
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A home and a migrated database; Dagster may start."""
+
+    settings: Settings
+    warehouse: Warehouse
+    environment: dict[str, str]
+
+
+def prepare(settings: Settings) -> Platform:
+    """The home exists, the database runs and has today's schema, this process has the variables.
+
+    Raises:
+        Fault: The database cannot be used, or was loaded by another zone.
+    """
+    settings.lms_home.mkdir(parents=True, exist_ok=True)
+    warehouse = Warehouse(url=warehouse_url(settings))
+    warehouse.migrate()
+    _refuse_another_zone(warehouse, settings)
+    with warehouse.begin() as connection:
+        connection.execute(text("create schema if not exists dagster"))
+    environment = _environment(settings, warehouse.server_url)
+    os.environ.update(environment)
+    return Platform(settings, warehouse, environment)
+
+
+def open_instance(settings: Settings) -> "dg.DagsterInstance":
+    """Dagster's instance, with the API's pool as wide as was set.
+
+    Call :func:`prepare` first.
+    """
+    import dagster as dg
+
+    instance = dg.DagsterInstance.get()
+    instance.event_log_storage.set_concurrency_slots("grader_api", settings.api_concurrency)
+    return instance
+
+
+def warehouse_url(settings: Settings) -> str:
+    """The configured database's URL, or the embedded one's."""
+    if settings.db_host is None:
+        return f"{EMBEDDED}{settings.lms_home / 'postgres'}"
+    from sqlalchemy import URL
+
+    password = settings.db_password.get_secret_value() if settings.db_password else None
+    url = URL.create(
+        "postgresql+psycopg2",
+        username=settings.db_user,
+        password=password,
+        host=settings.db_host,
+        port=settings.db_port,
+        database=settings.db_name,
+        query={"sslmode": settings.db_sslmode},
+    )
+    return url.render_as_string(hide_password=False)
+
+
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:
+    """The embedded server of this home, or None when another one is configured."""
+    if settings.db_host is not None:
+        return None
+    return EmbeddedPostgres(settings.lms_home / "postgres")
+
+
+def _refuse_another_zone(warehouse: Warehouse, settings: Settings) -> None:
+    with warehouse.begin() as connection:
+        loaded = zone_of_ledger(connection)
+    if loaded not in (None, settings.lms_timezone):
+        raise PermanentFault("settings.zone_changed", zone=settings.lms_timezone, loaded=loaded)
+
+
+def _environment(settings: Settings, url: str) -> dict[str, str]:
+    home = settings.lms_home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    _copy_if_other(project_folder() / "dagster.yaml", home / "dagster.yaml")
+    # Dagster's own tables have a schema of their own.
+    dagster_url = make_url(url).update_query_dict({"options": "-csearch_path=dagster"})
+    variables = {
+        "DAGSTER_HOME": str(home),
+        "LMS_DAGSTER_POSTGRES_URL": dagster_url.render_as_string(hide_password=False),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    return variables | ({"LMS_DEMO": "1"} if settings.is_demo else {})
+
+
+def _copy_if_other(source: Path, target: Path) -> None:
+    if not target.exists() or target.read_bytes() != source.read_bytes():
+        target.write_bytes(source.read_bytes())

@@ -1,0 +1,1 @@
+"""The outside systems; nothing else opens a connection."""

@@ -1,0 +1,97 @@
+"""A moment after which a request is over, however slowly the other side still speaks.
+
+A read timeout starts anew with each byte, so a server that sends one byte a
+second holds its client for ever: in the body, in the headers, in the TLS
+handshake. Here a timer shuts the request's own sockets, which ends whatever read
+is waiting on them.
+"""
+
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+
+class Deadline:
+    """Shuts every socket it watches once ``seconds`` have passed, unless it is left before."""
+
+    def __init__(self, seconds: float) -> None:
+        self.has_passed = False
+        self._watched: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for watched in self._watched:
+                watched.close()
+            self._watched.clear()
+
+    def watch(self, connected: socket.socket) -> socket.socket:
+        """The same socket, from now on shut at the deadline.
+
+        A duplicate is kept: TLS takes the first one's descriptor away.
+
+        Raises:
+            TimeoutError: The deadline has passed already.
+        """
+        with self._lock:
+            if self.has_passed:
+                connected.close()
+                raise TimeoutError
+            self._watched.append(connected.dup())
+        return connected
+
+    def _end(self) -> None:
+        with self._lock:
+            self.has_passed = True
+            for watched in self._watched:
+                with suppress(OSError):
+                    watched.shutdown(socket.SHUT_RDWR)
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """Carries requests over connections that a :class:`Deadline` watches; never tries twice."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._pools = {
+            "http": _watched_pool(HTTPConnectionPool, deadline),
+            "https": _watched_pool(HTTPSConnectionPool, deadline),
+        }
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """The pool manager makes watched connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401
+        """A proxy's pool manager makes watched connections too."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def _watched_pool(pool: type[HTTPConnectionPool], deadline: Deadline) -> type[HTTPConnectionPool]:
+    connection: Any = pool.ConnectionCls
+
+    def _new_conn(self: object) -> socket.socket:
+        return deadline.watch(connection._new_conn(self))
+
+    watched = type(connection.__name__, (connection,), {"_new_conn": _new_conn})
+    return type(pool.__name__, (pool,), {"ConnectionCls": watched})

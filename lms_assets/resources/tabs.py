@@ -1,0 +1,416 @@
+"""What a spreadsheet shows of the figures, and where it goes in one that people use too.
+
+Pure: a :class:`Tab` is what we publish, a :data:`Grid` is what a spreadsheet
+holds, a :class:`Layout` says where each cell of the one goes in the other.
+Google Sheets and the workbook file only carry a layout out.
+
+A tab is found by its title, a column by its heading, a row by its key, so that
+a person may move our columns, sort our rows and write beside them: what they
+wrote in a row stays with the key of that row.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from lms_assets.faults import PermanentFault
+
+Kind = Literal["text", "number", "integer", "percent", "date", "datetime", "value"]
+"""How a column is shown; ``value`` is a column where each cell says it by its type."""
+
+
+class Percent(float):
+    """A percentage, 0 to 100, in a column of kind ``value``."""
+
+
+Cell = str | int | float | Decimal | date | None
+"""What a tab says: percentages as 0 to 100, dates as dates, instants in UTC."""
+
+Plain = str | int | float | None
+"""What a spreadsheet stores: text and numbers; a date is a number of days, 50 % is 0.5."""
+
+Grid = Sequence[Sequence[Plain]]
+"""All that a worksheet holds, from its first cell; rows may be of different lengths."""
+
+FORMATS: Mapping[Kind, str] = {
+    "text": "@",
+    "number": "#,##0.0",
+    "integer": "#,##0",
+    "percent": "0.0%",
+    "date": "yyyy-mm-dd",
+    "datetime": "yyyy-mm-dd hh:mm",
+}
+WIDTHS_PX: Mapping[Kind, int] = {"text": 240, "date": 95, "datetime": 130, "value": 140}
+LONGEST_TEXT = 1_000
+SERIAL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure: its key (the column of the table), its heading and how it is shown."""
+
+    key: str
+    heading: str
+    kind: Kind = "text"
+    width_px: int | None = None
+
+    @property
+    def width(self) -> int:
+        """Pixels, by the kind where nothing else was said."""
+        return self.width_px or WIDTHS_PX.get(self.kind, 110)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Figures of a tab as lines or columns over another of its columns.
+
+    Args:
+        title: Unique in the spreadsheet: the chart is found again by it.
+        kind: As the spreadsheet draws it.
+        source: Title of the tab whose columns are drawn.
+        x: Key of the column under the horizontal axis.
+        series: Keys of the columns that are drawn.
+    """
+
+    title: str
+    kind: Literal["line", "column"]
+    source: str
+    x: str
+    series: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A worksheet of ours, whole: what it must show after it was published.
+
+    Args:
+        title: By which it is found.
+        columns: In our order; a person may have moved them.
+        rows: One cell per column.
+        note: Its last cell: when and from what it was made.
+        charts: Drawn on this worksheet.
+        key: Keys of the columns that say which row is which.
+        made_if_missing: Else it is only brought up to date where it exists.
+        series: Where there is a tab per day: the title without its day.
+        kept: How many tabs of the series stay, the newest.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: Sequence[Sequence[Cell]]
+    note: str
+    charts: tuple[Chart, ...] = ()
+    key: tuple[str, ...] = field(default=())
+    made_if_missing: bool = True
+    series: str | None = None
+    kept: int = 31
+
+    @property
+    def key_places(self) -> tuple[int, ...]:
+        """Which of our columns make up the key of a row; the first where nothing was said."""
+        keys = self.key or (self.columns[0].key,)
+        return tuple(n for n, column in enumerate(self.columns) if column.key in keys)
+
+
+@dataclass(frozen=True)
+class Insert:
+    """An empty row is put in at ``at``; what was there and below goes down."""
+
+    at: int
+
+
+@dataclass(frozen=True)
+class Move:
+    """The row ``source`` is taken out and put in at ``at``, above it."""
+
+    source: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the cells of a tab go in the worksheet of its title.
+
+    Args:
+        top: The row of the headings, from 0.
+        places: For each of our columns, its column in the worksheet, from 0.
+        added: Which of these were not there yet.
+        steps: How whole rows move first, so that what people wrote stays with its key;
+            rows are counted from the one under the headings.
+        height: How many rows under the headings are written, with those that become empty.
+    """
+
+    top: int
+    places: tuple[int, ...]
+    added: frozenset[int]
+    steps: tuple[Insert | Move, ...]
+    height: int
+
+    @property
+    def last_row(self) -> int:
+        """The first row that is not written, from 0."""
+        return self.top + 1 + self.height
+
+    @property
+    def runs(self) -> list[list[int]]:
+        """Our columns, by number, in groups that stand side by side in the worksheet."""
+        runs: list[list[int]] = []
+        for column in sorted(range(len(self.places)), key=lambda n: self.places[n]):
+            beside = runs and self.places[column] == self.places[runs[-1][-1]] + 1
+            if beside:
+                runs[-1].append(column)
+            else:
+                runs.append([column])
+        return runs
+
+
+def kind_of(cell: Cell) -> Kind:
+    """How a cell of a ``value`` column is shown."""
+    match cell:
+        case Percent():
+            return "percent"
+        case datetime():
+            return "datetime"
+        case date():
+            return "date"
+        case int():
+            return "integer"
+        case float() | Decimal():
+            return "number"
+        case _:
+            return "text"
+
+
+def plain(cell: Cell, kind: Kind) -> Plain:
+    """A cell as a spreadsheet stores it; never a formula, whatever the text begins with."""
+    match cell:
+        case None:
+            return None
+        case str():
+            text = _UNPRINTABLE.sub("\ufffd", cell)
+            return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+        case date():
+            return serial(cell)
+    number = float(cell)
+    if not math.isfinite(number):
+        return None
+    if (kind_of(cell) if kind == "value" else kind) == "percent":
+        return number / 100
+    return int(number) if number.is_integer() else number
+
+
+def serial(moment: date) -> int | float:
+    """A day or an instant as spreadsheets count it: days since 1899-12-30, UTC."""
+    if not isinstance(moment, datetime):
+        return (moment - SERIAL_EPOCH.date()).days
+    aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - SERIAL_EPOCH) / timedelta(days=1)
+
+
+def content(tab: Tab, height: int) -> list[list[Plain]]:
+    """The cells under the headings: the rows, an empty one, the note, then empty ones.
+
+    The empty row keeps the note out of what a spreadsheet takes for the table
+    when a person sorts or filters it.
+    """
+    nothing: list[Plain] = [None] * len(tab.columns)
+    kinds = [column.kind for column in tab.columns]
+    rows = [[plain(c, kind) for c, kind in zip(row, kinds, strict=True)] for row in tab.rows]
+    rows += [nothing, [tab.note, *nothing[1:]]]
+    return rows + [nothing] * (height - len(rows))
+
+
+def layout(tab: Tab, grid: Grid) -> Layout:
+    """Where the tab goes in a worksheet that holds ``grid``; in an empty one, from its first cell.
+
+    Raises:
+        PermanentFault: ``sheet.heading_unknown``: the worksheet is not ours, or a person
+            changed a heading of ours, and what stands under it cannot be told.
+    """
+    top = _heading_row(tab, grid)
+    places, added = _places(tab, grid, top)
+    held = _held_rows(tab, grid, top, places)
+    steps = _steps(held, _wanted_rows(tab, held))
+    inserted = sum(isinstance(step, Insert) for step in steps)
+    height = max(len(tab.rows) + 2, len(held) + inserted)
+    return Layout(top, places, added, steps, height)
+
+
+def _heading_row(tab: Tab, grid: Grid) -> int:
+    ours = {column.heading for column in tab.columns}
+    return max(
+        range(len(grid)),
+        key=lambda row: len(ours.intersection(_heading(cell) for cell in grid[row])),
+        default=0,
+    )
+
+
+def _heading(cell: Plain) -> str:
+    return "" if cell is None else str(cell).strip()
+
+
+def _places(tab: Tab, grid: Grid, top: int) -> tuple[tuple[int, ...], frozenset[int]]:
+    """The worksheet's column for each of ours, and which of these are new: at the right end."""
+    headings = [_heading(cell) for cell in grid[top]] if grid else []
+    ours = [column.heading for column in tab.columns]
+    missing = [heading for heading in ours if heading not in headings]
+    if not any(_is_written(cell) for row in grid for cell in row):
+        return tuple(range(len(ours))), frozenset(range(len(ours)))
+    _refuse_strangers(tab, headings, missing)
+    end = max(len(row) for row in grid)
+    new = {heading: end + n for n, heading in enumerate(missing)}
+    places = tuple(new[h] if h in new else headings.index(h) for h in ours)
+    return places, frozenset(new.values())
+
+
+def _refuse_strangers(tab: Tab, headings: list[str], missing: list[str]) -> None:
+    """A heading of ours that is missing was deleted, or it is the stranger in its place.
+
+    While ours stand in our order, its place is between its neighbours; a
+    person's own heading elsewhere is no stranger.
+    """
+    ours = [column.heading for column in tab.columns]
+    found = [headings.index(heading) for heading in ours if heading in headings]
+    if len(missing) * 2 > len(ours):
+        raise _unknown(tab, next((h for h in headings if h and h not in ours), ""), missing[0])
+    for heading in missing:
+        first, last = -1, len(headings)
+        if found == sorted(found):
+            number = ours.index(heading)
+            first = max((headings.index(h) for h in ours[:number] if h in headings), default=-1)
+            after = (headings.index(h) for h in ours[number:] if h in headings)
+            last = min(after, default=len(headings))
+        strangers = [h for h in headings[first + 1 : last] if h and h not in ours]
+        if strangers:
+            raise _unknown(tab, strangers[0], heading)
+
+
+def _unknown(tab: Tab, heading: str, expected: str) -> PermanentFault:
+    shown = heading[:100]
+    return PermanentFault("sheet.heading_unknown", tab=tab.title, heading=shown, expected=expected)
+
+
+def _is_written(cell: Plain) -> bool:
+    return cell is not None and cell != ""
+
+
+Row = tuple[object, int] | None
+"""Which row it is: its key and how often that came before; None where any row will do."""
+
+
+def _held_rows(tab: Tab, grid: Grid, top: int, places: tuple[int, ...]) -> list[Row]:
+    """The rows under the headings; one in which no person wrote is None."""
+    keys: list[object] = []
+    for number, row in enumerate(grid[top + 1 :]):
+        is_theirs = any(_is_written(cell) for n, cell in enumerate(row) if n not in places)
+        key = tuple(_at(row, places[n]) for n in tab.key_places)
+        # A row without a key is a person's own: it is like no other.
+        own: object = key if any(_is_written(part) for part in key) else ("no key", number)
+        keys.append(own if is_theirs else None)
+    return _numbered(keys)
+
+
+def _at(row: Sequence[Plain], place: int) -> Plain:
+    return row[place] if place < len(row) else None
+
+
+def _numbered(keys: Sequence[object]) -> list[Row]:
+    """Each key with how often it came before: two tasks may bear the same title."""
+    seen: Counter[object] = Counter()
+    rows: list[Row] = []
+    for key in keys:
+        rows.append(None if key is None else (key, seen[key]))
+        seen[key] += 1
+    return rows
+
+
+def _wanted_rows(tab: Tab, held: Sequence[Row]) -> list[Row]:
+    """The rows as they must stand: None where no person's cells belong to the key."""
+    theirs = {row for row in held if row is not None}
+    if not theirs:
+        return []
+    kinds = {n: tab.columns[n].kind for n in tab.key_places}
+    keys = [tuple(plain(cells[n], kind) for n, kind in kinds.items()) for cells in tab.rows]
+    return [row if row in theirs else None for row in _numbered(keys)]
+
+
+def _steps(held: Sequence[Row], wanted: Sequence[Row]) -> tuple[Insert | Move, ...]:
+    """How the rows become the wanted ones: up from below, else an empty one is put in."""
+    rows = list(held)
+    steps: list[Insert | Move] = []
+    for at, row in enumerate(wanted):
+        if at >= len(rows):
+            break
+        if rows[at] == row:
+            continue
+        if row in rows[at:]:
+            source = rows.index(row, at)
+            rows.insert(at, rows.pop(source))
+            steps.append(Move(source, at))
+        else:
+            rows.insert(at, None)
+            steps.append(Insert(at))
+    return tuple(steps)
+
+
+def rearranged(count: int, steps: Sequence[Insert | Move]) -> list[int | None]:
+    """For each row after the steps, which of ``count`` rows it was; None for one put in."""
+    rows: list[int | None] = list(range(count))
+    for step in steps:
+        match step:
+            case Insert(at):
+                rows.insert(at, None)
+            case Move(source, at):
+                rows.insert(at, rows.pop(source))
+    return rows
+
+
+def shown(tab: Tab, grid: Grid) -> list[list[Plain]]:
+    """What the worksheet holds in our columns, in our order, from the row under the headings.
+
+    Empty rows and the note are left out; a column that is not there is empty.
+    """
+    top = _heading_row(tab, grid)
+    headings = [_heading(cell) for cell in grid[top]] if grid else []
+    places = [headings.index(c.heading) if c.heading in headings else 10**6 for c in tab.columns]
+    rows = [[_at(row, place) for place in places] for row in grid[top + 1 :]]
+    while rows and not any(_is_written(cell) for cell in rows[-1]):
+        rows.pop()
+    if len(rows) > 1 and not any(_is_written(cell) for cell in [*rows[-2], *rows[-1][1:]]):
+        rows.pop()
+    return [row for row in rows if any(_is_written(cell) for cell in row)]
+
+
+def has_headings(grid: Grid, columns: Sequence[Column]) -> bool:
+    """Whether some row holds the headings of all of the columns."""
+    ours = {column.heading for column in columns}
+    return any(ours <= {_heading(cell) for cell in row} for row in grid)
+
+
+def last_cell(grid: Grid) -> Plain:
+    """The last cell in which anything is written, row by row."""
+    cells = [cell for row in grid for cell in row if _is_written(cell)]
+    return cells[-1] if cells else None
+
+
+def newest_kept(tabs: Sequence[Tab], titles: Sequence[str]) -> tuple[list[Tab], list[str]]:
+    """The tabs to publish, and the titles of the tabs per day that are old enough to go.
+
+    Args:
+        tabs: What is to be shown.
+        titles: Of the worksheets that there are.
+    """
+    old: set[str] = set()
+    for tab in tabs:
+        if tab.series is not None:
+            of_series = re.compile(re.escape(tab.series) + r"\d{4}-\d\d-\d\d")
+            all_titles = {*titles, *(t.title for t in tabs)}
+            dated = sorted(title for title in all_titles if of_series.fullmatch(title))
+            old.update(dated[: -tab.kept])
+    return [tab for tab in tabs if tab.title not in old], sorted(old.intersection(titles))

@@ -1,0 +1,244 @@
+"""The analysts' PostgreSQL: its connections, its schema's history, its faults by name."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.faults import Fault, PermanentFault, TemporaryFault
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+T = TypeVar("T")
+
+EMBEDDED = "embedded:"
+MIGRATION_LOCK = 7_041_001
+LOCK_TIMEOUT_S = 30
+
+# SQLSTATE (its class, or the whole of it) → the fault's code, and whether it passes by itself.
+_STATES: tuple[tuple[str, str, type[Fault]], ...] = (
+    ("40", "database.deadlock", TemporaryFault),
+    ("55P03", "database.locked", TemporaryFault),
+    ("57", "database.unreachable", TemporaryFault),
+    ("08", "database.unreachable", TemporaryFault),
+    ("53100", "database.disk_full", PermanentFault),
+    ("53", "database.overloaded", TemporaryFault),
+    ("58", "database.disk_full", PermanentFault),
+    ("25006", "database.read_only", PermanentFault),
+    ("42501", "database.permission", PermanentFault),
+    ("28", "database.login_refused", PermanentFault),
+    ("3D000", "database.missing", PermanentFault),
+)
+
+
+class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The database that holds the attempts, the ledger, the figures and the letters.
+
+    Args:
+        url: SQLAlchemy URL of PostgreSQL 14 or newer (psycopg2), or ``embedded:FOLDER``
+            for the embedded one, which is started when it is first needed.
+    """
+
+    url: str = Field(repr=False, json_schema_extra={"dagster__is_secret": True})
+    _engine: Engine | None = PrivateAttr(default=None)
+
+    @property
+    def engine(self) -> Engine:
+        """Connections are opened when asked for and closed after use: runs are short."""
+        if self._engine is None:
+            self._engine = create_engine(
+                self.server_url,
+                poolclass=NullPool,
+                connect_args={
+                    "application_name": "lms_assets",
+                    "connect_timeout": 15,
+                    "options": f"-c lock_timeout={LOCK_TIMEOUT_S}s -c timezone=UTC",
+                },
+            )
+        return self._engine
+
+    @cached_property
+    def server_url(self) -> str:
+        """The URL of a server that runs: the configured one, or the embedded one, now started."""
+        if not self.url.startswith(EMBEDDED):
+            return self.url
+        return EmbeddedPostgres(Path(self.url.removeprefix(EMBEDDED))).start()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction, committed when the block ends well.
+
+        Raises:
+            Fault: The database's own error, by name and without its parameters.
+        """
+        with self._faults_by_name(), self.engine.begin() as connection:
+            yield connection
+
+    def in_transaction(self, work: Callable[[Connection], T]) -> T:
+        """What ``work`` returned, in a transaction that is tried again after a deadlock or a loss.
+
+        Args:
+            work: Idempotent: it may run again from the start.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type(TemporaryFault),
+            stop=stop_after_attempt(3),
+            wait=wait_random_exponential(multiplier=0.5, max=5),
+            reraise=True,
+        )
+        return retrying(self._once, work)
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        with self.begin() as connection:
+            return work(connection)
+
+    def rows(self, statement: str, **values: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """The rows of a query, each as column → value."""
+        with self.begin() as connection:
+            return [dict(row) for row in connection.execute(text(statement), values).mappings()]
+
+    @contextmanager
+    def read_only(self, statement: str) -> Iterator[tuple[list[str], Iterator[tuple[Any, ...]]]]:
+        """The columns and the rows of a person's query, in a session that cannot write."""
+        with self._faults_by_name():
+            raw = self.engine.raw_connection()
+            try:
+                raw.dbapi_connection.set_session(readonly=True)  # type: ignore[union-attr]
+                cursor = raw.cursor()
+                cursor.execute(statement)
+                yield [c.name for c in cursor.description or ()], iter(cursor.fetchone, None)
+            finally:
+                raw.close()
+
+    def check(self) -> str:
+        """The server's version, once it has answered."""
+        return str(self.rows("show server_version")[0]["server_version"])
+
+    def migrate(self) -> None:
+        """The schema is the code's; whoever comes second waits for the first.
+
+        Raises:
+            PermanentFault: As :meth:`migrate_within`.
+        """
+        with self.begin() as connection:
+            self.migrate_within(connection)
+
+    def migrate_within(self, connection: Connection) -> None:
+        """The schema is the code's once the caller's transaction is committed.
+
+        Raises:
+            PermanentFault: The schema is newer than the code, or holds attempts that
+                another system made and that were not adopted, or may not be written.
+        """
+        from alembic import command
+
+        lock_schema(connection)
+        config = _alembic_config(connection)
+        self._refuse_what_is_not_ours(connection, config)
+        command.upgrade(config, "head")
+
+    def default_zone(self) -> str:
+        """The time zone of a session that asks for none, as other programs' sessions had it."""
+        with self._faults_by_name():
+            engine = create_engine(self.server_url, poolclass=NullPool)
+            with engine.connect() as connection:
+                return str(connection.scalar(text("show timezone")))
+
+    def _refuse_what_is_not_ours(self, connection: Connection, config: "Config") -> None:
+        from alembic.script import ScriptDirectory
+
+        has = "select to_regclass(:name) is not null"
+        if not connection.scalar(text(has), {"name": "public.lms_assets_version"}):
+            if connection.scalar(text(has), {"name": "public.attempts"}):
+                raise PermanentFault("database.adopt_first")
+            if not connection.scalar(text("select has_schema_privilege('public', 'create')")):
+                user, database = connection.execute(
+                    text("select current_user, current_database()")
+                ).one()
+                raise PermanentFault("database.no_right", user=user, database=database)
+            return
+        found = connection.scalar(text("select version_num from public.lms_assets_version"))
+        known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+        if found is not None and found not in known:
+            raise PermanentFault("database.newer_schema", found=found, known=max(known))
+
+    @contextmanager
+    def _faults_by_name(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._named(error.orig) from None
+        except self._driver_error as error:
+            raise self._named(error) from None
+
+    @property
+    def _driver_error(self) -> type[Exception]:
+        import psycopg2
+
+        return psycopg2.Error
+
+    def _named(self, error: BaseException | None) -> Fault:
+        """The fault behind a driver's error; only its first line, which holds no row."""
+        state = getattr(error, "pgcode", None) or _state_of_connection_error(str(error))
+        reason = str(error).strip().split("\n")[0]
+        for prefix, code, kind in _STATES:
+            if state.startswith(prefix):
+                blocker = self._blocker() if code == "database.locked" else ""
+                return kind(code, reason=reason, blocker=blocker)
+        return PermanentFault("database.refused", reason=reason)
+
+    def _blocker(self) -> str:
+        """Who holds the tables now: pid, user and application."""
+        holders = """
+            select distinct a.pid, a.usename, a.application_name
+            from pg_locks l join pg_stat_activity a using (pid)
+            where l.granted and a.pid <> pg_backend_pid() and a.datname = current_database()
+              and l.relation in (select oid from pg_class where relnamespace = 'public'::regnamespace)
+              and l.mode in ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')
+        """
+        with self.engine.connect() as connection:
+            rows = connection.execute(text(holders)).all()
+        return ", ".join(f"{r.usename} (pid {r.pid}, {r.application_name})" for r in rows) or "?"
+
+
+def lock_schema(connection: Connection) -> None:
+    """Nobody else changes the schema until this transaction ends."""
+    connection.execute(text("select pg_advisory_xact_lock(:k)"), {"k": MIGRATION_LOCK})
+
+
+def _state_of_connection_error(message: str) -> str:
+    """The SQLSTATE that libpq keeps to itself when a connection fails."""
+    known = (
+        ("password authentication failed", "28P01"),
+        ("no password supplied", "28P01"),
+        ("no pg_hba.conf entry", "28000"),
+        ("role ", "28000"),
+        ("database ", "3D000"),
+    )
+    if "does not exist" not in message and "authentication" not in message:
+        known = known[1:3]
+    return next((state for part, state in known if part in message), "08006")
+
+
+def _alembic_config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,293 @@
+"""Every setting of the platform, read once from the environment and ``.env``.
+
+The one place that names environment variables. Imports no Dagster, so that a
+command with a wrong setting says so at once.
+"""
+
+import json
+import os
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def project_folder() -> Path:
+    """The checkout that this package runs from, or the current folder when it was installed."""
+    checkout = Path(__file__).resolve().parents[1]
+    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; nothing was begun."""
+
+
+def _split_by_comma(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_split_by_comma)]
+
+
+class Settings(BaseSettings):
+    """What the platform was told, with an embedded default for all that it was not.
+
+    Field names are the variables' names in lower case. Outside systems that are
+    ``None`` have an embedded double; see :attr:`is_demo` for when every one has.
+
+    Raises:
+        pydantic.ValidationError: A value that cannot be understood.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        enable_decoding=False,
+        hide_input_in_errors=True,
+    )
+
+    api_url: str | None = None
+    api_client: str | None = None
+    api_client_key: SecretStr | None = None
+    api_timeout_s: float = Field(300, gt=0)
+    api_concurrency: int = Field(4, ge=1, le=64)
+
+    db_host: str | None = None
+    db_port: int = Field(5432, ge=1, le=65535)
+    db_name: str | None = None
+    db_user: str | None = None
+    db_password: SecretStr | None = None
+    db_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = (
+        "prefer"
+    )
+
+    google_sheets_credentials_base64: SecretStr | None = None
+    spreadsheet_id: str | None = None
+    google_sheets_api_url: str = "https://sheets.googleapis.com"
+
+    smtp_server: str | None = None
+    smtp_port: int = Field(465, ge=1, le=65535)
+    sender_email: str | None = None
+    sender_password: SecretStr | None = None
+    recipients_emails: Addresses = ()
+    dashboard_url: str | None = None
+
+    lms_home: Path = Path(".lms")
+    lms_lake: str | None = None
+    lms_first_day: date = date(2023, 1, 1)
+    lms_timezone: str = "UTC"
+    lms_language: Literal["en", "ru"] = "en"
+    lms_schedule: Literal["daily", "every_3_days"] = "daily"
+    lms_hour: int = Field(7, ge=0, le=23)
+    lms_late_days: int = Field(3, ge=0)
+    lms_catch_up_days: int = Field(30, ge=0)
+    lms_log_days: int = Field(3, ge=1)
+    lms_log_format: Literal["text", "json"] = "text"
+    lms_max_rejected_pct: float = Field(5, ge=0, le=100)
+    lms_run_days: int = Field(180, ge=1)
+    lms_names: Path | None = None
+    lms_staff: Path | None = None
+    lms_sheet_students: bool = False
+    lms_sheet_per_day: bool = False
+    lms_postgres_port: int | None = Field(None, ge=1, le=65535)
+    heartbeat_url: SecretStr | None = None
+
+    is_demo: bool = Field(False, validation_alias=AliasChoices("LMS_DEMO", "is_demo"))
+
+    @field_validator("lms_timezone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("is not a zone of the IANA database, as Europe/Moscow is")
+        return value
+
+    @field_validator("recipients_emails")
+    @classmethod
+    def _addresses_can_be_written_to(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            name, _, host = address.rpartition("@")
+            if not name or not host or set(address) & set(" <>\r\n\t,;"):
+                raise ValueError("holds something that is not a mail address")
+        return value
+
+    @model_validator(mode="after")
+    def _outside_systems_are_whole(self) -> Self:
+        """Half an outside system is a mistake, and made-up students never reach a real one."""
+        if self.is_demo:
+            return self
+        if self.api_url is None:
+            given = [n for n in ("db_host", "spreadsheet_id", "smtp_server") if getattr(self, n)]
+            if given:
+                raise ValueError(
+                    f"API_URL is missing while {' and '.join(given).upper()} is set: "
+                    "set API_URL, API_CLIENT and API_CLIENT_KEY too"
+                )
+        wanted = {
+            "api_url": ("api_client", "api_client_key"),
+            "db_host": ("db_name", "db_user"),
+            "spreadsheet_id": ("google_sheets_credentials_base64",),
+            "smtp_server": ("sender_email", "recipients_emails"),
+        }
+        missing = [
+            f"{name.upper()} (needed with {system.upper()})"
+            for system, names in wanted.items()
+            if getattr(self, system) is not None
+            for name in names
+            if not getattr(self, name)
+        ]
+        if missing:
+            raise ValueError("missing: " + ", ".join(missing))
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that says what a day is."""
+        return ZoneInfo(self.lms_timezone)
+
+    @property
+    def lake_url(self) -> str:
+        """Where raw answers and cleaned attempts are kept: a folder or any fsspec URL."""
+        return self.lms_lake or str(self.lms_home / "lake")
+
+    @property
+    def secret_values(self) -> tuple[str, ...]:
+        """Every value that must never be shown, as it was given."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(
+            value.get_secret_value()
+            for value in values
+            if isinstance(value, SecretStr) and value.get_secret_value()
+        )
+
+    @property
+    def demo_state_file(self) -> Path:
+        """Where demo mode remembers its first day and the records it was given."""
+        return self.lms_home / "demo.json"
+
+    @property
+    def demo_records(self) -> Path | None:
+        """The recorded API records that the demo API serves, when it was given some."""
+        records = self.lms_home / "demo_records.json"
+        return records if self.is_demo and records.exists() else None
+
+
+_OUTSIDE = (
+    "api_url",
+    "api_client",
+    "api_client_key",
+    "db_host",
+    "db_name",
+    "db_user",
+    "db_password",
+    "google_sheets_credentials_base64",
+    "spreadsheet_id",
+    "smtp_server",
+    "sender_email",
+    "sender_password",
+    "recipients_emails",
+    "dashboard_url",
+    "lms_lake",
+    "heartbeat_url",
+)
+
+
+def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN401
+    """The settings of this process: the environment, else ``.env`` in the project's folder.
+
+    Args:
+        demo: Embedded parts only, whatever is configured (`lms demo`).
+        given: Values that stand above the environment; tests use them.
+
+    Raises:
+        SettingsError: With one line per variable that is missing or wrong, and never its value.
+    """
+    try:
+        settings = Settings(_env_file=project_folder() / ".env", **_forced_demo(demo), **given)
+    except ValidationError as error:
+        lines = [_line(e["loc"], e["msg"]) for e in error.errors(include_input=False)]
+        raise SettingsError("\n".join(lines)) from None
+    settings = settings.model_copy(
+        update={
+            "lms_home": (project_folder() / settings.lms_home.expanduser()).resolve(),
+            "lms_names": _existing(settings.lms_names, "LMS_NAMES"),
+            "lms_staff": _existing(settings.lms_staff, "LMS_STAFF"),
+        }
+    )
+    return _demo(settings) if settings.is_demo or settings.api_url is None else settings
+
+
+def _forced_demo(demo: bool) -> dict[str, Any]:
+    return {"is_demo": True} if demo else {}
+
+
+def _line(location: tuple[int | str, ...], message: str) -> str:
+    variable = str(location[0]).upper() if location else ""
+    return f"{variable}: {message}".removeprefix(": ").replace("Value error, ", "")
+
+
+def _existing(path: Path | None, variable: str) -> Path | None:
+    if path is None:
+        return None
+    found = (project_folder() / path.expanduser()).resolve()
+    if not found.is_file():
+        raise SettingsError(f"{variable}: there is no file {path}")
+    return found
+
+
+def _demo(settings: Settings) -> Settings:
+    """Demo mode: a home of its own, and nothing that was configured."""
+    unset = {name: Settings.model_fields[name].get_default() for name in _OUTSIDE}
+    home = settings.lms_home / "demo"
+    return _with_demo_state(
+        settings.model_copy(update={**unset, "is_demo": True, "lms_home": home})
+    )
+
+
+def _with_demo_state(demo: Settings) -> Settings:
+    if not demo.demo_state_file.exists():
+        return demo
+    state = json.loads(demo.demo_state_file.read_text(encoding="utf-8"))
+    # Recorded days are never followed by others, so no day after them is missing.
+    catch_up = 0 if demo.demo_records else demo.lms_catch_up_days
+    return demo.model_copy(
+        update={
+            "lms_first_day": date.fromisoformat(state["first_day"]),
+            "lms_catch_up_days": catch_up,
+        }
+    )
+
+
+def remember_demo(settings: Settings, first_day: date) -> Settings:
+    """Demo mode begins at ``first_day`` or earlier, for this process and for later ones."""
+    first = first_day
+    if settings.demo_state_file.exists():
+        first = min(first, settings.lms_first_day)
+    settings.lms_home.mkdir(parents=True, exist_ok=True)
+    state = json.dumps({"first_day": first.isoformat()})
+    settings.demo_state_file.write_text(state, encoding="utf-8")
+    return _with_demo_state(settings)
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Every day from ``first`` to ``last``, both included."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def running_as_root() -> bool:
+    """Whether this process may do anything on this machine."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0

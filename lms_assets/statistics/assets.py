@@ -1,0 +1,159 @@
+"""From the table to what people read: daily_statistics → statistics_sheet and statistics_page."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import text
+
+from lms_assets.attempts.assets import attempts_table
+from lms_assets.attempts.ledger import newest_day_with_attempts
+from lms_assets.failures import told_to_dagster
+from lms_assets.partitions import attempt_days
+from lms_assets.resources.google_sheets import GoogleSheets
+from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs import publishes
+from lms_assets.statistics import measures
+from lms_assets.statistics.presentation import Presentation
+from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
+
+GROUP = "statistics"
+PUBLICATION_LOCK = 7_041_003
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@dg.asset(
+    partitions_def=attempt_days,
+    group_name=GROUP,
+    kinds={"postgres", "sql"},
+    deps=[attempts_table],
+    metadata={"dagster/table_name": "public.daily_statistics"},
+)
+def daily_statistics(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, presentation: Presentation
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The figures hold all that the day's attempts can change, computed from the stored attempts.
+
+    Not only the day's own row: a student's first attempt, the active students of the
+    weeks after it, the tasks that were tried. Each figure is defined once, in
+    `lms_assets/statistics/measures.py`; `docs/figures.md` tells what each means.
+
+    Grain: one row per day in `daily_statistics`; the other figures have tables of their own.
+    Zone: days are those of LMS_TIMEZONE. As of: the end of the newest day with attempts.
+    """
+    with told_to_dagster():
+        day = date.fromisoformat(context.partition_key)
+        with warehouse.begin() as connection:
+            as_of = newest_day_with_attempts(connection)
+            if as_of:
+                measures.refresh(
+                    connection,
+                    [day],
+                    zone=presentation.timezone,
+                    as_of=as_of,
+                    staff=presentation.staff,
+                )
+        return dg.MaterializeResult(metadata=_figures_of(warehouse, day))
+
+
+def _figures_of(warehouse: Warehouse, day: date) -> dict[str, Any]:
+    """The day's row, and the last 14 days as bars."""
+    newest = warehouse.rows(
+        """
+        select * from daily_statistics where day <= :day and day > cast(:day as date) - 14
+        order by day
+        """,
+        day=day,
+    )
+    own = next((row for row in newest if row["day"] == day), {})
+    numbers = {k: round(float(v), 2) for k, v in own.items() if isinstance(v, int | float)}
+    chart = "\n\n".join(
+        f"**{name}** {bars([row[name] for row in newest])} {own.get(name) or 0:,}"
+        for name in ("attempts", "users", "correct")
+    )
+    return {
+        **numbers,
+        "dagster/partition_row_count": len(own) and 1,
+        "last_14_days": dg.MarkdownMetadataValue(chart),
+    }
+
+
+def bars(values: Sequence[float | None]) -> str:
+    """The values as a line of bars, the highest as a full one."""
+    highest = max((value or 0 for value in values), default=0) or 1
+    return "".join(BARS[round((value or 0) / highest * (len(BARS) - 1))] for value in values)
+
+
+@dg.asset(
+    partitions_def=attempt_days,
+    group_name=GROUP,
+    kinds={"googlesheets"},
+    deps=[daily_statistics],
+    output_required=False,
+)
+def statistics_sheet(
+    context: dg.AssetExecutionContext,
+    warehouse: Warehouse,
+    presentation: Presentation,
+    google_sheets: dg.ResourceParam[GoogleSheets],
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    """The sheet shows what the database holds: the same figures, rebuilt whole.
+
+    Days of a batch leave it to the batch's publication, which then stands for them
+    all; a day that was not published has no materialization here.
+
+    Grain: a row per day in the tab of days, a row per course and task in theirs.
+    What people added (tabs, columns) is left alone.
+    """
+    if not publishes(context.run.tags):
+        context.log.info("The sheet is published once for the batch, when its last run has ended.")
+        return
+    with told_to_dagster(), warehouse.begin() as connection:
+        # Two publications at once would write the older figures last.
+        connection.execute(text("select pg_advisory_xact_lock(:k)"), {"k": PUBLICATION_LOCK})
+        figures = figures_for_sheet(connection)
+        tabs = tabs_of(figures, presentation, made_at=datetime.now(UTC))
+        google_sheets.publish(tabs)
+    yield dg.MaterializeResult(
+        metadata={
+            "sheet": dg.MetadataValue.url(google_sheets.url),
+            "tabs": ", ".join(tab.title for tab in tabs),
+            "dagster/row_count": sum(len(tab.rows) for tab in tabs),
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=attempt_days,
+    group_name=GROUP,
+    kinds={"html"},
+    deps=[daily_statistics],
+    output_required=False,
+)
+def statistics_page(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, presentation: Presentation
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    """The page `report.html` shows what the database holds: one file, no network, no student.
+
+    Written once per batch, as the sheet is. Open it with `./lms page`.
+    """
+    if not publishes(context.run.tags):
+        context.log.info("The page is written once for the batch, when its last run has ended.")
+        return
+    from lms_assets.statistics.page import page_of
+
+    with told_to_dagster():
+        with warehouse.begin() as connection:
+            html = page_of(connection, presentation, made_at=datetime.now(UTC))
+        page = Path(presentation.page)
+        unfinished = page.with_name(f".{page.name}.{context.run_id}")
+        unfinished.write_text(html, encoding="utf-8")
+        unfinished.replace(page)
+    yield dg.MaterializeResult(
+        metadata={"page": dg.MetadataValue.path(page), "size_kb": round(len(html) / 1024)}
+    )
+
+
+statistics_assets = [daily_statistics, statistics_sheet, statistics_page]

@@ -1,0 +1,242 @@
+"""The twelve figures, kept up to date in PostgreSQL and read from there by all who show them.
+
+Each figure is defined once, in SQL: in ``sql/`` where it is kept in a table, in the schema's
+history (``migrations/versions/0002_statistics.py``) where it is a view over kept ones. This module
+says what must be computed anew when some days' attempts changed, and in which order. What each
+figure means is said by the comment on its column, and in ``docs/figures.md``.
+
+Figures are as of the end of the newest loaded day and never of the clock, by the days of the set
+zone, without staff. Nothing here depends on Dagster.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, TextClause, text
+
+REFRESH_LOCK = 7_041_002
+TURN_TIMEOUT = "15min"
+# PostgreSQL and Python may know different editions of the zones; days decide, instants only guide.
+ZONE_MARGIN = timedelta(hours=3)
+
+Row = dict[str, Any]
+
+
+def take_turn(connection: Connection) -> None:
+    """No other refresh runs until this transaction ends.
+
+    Take it before reading which day is the newest, so that ``as_of`` never goes back because two
+    runs overtook each other. Taking it again in the same transaction is free. A refresh may take
+    longer than the time that a connection waits for locks, hence a wait of its own.
+    """
+    before = connection.scalar(text("select current_setting('lock_timeout')"))
+    limit = text("select set_config('lock_timeout', :limit, true)")
+    connection.execute(limit, {"limit": TURN_TIMEOUT})
+    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": REFRESH_LOCK})
+    connection.execute(limit, {"limit": before})
+
+
+def refresh(
+    connection: Connection,
+    days: Iterable[date],
+    *,
+    zone: str,
+    as_of: date,
+    staff: Collection[str] = (),
+) -> None:
+    """Every figure is what a full recomputation would give, at the cost of the changed days.
+
+    The transaction must read what others have committed meanwhile (READ COMMITTED, the default).
+
+    Args:
+        connection: In a transaction; its commit publishes the figures at once.
+        days: All days whose attempts were inserted, updated or deleted since they were last given.
+        zone: IANA zone that says what a day is.
+        as_of: The newest loaded day; attempts after it are left out until it moves on.
+        staff: Ids of users who are left out.
+    """
+    take_turn(connection)
+    before = _settings(connection)
+    if before is None or before["zone"] != zone or before["as_of"] > as_of:
+        return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
+    if set(connection.scalars(text("select user_id from staff"))) != set(staff):
+        return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
+    _write_settings(connection, zone, as_of)
+    not_seen = _days_between(before["as_of"] + timedelta(days=1), as_of)
+    _recompute(connection, {d for d in days if d <= as_of}.union(not_seen), zone, as_of)
+    return None
+
+
+def refresh_all(
+    connection: Connection, *, zone: str, as_of: date, staff: Collection[str] = ()
+) -> None:
+    """Every figure is computed anew from all attempts. Arguments as for :func:`refresh`."""
+    take_turn(connection)
+    _write_settings(connection, zone, as_of)
+    _write_staff(connection, staff)
+    connection.execute(_sql("forget"))
+    oldest = connection.scalar(text("select min(created_at) from attempts"))
+    first = as_of if oldest is None else oldest.date() - timedelta(days=1)
+    _recompute(connection, set(_days_between(first, as_of)), zone, as_of)
+
+
+def _recompute(connection: Connection, days: set[date], zone: str, as_of: date) -> None:
+    """What the attempts of ``days`` can change is computed anew, each step from the one before."""
+    connection.execute(text("set local work_mem = '128MB'"))
+    connection.execute(text("set local jit = off"))
+    spans = [_span_of(first, last, zone) for first, last in _runs_of(days)]
+    connection.execute(_sql("touched"), {"days": sorted(days)})
+    for span in spans:
+        connection.execute(_sql("student_hours"), span)
+        connection.execute(_sql("touched_pairs"), span)
+    for step in ("student_activity", "daily", "retention", "student_tasks", "tasks"):
+        connection.execute(_sql(step), {"as_of": as_of})
+
+
+@cache
+def _sql(step: str) -> TextClause:
+    return text(files(__package__).joinpath(f"sql/{step}.sql").read_text(encoding="utf-8"))
+
+
+def _settings(connection: Connection) -> Row | None:
+    rows = _rows(connection, "select zone, as_of from figure_settings")
+    return rows[0] if rows else None
+
+
+def _write_settings(connection: Connection, zone: str, as_of: date) -> None:
+    connection.execute(
+        text(
+            "insert into figure_settings (zone, as_of, refreshed_at) values (:zone, :as_of, now()) "
+            "on conflict (is_single) do update set zone = excluded.zone, as_of = excluded.as_of, "
+            "refreshed_at = excluded.refreshed_at"
+        ),
+        {"zone": zone, "as_of": as_of},
+    )
+
+
+def _write_staff(connection: Connection, staff: Collection[str]) -> None:
+    connection.execute(text("delete from staff"))
+    connection.execute(
+        text("insert into staff (user_id) select unnest(cast(:ids as text[]))"),
+        {"ids": sorted(set(staff))},
+    )
+    connection.execute(text("analyze staff"))
+
+
+def _days_between(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _runs_of(days: set[date]) -> list[tuple[date, date]]:
+    """The days as first and last of unbroken runs, in order."""
+    ordered = sorted(days)
+    breaks = [(a, b) for a, b in pairwise(ordered) if b - a > timedelta(days=1)]
+    firsts = ordered[:1] + [after for _, after in breaks]
+    lasts = [before for before, _ in breaks] + ordered[-1:]
+    return list(zip(firsts, lasts, strict=True))
+
+
+def _span_of(first: date, last: date, zone: str) -> dict[str, date | datetime]:
+    """Two days, both included, and naive UTC instants that surely hold them."""
+    return {
+        "first": first,
+        "last": last,
+        "starts": _midnight(first, zone) - ZONE_MARGIN,
+        "ends": _midnight(last + timedelta(days=1), zone) + ZONE_MARGIN,
+    }
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    local = datetime.combine(day, time(), tzinfo=ZoneInfo(zone))
+    return local.astimezone(UTC).replace(tzinfo=None)
+
+
+def as_of(connection: Connection) -> date | None:
+    """The day at whose end the figures stand; None before the first refresh."""
+    settings = _settings(connection)
+    return settings["as_of"] if settings else None
+
+
+def daily(connection: Connection, first: date | None = None, last: date | None = None) -> list[Row]:
+    """Figures by day, oldest first, both ends included; a day without attempts has no row."""
+    return _rows(
+        connection,
+        "select * from daily_statistics "
+        "where day between coalesce(cast(:first as date), '-infinity') "
+        "and coalesce(cast(:last as date), 'infinity') order by day",
+        first=first,
+        last=last,
+    )
+
+
+def daily_by_course(
+    connection: Connection, first: date | None = None, last: date | None = None
+) -> list[Row]:
+    """Figures by day and course, oldest first, both ends included."""
+    return _rows(
+        connection,
+        "select * from course_daily_statistics "
+        "where day between coalesce(cast(:first as date), '-infinity') "
+        "and coalesce(cast(:last as date), 'infinity') order by day, course",
+        first=first,
+        last=last,
+    )
+
+
+def newest_day(connection: Connection) -> Row | None:
+    """The newest day that has attempts, with its figures; None before there is one."""
+    rows = _rows(connection, "select * from daily_statistics order by day desc limit 1")
+    return rows[0] if rows else None
+
+
+def overall(connection: Connection) -> Row | None:
+    """Figures over the whole history and all courses; None before there are attempts."""
+    rows = _rows(connection, "select * from overall_statistics")
+    return rows[0] if rows else None
+
+
+def courses(connection: Connection) -> list[Row]:
+    """Figures over the whole history by course, by its id."""
+    return _rows(connection, "select * from course_statistics where course <> '' order by course")
+
+
+def tasks(connection: Connection) -> list[Row]:
+    """Figures by task: the hardest first, then those with under 10 students."""
+    return _rows(
+        connection,
+        "select * from task_statistics order by is_ranked desc, first_try_high_pct nulls last, "
+        "students desc, course, task, oauth_consumer_key",
+    )
+
+
+def students_who_need_help(connection: Connection) -> list[Row]:
+    """A row per student and task: the stuck ones first, the latest first; then who gave up."""
+    return _rows(
+        connection,
+        "select * from students_who_need_help order by state desc, last_submit_at desc, user_id, "
+        "course, task, oauth_consumer_key",
+    )
+
+
+def periods(connection: Connection) -> list[Row]:
+    """Figures of the last 7, 28 and 90 days and of all history (0), by course ('' = all)."""
+    return _rows(connection, "select * from period_statistics order by course, period_days")
+
+
+def retention(connection: Connection) -> list[Row]:
+    """Cohorts by course ('' = all), cohort week and weeks later."""
+    return _rows(connection, "select * from retention order by course, cohort_week, weeks_later")
+
+
+def heat_map(connection: Connection) -> list[Row]:
+    """Attempts and students of the last 28 days by course ('' = all), weekday and hour."""
+    return _rows(connection, "select * from heat_map order by course, iso_weekday, hour")
+
+
+def _rows(connection: Connection, statement: str, **values: object) -> list[Row]:
+    return [dict(row) for row in connection.execute(text(statement), values).mappings()]

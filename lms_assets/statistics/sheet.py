@@ -1,0 +1,523 @@
+"""The figures as tabs: which columns in which order, and what the sheet says of itself.
+
+Pure but for :func:`figures_for_sheet`, which reads the tables. The figures are
+defined in `measures.py`; here each has one heading and one definition, in
+``texts/<language>/sheet.toml``, and rounding is left to the sheet's formats.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, text
+
+from lms_assets.resources.tabs import (
+    SERIAL_EPOCH,
+    Cell,
+    Chart,
+    Column,
+    Grid,
+    Kind,
+    Percent,
+    Plain,
+    Tab,
+    has_headings,
+    plain,
+    shown,
+)
+from lms_assets.statistics.names import Names
+from lms_assets.texts import Texts
+
+Figures = Mapping[str, Any]
+
+DAY_TABS_KEPT = 31
+MIN_STUDENTS_RANKED = 10
+
+# The columns of the LMS Analytics Pipeline's sheet, then of ETL-Project's worksheet, then ours.
+DAILY: Mapping[str, Kind] = {
+    "day": "date",
+    "attempts": "integer",
+    "users": "integer",
+    "correct": "integer",
+    "success_pct": "percent",
+    "runs": "integer",
+    "submits": "integer",
+    "mean_attempts_per_user": "number",
+    "median_attempts_per_user": "number",
+    "run_to_success_pct": "percent",
+    "wrong": "integer",
+    "ungraded": "integer",
+    "success_low_pct": "percent",
+    "success_high_pct": "percent",
+    "correct_of_all_pct": "percent",
+    "new_users": "integer",
+    "returning_users": "integer",
+    "wau": "integer",
+    "mau": "integer",
+    "stickiness_pct": "percent",
+    "attempts_trend_pct": "percent",
+    "without_task": "integer",
+    "busiest_hour": "integer",
+}
+# ETL-Project's metrics in its order, then ours.
+REPORT = (
+    *("day", "attempts", "users", "mean_attempts_per_user", "median_attempts_per_user"),
+    *("run_to_success_pct", "success_pct", "success_low_pct", "success_high_pct"),
+    *("correct_of_all_pct", "new_users", "returning_users", "wau", "mau", "stickiness_pct"),
+    *("attempts_trend_pct", "without_task", "busiest_hour"),
+)
+VERDICTS = ("correct", "wrong", "ungraded", "runs")
+COURSES: Mapping[str, Kind] = {
+    "course": "text",
+    "attempts_28": "integer",
+    "previous_attempts_28": "integer",
+    "users_28": "integer",
+    "previous_users_28": "integer",
+    "new_users_28": "integer",
+    "runs_28": "integer",
+    "submits_28": "integer",
+    "success_pct_28": "percent",
+    "success_low_pct_28": "percent",
+    "success_high_pct_28": "percent",
+    "previous_success_pct_28": "percent",
+    "run_to_success_pct_28": "percent",
+    "mean_attempts_per_user_28": "number",
+    "median_attempts_per_user_28": "number",
+    "attempts_0": "integer",
+    "users_0": "integer",
+    "success_pct_0": "percent",
+}
+TASKS: Mapping[str, Kind] = {
+    "course": "text",
+    "task": "text",
+    "students": "integer",
+    "difficulty": "text",
+    "first_try_pct": "percent",
+    "first_try_low_pct": "percent",
+    "first_try_high_pct": "percent",
+    "solvers": "integer",
+    "solve_pct": "percent",
+    "graded": "integer",
+    "task_success_pct": "percent",
+    "median_attempts_to_solve": "number",
+    "p90_attempts_to_solve": "integer",
+    "attempts_per_solver": "number",
+    "instant_solvers": "integer",
+    "median_wall_min": "number",
+    "p90_wall_min": "number",
+    "median_active_min": "number",
+    "p90_active_min": "number",
+    "stuck": "integer",
+    "gave_up": "integer",
+    "runs_per_submit": "number",
+    "blind_pct": "percent",
+    "success_after_run_pct": "percent",
+    "success_blind_pct": "percent",
+    "link": "text",
+}
+STUDENTS: Mapping[str, Kind] = {
+    "user_id": "text",
+    "course": "text",
+    "task": "text",
+    "student_graded": "integer",
+    "student_runs": "integer",
+    "blind_submits": "integer",
+    "first_attempt_at": "datetime",
+    "last_submit_at": "datetime",
+}
+
+
+@dataclass(frozen=True)
+class SheetFigures:
+    """What the sheet is made from, as the tables hold it: percentages unrounded, 0 to 100.
+
+    Args:
+        daily: Rows of `daily_statistics`, the newest day last.
+        courses: Rows of `period_statistics` for single courses: 28 days and all history.
+        tasks: Rows of `task_statistics`.
+        students: Rows of `student_task_statistics` of students who are stuck.
+    """
+
+    daily: Sequence[Figures]
+    courses: Sequence[Figures]
+    tasks: Sequence[Figures]
+    students: Sequence[Figures]
+
+    @property
+    def attempts(self) -> int:
+        """From how many attempts the figures were made."""
+        return sum(int(row["attempts"]) for row in self.daily)
+
+
+class Presented(Protocol):
+    """What the settings say of the sheet."""
+
+    language: str
+    sheet_students: bool
+    sheet_per_day: bool
+
+    @property
+    def names(self) -> Names:
+        """Titles and links of courses and tasks."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a tab says of itself in its last cell."""
+
+    made_at: datetime
+    attempts: int
+    days: int
+
+
+def figures_for_sheet(connection: Connection) -> SheetFigures:
+    """The figures as they are committed now; the table of attempts is not read."""
+
+    def rows(sql: str) -> list[dict[str, Any]]:
+        return [dict(row) for row in connection.execute(text(sql)).mappings()]
+
+    return SheetFigures(
+        daily=rows("select * from daily_statistics order by day"),
+        courses=rows(
+            "select * from period_statistics where course <> '' and period_days in (0, 28)"
+        ),
+        tasks=rows("select * from task_statistics"),
+        students=rows("select * from student_task_statistics where state = 'stuck'"),
+    )
+
+
+def tabs_of(figures: SheetFigures, presented: Presented, *, made_at: datetime) -> list[Tab]:
+    """All tabs that the settings ask for."""
+    language, names = presented.language, presented.names
+    with_students = presented.sheet_students
+    made = tabs(
+        figures, language=language, names=names, with_students=with_students, made_at=made_at
+    )
+    if presented.sheet_per_day:
+        newest = [row["day"] for row in figures.daily[-DAY_TABS_KEPT:]]
+        made += [per_day_tab(figures, day, language, made_at=made_at) for day in newest]
+    return made
+
+
+def tabs(
+    figures: SheetFigures,
+    *,
+    language: str,
+    names: Names,
+    with_students: bool,
+    made_at: datetime,
+) -> list[Tab]:
+    """The tabs of the statistics, in the order in which people meet them.
+
+    Args:
+        figures: What the database holds.
+        language: Of titles, headings and definitions.
+        names: Titles of courses and tasks.
+        with_students: Else the tab of students is emptied where it exists, and not made.
+        made_at: When, with its zone.
+    """
+    texts = Texts(language)
+    note = _note(figures, made_at, texts)
+    shown_tabs = [
+        _daily(figures, texts, note),
+        _report(figures, texts, note),
+        _courses(figures, names, texts, note),
+        _tasks(figures, names, texts, note),
+        _students(figures if with_students else None, names, texts, note),
+    ]
+    return [*shown_tabs, _definitions(shown_tabs, texts, note)]
+
+
+def per_day_tab(figures: SheetFigures, day: date, language: str, *, made_at: datetime) -> Tab:
+    """A worksheet for one report day, as ETL-Project made; the newest 31 of them stay.
+
+    Its title bears the whole date: ETL-Project's worksheets ``Отчет за 24.07`` are not ours.
+    """
+    texts = Texts(language)
+    series = texts.text("sheet.tabs.report_of")
+    rows = [row for row in figures.daily if row["day"] <= day]
+    note = _note(figures, made_at, texts)
+    columns = _metric_columns(texts)
+    return Tab(
+        title=f"{series}{day.isoformat()}",
+        columns=columns,
+        rows=_metrics(rows, texts),
+        note=note,
+        series=series,
+        kept=DAY_TABS_KEPT,
+    )
+
+
+def _note(figures: SheetFigures, made_at: datetime, texts: Texts) -> str:
+    return texts.text(
+        "sheet.note.made",
+        moment=f"{made_at.astimezone(UTC):%Y-%m-%d %H:%M}",
+        attempts=texts.number(figures.attempts),
+        days=texts.number(len(figures.daily)),
+    )
+
+
+def _columns(kinds: Mapping[str, Kind], texts: Texts) -> tuple[Column, ...]:
+    return tuple(Column(key, _heading(key, texts), kind) for key, kind in kinds.items())
+
+
+def _heading(key: str, texts: Texts) -> str:
+    return texts.text(f"sheet.figures.{key}.heading")
+
+
+def _cells(row: Figures, kinds: Mapping[str, Kind]) -> tuple[Cell, ...]:
+    return tuple(row.get(key) for key in kinds)
+
+
+def _daily(figures: SheetFigures, texts: Texts, note: str) -> Tab:
+    rows = [_cells(row, DAILY) for row in figures.daily]
+    return Tab(texts.text("sheet.tabs.daily"), _columns(DAILY, texts), rows, note)
+
+
+def _report(figures: SheetFigures, texts: Texts, note: str) -> Tab:
+    daily = texts.text("sheet.tabs.daily")
+    volume, success = (texts.text(f"sheet.charts.{name}") for name in ("attempts", "success"))
+    return Tab(
+        title=texts.text("sheet.tabs.report"),
+        columns=_metric_columns(texts),
+        rows=_metrics(figures.daily, texts),
+        note=note,
+        charts=(
+            Chart(volume, "line", daily, "day", ("attempts", "users")),
+            Chart(
+                success,
+                "line",
+                daily,
+                "day",
+                ("success_pct", "success_low_pct", "success_high_pct"),
+            ),
+        ),
+    )
+
+
+def _metric_columns(texts: Texts) -> tuple[Column, ...]:
+    return (
+        Column("metric", texts.text("sheet.columns.metric"), "text", 300),
+        Column("value", texts.text("sheet.columns.value"), "value"),
+        Column("week_before", texts.text("sheet.columns.week_before"), "value"),
+    )
+
+
+def _metrics(daily: Sequence[Figures], texts: Texts) -> list[tuple[Cell, ...]]:
+    """The last of the days, a metric a row, beside the same weekday of the week before."""
+    if not daily:
+        return []
+    newest = daily[-1]
+    before: Figures = next(
+        (row for row in daily if row["day"] == newest["day"] - timedelta(days=7)), {}
+    )
+    names = {key: _heading(key, texts) for key in REPORT}
+    verdicts = {key: texts.text(f"sheet.verdicts.{key}") for key in VERDICTS}
+    return [
+        *((name, _typed(newest, key), _typed(before, key)) for key, name in names.items()),
+        *((name, newest.get(key), before.get(key)) for key, name in verdicts.items()),
+    ]
+
+
+def _typed(row: Figures, key: str) -> Cell:
+    """The figure with a type that says how it is shown."""
+    value: Cell = row.get(key)
+    if value is None:
+        return None
+    if DAILY[key] == "percent":
+        return Percent(value)  # type: ignore[arg-type]
+    return float(value) if DAILY[key] == "number" else value  # type: ignore[arg-type]
+
+
+def _courses(figures: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
+    """One row per course that has an attempt: the most tried in the last 28 days first."""
+    by_course: dict[str, dict[str, Any]] = {}
+    for row in figures.courses:
+        period = {f"{key}_{row['period_days']}": value for key, value in row.items()}
+        by_course.setdefault(row["course"], {}).update(period)
+    titled = [
+        row | {"course": names.course_title(course)} for course, row in sorted(by_course.items())
+    ]
+    titled.sort(key=lambda row: -(row.get("attempts_28") or 0))
+    rows = [_cells(row, COURSES) for row in titled]
+    return Tab(texts.text("sheet.tabs.courses"), _columns(COURSES, texts), rows, note)
+
+
+def _tasks(figures: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
+    """One row per task, the hardest first; those with too few students to tell come last."""
+    rows = [
+        _cells(_named_task(row, names, texts), TASKS) for row in sorted(figures.tasks, key=_hard)
+    ]
+    title, columns = texts.text("sheet.tabs.tasks"), _columns(TASKS, texts)
+    return Tab(title, columns, rows, note, key=("course", "task"))
+
+
+def _hard(row: Figures) -> tuple[Any, ...]:
+    bound = row["first_try_high_pct"]
+    names = row["course"], row["task"], row["oauth_consumer_key"]
+    is_ranked = row["students"] >= MIN_STUDENTS_RANKED
+    return (not is_ranked, bound is None, bound or 0, -row["students"], *names)
+
+
+def _named_task(row: Figures, names: Names, texts: Texts) -> Figures:
+    difficulty = row.get("difficulty")
+    return {
+        **row,
+        "course": names.course_title(row["course"]),
+        "task": names.task_title(row["course"], row["task"]),
+        "link": names.task_link(row["course"], row["task"]) or None,
+        "difficulty": texts.text(f"sheet.difficulty.{difficulty}") if difficulty else None,
+        "graded": row["submits"],
+        "task_success_pct": row["success_pct"],
+    }
+
+
+def _students(figures: SheetFigures | None, names: Names, texts: Texts, note: str) -> Tab:
+    """One row per student and task that is stuck, those who tried most often first; ids only."""
+    stuck = figures.students if figures else []
+    ordered = sorted(stuck, key=lambda r: (-r["graded"], r["user_id"], r["course"], r["task"]))
+    rows = [
+        _cells(
+            {
+                **row,
+                "course": names.course_title(row["course"]),
+                "task": names.task_title(row["course"], row["task"]),
+                "student_graded": row["graded"],
+                "student_runs": row["runs"],
+            },
+            STUDENTS,
+        )
+        for row in ordered
+    ]
+    return Tab(
+        title=texts.text("sheet.tabs.students"),
+        columns=_columns(STUDENTS, texts),
+        rows=rows,
+        note=note,
+        key=("user_id", "course", "task"),
+        made_if_missing=figures is not None,
+    )
+
+
+def _definitions(tabs_shown: Sequence[Tab], texts: Texts, note: str) -> Tab:
+    """One row per figure that any tab shows: its heading and what it means."""
+    metrics = {"metric", "value", "week_before"}
+    keys = dict.fromkeys(c.key for tab in tabs_shown for c in tab.columns if c.key not in metrics)
+    rows = [(_heading(key, texts), texts.text(f"sheet.figures.{key}.definition")) for key in keys]
+    columns = (
+        Column("figure", texts.text("sheet.columns.figure"), "text", 300),
+        Column("definition", texts.text("sheet.columns.definition"), "text", 900),
+    )
+    return Tab(texts.text("sheet.tabs.definitions"), columns, rows, note)
+
+
+_MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d) UTC\b")
+# Thousands are set apart by a comma or by a space that does not break.
+_NUMBER = re.compile(r"\d+(?:[,\u00a0\u202f]\d{3})*")
+
+
+def stated(grid: Grid) -> Statement | None:
+    """When and from what a worksheet says it was made; None where it does not say."""
+    texts = (cell for row in reversed(grid) for cell in row if isinstance(cell, str))
+    for cell in texts:
+        if found := _MOMENT.search(cell):
+            numbers = _NUMBER.findall(cell[: found.start()] + cell[found.end() :])
+            if len(numbers) == 2:
+                attempts, days = (int(re.sub(r"\D", "", number)) for number in numbers)
+                made_at = datetime.strptime(found[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+                return Statement(made_at, attempts, days)
+    return None
+
+
+def disagreements(grid: Grid, tab: Tab, language: str = "en") -> list[str]:
+    """Where a worksheet, read back, differs from what the database says now; a sentence each.
+
+    Rows are told apart by their keys, in whatever order they stand. No student's id is told.
+    """
+    texts = Texts(language)
+    if not grid:
+        wanted = tab.made_if_missing
+        return [texts.text("sheet.disagreements.no_tab", tab=tab.title)] if wanted else []
+    missing = [column.heading for column in tab.columns if not has_headings(grid, [column])]
+    return [
+        *(
+            texts.text("sheet.disagreements.no_column", tab=tab.title, heading=heading)
+            for heading in missing
+        ),
+        *_differing_rows(grid, tab, texts),
+        *_differing_source(grid, tab, texts),
+    ]
+
+
+def _differing_rows(grid: Grid, tab: Tab, texts: Texts) -> Iterator[str]:
+    kinds = [column.kind for column in tab.columns]
+    expected = _by_key(
+        tab, [[plain(c, kind) for c, kind in zip(row, kinds, strict=True)] for row in tab.rows]
+    )
+    found = _by_key(tab, shown(tab, grid))
+    for key in expected.keys() | found.keys():
+        row = _told(tab, key, texts)
+        if key not in found:
+            yield texts.text("sheet.disagreements.no_row", tab=tab.title, row=row)
+        elif key not in expected:
+            yield texts.text("sheet.disagreements.other_row", tab=tab.title, row=row)
+        else:
+            for column, is_shown, wanted in zip(
+                tab.columns, found[key], expected[key], strict=True
+            ):
+                if not _same(is_shown, wanted):
+                    yield texts.text(
+                        "sheet.disagreements.other_value",
+                        tab=tab.title,
+                        row=row,
+                        heading=column.heading,
+                        shown=is_shown,
+                        expected=wanted,
+                    )
+
+
+def _by_key(tab: Tab, rows: Sequence[list[Plain]]) -> dict[tuple[Any, ...], list[Plain]]:
+    """Rows by their keys; one that comes again has its number in the key too."""
+    found: dict[tuple[Any, ...], list[Plain]] = {}
+    for row in rows:
+        key = tuple(row[n] for n in tab.key_places)
+        times = 0
+        while (*key, times) in found:
+            times += 1
+        found[(*key, times)] = row
+    return found
+
+
+def _same(is_shown: Plain, wanted: Plain) -> bool:
+    """Whether a cell shows a figure: text exactly, numbers but for their last digits."""
+    if isinstance(is_shown, str) or isinstance(wanted, str) or is_shown is None or wanted is None:
+        return (is_shown if is_shown != "" else None) == wanted
+    return abs(is_shown - wanted) <= 1e-9 * max(1.0, abs(wanted))
+
+
+def _told(tab: Tab, key: tuple[Any, ...], texts: Texts) -> str:
+    columns = [tab.columns[n] for n in tab.key_places]
+    if any(column.key == "user_id" for column in columns):
+        return texts.text("sheet.disagreements.a_student")
+    parts = zip(columns, key, strict=False)
+    return ", ".join(_part(column, part) for column, part in parts)
+
+
+def _part(column: Column, part: Plain) -> str:
+    is_day = column.kind == "date" and isinstance(part, int | float)
+    return str(SERIAL_EPOCH.date() + timedelta(days=int(part))) if is_day else str(part)  # type: ignore[arg-type]
+
+
+def _differing_source(grid: Grid, tab: Tab, texts: Texts) -> Iterator[str]:
+    says, should = stated(grid), stated([[tab.note]])
+    if says is None or should is None:
+        yield texts.text("sheet.disagreements.no_note", tab=tab.title)
+    elif (says.attempts, says.days) != (should.attempts, should.days):
+        yield texts.text(
+            "sheet.disagreements.other_source",
+            tab=tab.title,
+            shown=f"{says.attempts} / {says.days}",
+            expected=f"{should.attempts} / {should.days}",
+        )

@@ -1,0 +1,136 @@
+-- Figures 1, 2 and 3 of the affected days, by course ('' = all courses together).
+drop table if exists day_figures;
+create temporary table day_figures on commit drop as
+with looked_at as (
+    select distinct day - n as day from affected_days cross join generate_series(0, 29) as n
+), user_days as materialized (
+    select
+        level.course,
+        h.day,
+        h.user_id,
+        sum(h.attempts) as attempts,
+        sum(h.runs) as runs,
+        sum(h.correct) as correct,
+        sum(h.wrong) as wrong,
+        sum(h.ungraded) as ungraded,
+        sum(h.without_task) as without_task
+    from looked_at
+    join student_hours h using (day)
+    cross join lateral (values (''), (nullif(h.course, ''))) as level(course)
+    where level.course is not null
+    group by level.course, h.day, h.user_id
+), volume as (
+    select
+        course,
+        day,
+        count(*) as users,
+        sum(attempts)::bigint as attempts,
+        sum(runs)::bigint as runs,
+        sum(correct)::bigint as correct,
+        sum(wrong)::bigint as wrong,
+        sum(ungraded)::bigint as ungraded,
+        sum(without_task)::bigint as without_task,
+        percentile_cont(0.5) within group (order by attempts::double precision) as median_attempts
+    from user_days
+    group by course, day
+), usual as (
+    select course, day + 7 * weeks as day, avg(attempts)::double precision as attempts
+    from volume cross join generate_series(1, 4) as weeks
+    group by course, day + 7 * weeks
+), presence as (
+    select course, day, lead(day) over (partition by course, user_id order by day) as next_day
+    from user_days
+), changes as (
+    -- A student is one of the last 7 (30) days' from an active day until the next one, where they
+    -- begin anew, or until the day has left the window.
+    select course, day, count(*) as wau, count(*) as mau, count(*) as dau_of_30_days
+    from presence group by course, day
+    union all
+    select course, least(next_day, day + 7), -count(*), 0, 0 from presence group by 1, 2
+    union all
+    select course, least(next_day, day + 30), 0, -count(*), 0 from presence group by 1, 2
+    union all
+    select course, day + 30, 0, 0, -count(*) from presence group by 1, 2
+), windows as (
+    select
+        course,
+        day,
+        sum(sum(wau)) over earlier as wau,
+        sum(sum(mau)) over earlier as mau,
+        sum(sum(dau_of_30_days)) over earlier as dau_of_30_days
+    from changes
+    group by course, day
+    window earlier as (partition by course order by day)
+), newcomers as (
+    select a.course, a.first_day as day, count(*) as users
+    from affected_days d join student_activity a on a.first_day = d.day
+    group by a.course, a.first_day
+), hours as (
+    select distinct on (level.course, h.day) level.course, h.day, h.hour
+    from affected_days
+    join student_hours h using (day)
+    cross join lateral (values (''), (nullif(h.course, ''))) as level(course)
+    where level.course is not null
+    group by level.course, h.day, h.hour
+    order by level.course, h.day, sum(h.attempts) desc, h.hour
+)
+select
+    course,
+    day,
+    v.attempts,
+    v.users,
+    v.runs,
+    v.correct + v.wrong + v.ungraded as submits,
+    v.correct,
+    v.wrong,
+    v.ungraded,
+    share_pct(v.correct, v.correct + v.wrong) as success_pct,
+    wilson_pct(v.correct, v.correct + v.wrong, -1) as success_low_pct,
+    wilson_pct(v.correct, v.correct + v.wrong, 1) as success_high_pct,
+    share_pct(v.correct, v.attempts) as correct_of_all_pct,
+    share_pct(v.correct, v.runs) as run_to_success_pct,
+    ratio(v.attempts, v.users) as mean_attempts_per_user,
+    v.median_attempts as median_attempts_per_user,
+    coalesce(n.users, 0) as new_users,
+    v.users - coalesce(n.users, 0) as returning_users,
+    w.wau::bigint as wau,
+    w.mau::bigint as mau,
+    share_pct(w.dau_of_30_days::bigint, 30 * w.mau::bigint) as stickiness_pct,
+    v.without_task,
+    share_pct(v.without_task, v.attempts) as without_task_pct,
+    100 * (v.attempts / u.attempts - 1) as attempts_trend_pct,
+    h.hour as busiest_hour
+from affected_days
+join volume v using (day)
+join windows w using (course, day)
+join hours h using (course, day)
+left join usual u using (course, day)
+left join newcomers n using (course, day);
+
+delete from daily_statistics s using affected_days d where s.day = d.day;
+insert into daily_statistics (
+    day, attempts, users, runs, submits, correct, wrong, ungraded, success_pct, success_low_pct,
+    success_high_pct, correct_of_all_pct, run_to_success_pct, mean_attempts_per_user,
+    median_attempts_per_user, new_users, returning_users, wau, mau, stickiness_pct, without_task,
+    without_task_pct, attempts_trend_pct, busiest_hour
+)
+select
+    day, attempts, users, runs, submits, correct, wrong, ungraded, success_pct, success_low_pct,
+    success_high_pct, correct_of_all_pct, run_to_success_pct, mean_attempts_per_user,
+    median_attempts_per_user, new_users, returning_users, wau, mau, stickiness_pct, without_task,
+    without_task_pct, attempts_trend_pct, busiest_hour
+from day_figures where course = '' order by day;
+
+delete from course_daily_statistics s using affected_days d where s.day = d.day;
+insert into course_daily_statistics (
+    day, course, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
+    success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
+    mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
+    stickiness_pct, attempts_trend_pct, busiest_hour
+)
+select
+    day, course, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
+    success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
+    mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
+    stickiness_pct, attempts_trend_pct, busiest_hour
+from day_figures where course <> '' order by day, course

@@ -1,0 +1,66 @@
+-- The students of the touched days, and what their first days were before and are now.
+insert into touched_students (user_id)
+select distinct user_id from touched_days join student_hours using (day)
+on conflict do nothing;
+analyze touched_students;
+
+drop table if exists activity_before;
+create temporary table activity_before on commit drop as
+select course, user_id, first_day, cohort_week
+from student_activity join touched_students using (user_id);
+
+delete from student_activity a using touched_students t where a.user_id = t.user_id;
+
+insert into student_activity (
+    course, user_id, first_day, last_day, cohort_week, active_days,
+    attempts, runs, correct, wrong, ungraded, without_task
+)
+select
+    level.course,
+    h.user_id,
+    min(h.day),
+    max(h.day),
+    week_of(min(h.day)),
+    count(distinct h.day),
+    sum(h.attempts),
+    sum(h.runs),
+    sum(h.correct),
+    sum(h.wrong),
+    sum(h.ungraded),
+    sum(h.without_task)
+from touched_students
+join student_hours h using (user_id)
+cross join lateral (values (''), (nullif(h.course, ''))) as level(course)
+where level.course is not null
+group by level.course, h.user_id
+order by level.course, h.user_id;
+
+-- A day's row changes with its own attempts, with those of up to 29 days before (mau; the trend
+-- looks back 28) and with who was new on it.
+with first_days as (
+    select b.first_day as before, a.first_day as now, b.cohort_week as week_before,
+        a.cohort_week as week_now, course
+    from activity_before b
+    full join (
+        select a.* from student_activity a join touched_students using (user_id)
+    ) a using (course, user_id)
+    where b.first_day is distinct from a.first_day
+), moved as (
+    insert into changed_cohorts (course, cohort_week)
+    select course, week_before from first_days
+    where week_before is distinct from week_now and week_before is not null
+    union
+    select course, week_now from first_days
+    where week_before is distinct from week_now and week_now is not null
+)
+insert into affected_days (day)
+select day from (
+    select day + n as day from touched_days cross join generate_series(0, 29) as n
+    union
+    select before from first_days
+    union
+    select now from first_days
+) as days
+where day <= :as_of;
+analyze affected_days;
+analyze changed_cohorts

@@ -1,0 +1,18 @@
+insert into student_hours
+    (day, hour, course, user_id, attempts, runs, correct, wrong, ungraded, without_task)
+select
+    day,
+    hour,
+    coalesce(course, ''),
+    user_id,
+    count(*),
+    count(*) filter (where is_run),
+    count(*) filter (where is_correct),
+    count(*) filter (where is_graded and not is_correct),
+    count(*) filter (where is_submit and not is_graded),
+    count(*) filter (where not has_task)
+from student_attempts
+-- The instants, with a margin, let the index find the rows; the days decide.
+where created_at >= :starts and created_at < :ends and day between :first and :last
+group by 1, 2, 3, 4
+order by 1, 2, 3, 4

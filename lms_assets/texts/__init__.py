@@ -1,0 +1,61 @@
+"""Every sentence that people read, a folder per language, a file per kind of reader."""
+
+import tomllib
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from babel.dates import format_date
+from babel.numbers import format_decimal
+
+LANGUAGES = ("en", "ru")
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """Every text of a language: dotted key (``letters.success.subject``) → sentence."""
+    texts: dict[str, str] = {}
+    for file in sorted(files(__name__).joinpath(language).iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".toml"):
+            tree = tomllib.loads(file.read_text(encoding="utf-8"))
+            texts |= dict(_leaves(file.name.removesuffix(".toml"), tree))
+    return texts
+
+
+def _leaves(prefix: str, tree: dict[str, Any]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        path = f"{prefix}.{key}"
+        found += _leaves(path, value) if isinstance(value, dict) else [(path, value)]
+    return found
+
+
+class Texts:
+    """The sentences, numbers and dates of one language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+
+    def text(self, key: str, **facts: object) -> str:
+        """The sentence under ``key`` with ``facts`` in its braces.
+
+        Raises:
+            KeyError: No such sentence in this language.
+        """
+        return catalogue(self.language)[key].format(**facts)
+
+    def number(self, value: float | None, decimals: int = 0) -> str:
+        """A number by the language's custom; a dash for what is not known."""
+        if value is None:
+            return "—"
+        pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
+        return format_decimal(value, format=pattern, locale=self.language)
+
+    def percent(self, value: float | None) -> str:
+        """A percentage (0 to 100) with one decimal by the language's custom."""
+        return "—" if value is None else f"{self.number(value, 1)} %"
+
+    def day(self, value: date) -> str:
+        """A day in words, as ``24 July 2025``."""
+        return format_date(value, format="d MMMM y", locale=self.language)

@@ -1,0 +1,51 @@
+"""Real parts that the tests share: an embedded PostgreSQL, a database of its own per test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+from sqlalchemy import make_url
+
+from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.resources.warehouse import Warehouse
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server to make databases on: the one of LMS_TEST_POSTGRES_URL, else the embedded one."""
+    if given := os.environ.get("LMS_TEST_POSTGRES_URL"):
+        yield given
+        return
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> Iterator[str]:
+    """A fresh, empty database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = psycopg2.connect(postgres_url.replace("+psycopg2", ""))
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f"create database {name}")
+        yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+        cursor.execute(f"drop database {name} with (force)")
+    admin.close()
+
+
+@pytest.fixture
+def warehouse(database_url: str) -> Warehouse:
+    """The warehouse over a fresh, migrated database."""
+    warehouse = Warehouse(url=database_url)
+    warehouse.migrate()
+    return warehouse
+
+
+@pytest.fixture
+def data() -> Path:
+    """Recorded records and what is known of them."""
+    return Path(__file__).parent / "data"

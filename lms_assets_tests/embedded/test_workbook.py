@@ -1,0 +1,144 @@
+"""What only the workbook file has to keep; the claims it shares with the spreadsheet are there."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+from openpyxl import load_workbook
+from openpyxl.comments import Comment
+
+from lms_assets.embedded import workbook
+from lms_assets.embedded.workbook import WorkbookFile
+from lms_assets.faults import PermanentFault
+from lms_assets.resources.tabs import Column, Tab
+
+NOTE = "Made at 2025-07-27 04:00 UTC from 8 attempts of 2 days"
+COLUMNS = (
+    Column("day", "Date", "date"),
+    Column("attempts", "Attempts", "integer"),
+    Column("success_pct", "Success", "percent"),
+)
+DAILY = Tab("Daily", COLUMNS, [(date(2025, 7, 24), 3, 50.0), (date(2025, 7, 25), 5, None)], NOTE)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> WorkbookFile:
+    return WorkbookFile(path=str(tmp_path / "home" / "statistics.xlsx"))
+
+
+def test_the_workbook_and_its_folder_are_made(book: WorkbookFile) -> None:
+    book.publish([DAILY])
+    assert load_workbook(book.path).sheetnames == ["Daily"]
+    assert book.url == Path(book.path).as_uri()
+
+
+def test_dates_are_dates_and_percentages_are_shown_as_such(book: WorkbookFile) -> None:
+    book.publish([DAILY])
+    sheet = load_workbook(book.path)["Daily"]
+    assert (sheet["A2"].value, sheet["A2"].number_format) == (datetime(2025, 7, 24), "yyyy-mm-dd")  # noqa: DTZ001
+    assert (sheet["C2"].value, sheet["C2"].number_format) == (0.5, "0.0%")
+    assert (sheet["B2"].value, sheet["B2"].number_format) == (3, "#,##0")
+
+
+def test_headings_are_bold_and_frozen_and_columns_have_widths(book: WorkbookFile) -> None:
+    book.publish([DAILY])
+    sheet = load_workbook(book.path)["Daily"]
+    assert [cell.font.bold for cell in sheet[1]] == [True, True, True]
+    assert sheet.freeze_panes == "A2"
+    assert round(sheet.column_dimensions["A"].width * 7) == 95
+
+
+def test_a_text_that_looks_like_a_formula_is_stored_as_text(book: WorkbookFile) -> None:
+    tab = Tab("Tasks", (Column("task", "Task"),), [("=1+1",), ("@now",), ("plain",)], NOTE)
+    book.publish([tab])
+    cells = [row[0] for row in load_workbook(book.path)["Tasks"]["A2:A4"]]
+    assert [cell.data_type for cell in cells] == ["s", "s", "s"]
+    assert [cell.quotePrefix for cell in cells] == [True, True, False]
+
+
+def test_a_persons_comment_and_colour_follow_their_row(book: WorkbookFile) -> None:
+    book.publish([Tab("Daily", COLUMNS, DAILY.rows[1:], NOTE)])
+    opened = load_workbook(book.path)
+    opened["Daily"]["E1"] = "Remark"
+    opened["Daily"]["E2"] = "exam"
+    opened["Daily"]["E2"].comment = Comment("by me", "me")
+    opened["Daily"]["E2"].number_format = "0.00"
+    opened.save(book.path)
+    book.publish([DAILY])
+    cell = load_workbook(book.path)["Daily"]["E3"]
+    assert (cell.value, cell.comment.text, cell.number_format) == ("exam", "by me", "0.00")
+
+
+def test_rows_that_a_filter_hid_are_seen_again(book: WorkbookFile) -> None:
+    book.publish([DAILY])
+    opened = load_workbook(book.path)
+    opened["Daily"].auto_filter.ref = "A1:C3"
+    opened["Daily"].auto_filter.add_filter_column(1, ["5"])
+    opened["Daily"].row_dimensions[2].hidden = True
+    opened.save(book.path)
+    book.publish([DAILY])
+    sheet = load_workbook(book.path)["Daily"]
+    assert not sheet.row_dimensions[2].hidden
+    assert (sheet.auto_filter.ref, sheet.auto_filter.filterColumn) == ("A1:C3", [])
+
+
+def test_cells_that_a_person_merged_over_ours_are_parted(book: WorkbookFile) -> None:
+    book.publish([DAILY])
+    opened = load_workbook(book.path)
+    opened["Daily"].merge_cells("A2:B3")
+    opened.save(book.path)
+    book.publish([DAILY])
+    sheet = load_workbook(book.path)["Daily"]
+    assert [cell.value for cell in sheet[3]] == [datetime(2025, 7, 25), 5, None]  # noqa: DTZ001
+
+
+def test_a_publication_that_fails_leaves_the_workbook_as_it_was(
+    book: WorkbookFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.publish([DAILY])
+    before = Path(book.path).read_bytes()
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workbook, "_draw", crash)
+    with pytest.raises(KeyboardInterrupt):
+        book.publish([Tab("Daily", COLUMNS, [], NOTE)])
+    assert Path(book.path).read_bytes() == before
+    assert sorted(p.name for p in Path(book.path).parent.glob("*.xlsx")) == ["statistics.xlsx"]
+
+
+def test_a_file_that_is_no_workbook_is_refused_and_kept(book: WorkbookFile) -> None:
+    Path(book.path).parent.mkdir()
+    Path(book.path).write_bytes(b"my notes")
+    for call in (book.check, lambda: book.publish([DAILY]), lambda: book.read("Daily")):
+        with pytest.raises(PermanentFault) as raised:
+            call()
+        assert raised.value.code == "sheet.workbook_unreadable"
+    assert Path(book.path).read_bytes() == b"my notes"
+
+
+def test_a_folder_that_cannot_be_made_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    book = WorkbookFile(path=str(tmp_path / "file" / "statistics.xlsx"))
+    with pytest.raises(PermanentFault) as raised:
+        book.publish([DAILY])
+    assert raised.value.code == "sheet.workbook_unwritable"
+
+
+def test_a_sound_workbook_passes_the_check_and_is_not_made_by_it(book: WorkbookFile) -> None:
+    book.check()
+    assert not Path(book.path).exists()
+    book.publish([DAILY])
+    book.check()
+
+
+def test_two_publishers_at_once_leave_each_day_there_once(book: WorkbookFile) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: WorkbookFile(path=book.path).publish([DAILY]), range(8)))
+    assert len(load_workbook(book.path)["Daily"]["A"]) == 5
+    assert [name for name in os.listdir(Path(book.path).parent) if name.endswith(".xlsx")] == [  # noqa: PTH208
+        "statistics.xlsx"
+    ]

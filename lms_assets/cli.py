@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,11 +20,19 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_assets.faults import Fault
-from lms_assets.settings import Settings, SettingsError, load_settings, project_folder
+from lms_assets.progress import BatchProgress
+from lms_assets.settings import (
+    Settings,
+    SettingsError,
+    days_between,
+    load_settings,
+    project_folder,
+)
 
 if TYPE_CHECKING:
     import dagster as dg
 
+    from lms_assets.health import Finding
     from lms_assets.platform import Platform
 
 FAILED = 1
@@ -32,7 +40,7 @@ USAGE = 2
 err = Console(stderr=True, highlight=False)
 
 
-class Day(click.ParamType):
+class Day(click.ParamType[date]):
     """A day as ``2025-07-24``."""
 
     name = "day"
@@ -84,7 +92,7 @@ def ready(settings: Settings) -> Iterator[tuple["Platform", "dg.DagsterInstance"
 
 
 def _quiet_dagster() -> None:
-    """Dagster's word that the log handler's setting is in beta is nothing for a person to act on."""
+    """Dagster says that the log handler's setting is in beta: nothing to act on."""
     import warnings
 
     import dagster as dg
@@ -116,26 +124,15 @@ def demo(days: int, records: Path | None) -> None:
         from lms_assets.automation.history import run_batch
 
         err.print(f"Materializing {len(wanted)} days with the real job …")
-        outcome = run_batch(
-            platform, instance, wanted, kind="demo", tell=_told(len(wanted)), workers=1
-        )
+        with BatchProgress(len(wanted)) as progress:
+            outcome = run_batch(
+                platform, instance, wanted, kind="demo", tell=progress.tell, workers=1
+            )
         _show_loads(outcome.loads)
         if not any(load.changed for load in outcome.loads):
             click.echo("Nothing changed: the table already held all of it.")
         _show_places(settings)
     sys.exit(FAILED if outcome.failed else 0)
-
-
-def _told(total: int) -> Callable[[Any], None]:
-    """Progress of a batch: a line per day; the history command has a live display."""
-    done = 0
-
-    def tell(result: Any) -> None:  # noqa: ANN401
-        nonlocal done
-        done += 1
-        err.print(f"  {result.day}  {result.summary}  ({done}/{total})")
-
-    return tell
 
 
 def _show_loads(loads: Any) -> None:  # noqa: ANN401
@@ -198,6 +195,81 @@ def _ended_day(day: date | None, settings: Settings) -> date:
             f"{wanted} is before LMS_FIRST_DAY ({settings.lms_first_day}): set it earlier."
         )
     return wanted
+
+
+@lms.command()
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY)
+@click.option("--again", is_flag=True, help="Also the days that are loaded already.")
+def backfill(first: date, last: date, again: bool) -> None:
+    """Every day from FIRST to LAST, both included; days already loaded are left out."""
+    settings = load_settings()
+    days = _range(first, last, settings)
+    with ready(settings) as (platform, instance):
+        from lms_assets.attempts.ledger import loaded_days
+        from lms_assets.automation.up import end_orphans
+
+        end_orphans(instance)
+        with platform.warehouse.begin() as connection:
+            loaded = set() if again else loaded_days(connection, first, last)
+        left = [day for day in days if day not in loaded]
+        err.print(f"{len(days)} days, of which {len(days) - len(left)} are loaded already.")
+        sys.exit(_run_days(platform, instance, left, kind="backfill"))
+
+
+@lms.command()
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY)
+def reclean(first: date, last: date) -> None:
+    """The days from FIRST to LAST again from the lake, by today's rules, without the API."""
+    settings = load_settings()
+    with ready(settings) as (platform, instance):
+        from lms_assets.automation.replaying import replay_quarantine
+        from lms_assets.definitions import resources
+
+        lake = resources(settings)["lake"]
+        wanted = [day for day in _range(first, last, settings) if lake.newest_raw(day)]
+        err.print(f"{len(wanted)} of these days have an answer in the lake.")
+        status = _run_days(platform, instance, wanted, kind="reclean", from_lake=True)
+        replay_quarantine(platform, first=first, last=last)
+        sys.exit(status)
+
+
+def _range(first: date, last: date, settings: Settings) -> list[date]:
+    if first > last:
+        raise click.UsageError(f"{first} is after {last}: give the earlier day first.")
+    _ended_day(first, settings)
+    return days_between(first, _ended_day(last, settings))
+
+
+def _run_days(
+    platform: "Platform",
+    instance: "dg.DagsterInstance",
+    days: list[date],
+    *,
+    kind: str,
+    from_lake: bool = False,
+) -> int:
+    """The days were run side by side; those that failed are listed, and are the exit code."""
+    from lms_assets.automation.history import run_batch
+
+    if not days:
+        click.echo("Nothing to do.")
+        return 0
+    with BatchProgress(len(days)) as progress:
+        outcome = run_batch(
+            platform,
+            instance,
+            days,
+            kind=kind,
+            tell=progress.tell,
+            workers=platform.settings.api_concurrency,
+            from_lake=from_lake,
+        )
+    for failed in outcome.failed:
+        click.echo(f"{failed.day}  {failed.summary}")
+    click.echo(f"{len(outcome.days) - len(outcome.failed)} done, {len(outcome.failed)} failed.")
+    return FAILED if outcome.failed else 0
 
 
 @lms.command()
@@ -298,3 +370,144 @@ def gaps() -> None:
     for day in missing:
         click.echo(day.isoformat())
     err.print(f"{len(missing)} days are missing since {settings.lms_first_day}.")
+
+
+@lms.command()
+@click.option("--alive", is_flag=True, help="For a monitor: daemon, letters and yesterday's day.")
+def doctor(alive: bool) -> None:
+    """Each outside system: works, or what to do."""
+    from lms_assets import health
+
+    settings = load_settings()
+    if alive:
+        with ready(settings) as (platform, instance):
+            findings = health.signs_of_life(
+                settings, instance, platform.warehouse, now=datetime.now(UTC)
+            )
+            _show_findings(findings)
+    else:
+        findings = []
+        for finding in health.systems(settings):
+            findings.append(finding)
+            _show_findings([finding])
+    sys.exit(0 if all(finding.is_well for finding in findings) else FAILED)
+
+
+def _show_findings(findings: "list[Finding]") -> None:
+    for finding in findings:
+        mark = "works" if finding.is_well else "FAILS"
+        click.echo(f"{finding.system:<11} {mark}  {finding.says}")
+
+
+@lms.group(invoke_without_command=True)
+@click.pass_context
+def letters(context: click.Context) -> None:
+    """Letters that were sent, wait, or were given up."""
+    if context.invoked_subcommand is not None:
+        return
+    from lms_assets.platform import prepare
+
+    rows = prepare(load_settings()).warehouse.rows(
+        """
+        select id, kind, day, status, tries, due_at, sent_at, subject, last_error
+        from letters order by id desc limit 50
+        """
+    )
+    _write_table(
+        ["id", "kind", "day", "status", "tries", "due", "sent", "subject", "why"],
+        iter([tuple(_brief(value) for value in row.values()) for row in rows]),
+    )
+
+
+def _brief(value: object) -> object:
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
+
+
+@letters.command()
+@click.argument("letter", type=int)
+def resend(letter: int) -> None:
+    """The letter with this id goes out again, to everybody."""
+    settings = load_settings()
+    with ready(settings) as (platform, instance):
+        from lms_assets.automation.history import messenger_of
+        from lms_assets.automation.outbox import resend as make_due
+
+        now = datetime.now(UTC)
+        with platform.warehouse.begin() as connection:
+            if not make_due(connection, letter, now=now):
+                raise click.UsageError(f"There is no letter {letter}: see ./lms letters.")
+        sent = messenger_of(platform, instance).send(now=now)
+    click.echo(f"{sent} letters sent.")
+    sys.exit(0 if sent else FAILED)
+
+
+@lms.group(invoke_without_command=True)
+@click.pass_context
+def quarantine(context: click.Context) -> None:
+    """Refused records, counted by day and reason."""
+    if context.invoked_subcommand is not None:
+        return
+    from lms_assets.attempts.quarantine import counts
+    from lms_assets.platform import prepare
+
+    with prepare(load_settings()).warehouse.begin() as connection:
+        refused = counts(connection)
+    _write_table(["day", "reason", "records"], iter(refused))
+
+
+@quarantine.command()
+@click.option("--reason", help="Only records refused for this reason.")
+@click.option("--from", "first", type=DAY, help="Only days from this one on.")
+@click.option("--to", "last", type=DAY, help="Only days up to this one, included.")
+def replay(reason: str | None, first: date | None, last: date | None) -> None:
+    """Cleans them again by today's rules and loads what is now good."""
+    settings = load_settings()
+    with ready(settings) as (platform, _):
+        from lms_assets.automation.replaying import replay_quarantine
+
+        total = replay_quarantine(platform, reason=reason, first=first, last=last).total
+    click.echo(
+        f"{total.tried} records tried: {total.inserted} inserted, {total.duplicates} duplicates, "
+        f"{total.outside_window} outside their day, "
+        f"{sum(total.still_rejected.values())} still refused."
+    )
+
+
+@lms.command()
+@click.argument("user_id")
+def erase(user_id: str) -> None:
+    """Removes one student from every table, object and figure, for good."""
+    settings = load_settings()
+    with ready(settings) as (platform, _):
+        from lms_assets.automation.replaying import erase_student
+
+        receipt = erase_student(platform, user_id, tell=lambda _: None)
+    click.echo(
+        f"Receipt {receipt.id}: {receipt.attempts} attempts, {receipt.rejected_records} refused "
+        f"records, {receipt.raw_records} raw records in {receipt.raw_objects} answers removed."
+    )
+
+
+@lms.command()
+@click.option("--zone", help="The zone that naive times were written in, as Europe/Moscow.")
+def adopt(zone: str | None) -> None:
+    """Takes over the tables of the two earlier systems; every row is kept or set aside."""
+    from lms_assets.automation.replaying import adopt_earlier
+
+    for adopted in adopt_earlier(load_settings(), zone=zone):
+        aside = ", ".join(f"{reason} {n:,}" for reason, n in adopted.set_aside.items())
+        click.echo(
+            f"{adopted.source}: {adopted.rows_before:,} rows, {adopted.kept:,} kept, "
+            f"set aside: {aside or 'none'}; {adopted.days} days; the old table is now "
+            f"{adopted.old_table_now}."
+        )
+
+
+@lms.command()
+def page() -> None:
+    """Opens the page of figures in the browser, and prints where it is."""
+    file = load_settings().lms_home / "report.html"
+    if not file.exists():
+        raise click.UsageError("There is no page yet: ./lms run or ./lms demo makes it.")
+    click.echo(str(file))
+    click.launch(str(file))

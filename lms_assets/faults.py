@@ -13,7 +13,7 @@ the code before the dot is the stage: ``api``, ``lake``, ``cleaning``,
 from lms_assets.texts import Texts
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - the field's word
     """A stage could not do its work, for a reason that has a name.
 
     Args:

@@ -5,7 +5,7 @@ settings at import. Changing the zone keeps the same keys with other windows,
 which is why the platform refuses it once a day was loaded.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
@@ -29,10 +29,7 @@ def window_of(day: date) -> Window:
 
 def yesterday(now: datetime) -> date:
     """The newest day that is over in the set zone."""
-    last = attempt_days.get_last_partition_key(current_time=now)
-    if last is None:
-        raise ValueError("no day is over yet since LMS_FIRST_DAY")
-    return date.fromisoformat(last)
+    return now.astimezone(_settings.zone).date() - timedelta(days=1)
 
 
 def _naive_utc(moment: datetime) -> datetime:

@@ -24,5 +24,5 @@ def is_publication(tags: Mapping[str, str]) -> bool:
 
 
 def publishes(tags: Mapping[str, str]) -> bool:
-    """Whether a run's own sheet step writes: days of a batch leave it to the batch's publication."""
+    """Whether a run's own sheet step writes: a batch has one publication for all its days."""
     return batch_of(tags) is None or is_publication(tags)

@@ -1,27 +1,34 @@
 """Real parts that the tests share: an embedded PostgreSQL, a database of its own per test."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
+from hypothesis import settings
 from sqlalchemy import make_url
 
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.resources.warehouse import Warehouse
 
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
+
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A server to make databases on: the one of LMS_TEST_POSTGRES_URL, else the embedded one."""
     if given := os.environ.get("LMS_TEST_POSTGRES_URL"):
         yield given
         return
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
-    yield server.start()
-    server.stop()
+    # Not under pytest's own folder: that is closed to the user that the server runs as for root.
+    with tempfile.TemporaryDirectory(prefix="lms-test-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "data")
+        yield server.start()
+        server.stop()
 
 
 @pytest.fixture

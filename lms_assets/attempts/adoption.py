@@ -30,7 +30,7 @@ from lms_assets.attempts.cleaning import (
     Tombstones,
     course_and_task,
 )
-from lms_assets.attempts.erasure import tombstones_of
+from lms_assets.attempts.erasure import Erasure, tombstones_of
 from lms_assets.attempts.ledger import Load, Pull, record_load, zone_of_ledger
 from lms_assets.attempts.merge import STORED, copy
 from lms_assets.attempts.records import ascii_text
@@ -181,10 +181,9 @@ class _Run:
 
     def chunks(self, statement: str, **values: object) -> Iterator[Sequence[Any]]:
         """The rows of a query, a few thousand in memory at a time."""
-        options = {"yield_per": _CHUNK_ROWS}
-        return self.connection.execute(
-            text(statement), values, execution_options=options
-        ).partitions()
+        options = {"stream_results": True, "max_row_buffer": _CHUNK_ROWS}
+        rows = self.connection.execute(text(statement), values, execution_options=options)
+        return rows.partitions(_CHUNK_ROWS)
 
 
 class _Done:
@@ -209,6 +208,7 @@ def adopt(
     day_zone: str,
     run_id: str,
     progress: Progress | None = None,
+    erasure: Erasure | None = None,
     now: datetime | None = None,
 ) -> tuple[Adoption, ...]:
     """The tables of earlier systems are ours: their rows are attempts, or set aside with a reason.
@@ -226,6 +226,7 @@ def adopt(
         run_id: What the ledger and the quarantine call this adoption.
         progress: Told the rows done and all rows, now and then; from the start again
             when the database ended the transaction and it is tried once more.
+        erasure: Knows whose rows are dropped; needed once a student was erased here.
         now: For the day of rows without one; the database's clock if left out.
 
     Returns:
@@ -240,7 +241,7 @@ def adopt(
     tombstones = None
     if _is_ours(warehouse):
         warehouse.migrate()
-        tombstones = tombstones_of(warehouse)
+        tombstones = erasure.tombstones(warehouse) if erasure else tombstones_of(warehouse)
     default_zone = warehouse.default_zone()
 
     def work(connection: Connection) -> tuple[Adoption, ...]:
@@ -502,7 +503,7 @@ ranked as (
         partition by is_good, user_id collate "C", attempt_type collate "C", created_at
         order by place)
 )
-select r.place, r.broken, r.is_erased, r.is_ungraded,
+select r.place, r.broken, r.is_erased, r.is_ungraded, r.created_at as created_at_utc,
     case when is_possible
         then (r.created_at at time zone 'UTC' at time zone :day_zone)::date end as day,
     r.is_good and (nth > 1 or a.id is not null) as is_duplicate,
@@ -602,10 +603,14 @@ def _as_text(values: Iterable[str | None]) -> Any:  # noqa: ANN401 - pandas' own
 
 
 def _set_aside(run: _Run, old: _Old) -> None:
-    """The other rows are in the quarantine, whole, as they were in the old table."""
+    """The other rows are in the quarantine, whole, as they were in the old table.
+
+    Where the time was not UTC as it stood, what it was in UTC stands beside it.
+    """
+    row = "o" if old.zone == "UTC" else "(select r from (select o.*, f.created_at_utc) r)"
     query = f"""
         select coalesce(f.day, :today), case when f.is_duplicate then :duplicate else :invalid end,
-            f.broken, cast(row_to_json(o) as text)
+            f.broken, cast(row_to_json({row}) as text)
         from only public.{_quoted(old.table)} o join adoption_fates f on f.place = o.ctid
         where (f.is_duplicate or f.broken is not null) and not f.is_erased
         order by f.place
@@ -645,7 +650,8 @@ order by day
 def _enter_days(run: _Run, old: _Old, *, seconds: float) -> list[date]:
     """The ledger has one more row for each day that the old table has attempts of, in order.
 
-    A day of which every row was refused is none of them: it is still a gap.
+    What was set aside is among its rejected, as in the quarantine. A day of which
+    every row was refused is none of them: it is still a gap.
     """
     days = run.connection.execute(text(_DAYS)).mappings().all()
     for row in days:
@@ -656,18 +662,23 @@ def _enter_days(run: _Run, old: _Old, *, seconds: float) -> list[date]:
 
 
 def _pull(run: _Run, old: _Old, row: Any, *, stages: dict[str, float]) -> Pull:  # noqa: ANN401
+    set_aside = {DUPLICATE: row["duplicates"], INVALID: row["invalid"]}
     return Pull(
         day=row["day"].isoformat(),
         window_start=_midnight(row["day"], run.day_zone),
         window_end=_midnight(row["day"] + timedelta(days=1), run.day_zone),
         zone=run.day_zone,
         received=row["received"],
-        duplicates=row["duplicates"],
-        conflicting=row["conflicting"],
+        duplicates=0,
+        conflicting=0,
         outside_window=0,
         erased=row["erased"],
-        rejected={INVALID: row["invalid"]} if row["invalid"] else {},
-        watch={"adopted_from": old.source.name, "ungraded": row["ungraded"]},
+        rejected={reason: n for reason, n in set_aside.items() if n},
+        watch={
+            "adopted_from": old.source.name,
+            "adopted_conflicting": row["conflicting"],
+            "ungraded": row["ungraded"],
+        },
         checksum=CHECKSUM,
         code_version=CODE_VERSION,
         attempts_key="",
@@ -683,8 +694,8 @@ def _load(run: _Run, pull: Pull, stored: int) -> Load:
         inserted=pull.clean,
         updated=0,
         unchanged=0,
-        duplicates=pull.duplicates,
-        conflicting=pull.conflicting,
+        duplicates=0,
+        conflicting=0,
         outside_window=0,
         rejected=pull.rejected,
         erased=pull.erased,

@@ -191,6 +191,7 @@ def _refuse_a_bad_day(counts: Counts, limits: Limits) -> None:
             received=counts.received,
             pct=round(100 * rejected / counts.received, 1),
             reasons=reasons,
+            by_reason=dict(counts.rejected),
         )
 
 

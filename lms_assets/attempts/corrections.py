@@ -66,7 +66,7 @@ def correct_books(
         run_id=run_id,
         stages={"correct_s": round(seconds, 3)},
     )
-    if corrected.counters() == newest.counters() and corrected.stored == newest.stored:
+    if _fates(corrected) == _fates(newest):
         return None
     record_load(connection, _pull(corrected, window), corrected)
     return corrected
@@ -111,6 +111,13 @@ def corrected_load(newest: Load, moved: Moved) -> Load:
     )
 
 
+def _fates(load: Load) -> tuple[object, ...]:
+    """What the row says of its records, however the kept ones came to be there."""
+    kept = load.inserted + load.updated + load.unchanged
+    counters = load.counters() | {"inserted": kept, "updated": 0, "unchanged": 0}
+    return (*counters.values(), load.stored)
+
+
 def _without(counts: Mapping[str, int], total: int) -> dict[str, int]:
     """The counts with ``total`` taken off, from the first of them on."""
     rest: dict[str, int] = {}
@@ -131,12 +138,17 @@ def _window(connection: Connection, day: date) -> dict[str, object]:
 
 def _pull(load: Load, window: Mapping[str, object]) -> Pull:
     """The load as the ledger takes it; it brings no objects of the lake."""
-    names = (
-        "day received duplicates conflicting outside_window erased rejected watch checksum "
-        "code_version"
-    ).split()
     return Pull(
-        **{name: getattr(load, name) for name in names},
+        day=load.day,
+        received=load.received,
+        duplicates=load.duplicates,
+        conflicting=load.conflicting,
+        outside_window=load.outside_window,
+        erased=load.erased,
+        rejected=load.rejected,
+        watch=load.watch,
+        checksum=load.checksum,
+        code_version=load.code_version,
         window_start=window["start"],  # type: ignore[arg-type]
         window_end=window["end"],  # type: ignore[arg-type]
         zone=str(window["zone"]),

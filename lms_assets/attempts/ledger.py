@@ -93,17 +93,29 @@ class Load:
 
     def counters(self) -> dict[str, Any]:
         """The counters alone, as `lms run --json` and the page show them."""
-        names = (
-            "received inserted updated unchanged duplicates conflicting outside_window rejected "
-            "erased vanished"
-        )
-        return {name: getattr(self, name) for name in names.split()}
+        return {name: getattr(self, name) for name in COUNTERS}
 
 
 COLUMNS = (
-    "day received inserted updated unchanged duplicates conflicting outside_window rejected "
-    "erased vanished stored watch checksum code_version run_id stages"
-).split()
+    "day",
+    "received",
+    "inserted",
+    "updated",
+    "unchanged",
+    "duplicates",
+    "conflicting",
+    "outside_window",
+    "rejected",
+    "erased",
+    "vanished",
+    "stored",
+    "watch",
+    "checksum",
+    "code_version",
+    "run_id",
+    "stages",
+)
+COUNTERS = COLUMNS[1:11]
 
 
 def record_load(connection: Connection, pull: Pull, load: Load) -> None:
@@ -119,24 +131,24 @@ def record_load(connection: Connection, pull: Pull, load: Load) -> None:
         row[name] = json.dumps(row[name])
     names = ", ".join(row)
     values = ", ".join(f":{name}" for name in row)
-    statement = f"insert into load_ledger ({names}) values ({values})"  # noqa: S608 - own names
+    statement = f"insert into load_ledger ({names}) values ({values})"
     connection.execute(text(statement), row)
 
 
 def newest_load(connection: Connection, day: date) -> Load | None:
     """The last committed pull of a day, or None when it was never loaded."""
     names = ", ".join(COLUMNS)
-    statement = f"select {names} from load_ledger where day = :day order by id desc limit 1"  # noqa: S608
+    statement = f"select {names} from load_ledger where day = :day order by id desc limit 1"
     row = connection.execute(text(statement), {"day": day}).mappings().first()
-    return _load(row) if row else None
+    return _load(dict(row)) if row else None
 
 
 def load_of_run(connection: Connection, run_id: str) -> Load | None:
     """What a run committed, or None."""
     names = ", ".join(COLUMNS)
-    statement = f"select {names} from load_ledger where run_id = :run order by id desc limit 1"  # noqa: S608
+    statement = f"select {names} from load_ledger where run_id = :run order by id desc limit 1"
     row = connection.execute(text(statement), {"run": run_id}).mappings().first()
-    return _load(row) if row else None
+    return _load(dict(row)) if row else None
 
 
 def _load(row: Mapping[str, Any]) -> Load:

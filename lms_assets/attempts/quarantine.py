@@ -20,12 +20,14 @@ from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_COLUMNS, check_fram
 from lms_assets.attempts.window import Window
 from lms_assets.resources.warehouse import Warehouse
 
+# ruff: noqa: S608 - statements are put together from names of ours alone
+
 # What adoption set aside has a reason that cleaning cannot give: a row of an earlier system.
 ADOPTED = "adopted_"
 
 _CHUNK = 50_000
 _COLUMNS = ", ".join(ATTEMPT_COLUMNS)
-_OTHERS = "oauth_consumer_key lis_result_sourcedid lis_outcome_service_url is_correct".split()
+_OTHERS = (*PASSBACK_FIELDS, "is_correct")
 _ALIKE = "(i.user_id, i.attempt_type, i.created_at) = (a.user_id, a.attempt_type, a.created_at)"
 
 _STAGE = (
@@ -173,9 +175,10 @@ def _days(
 ) -> list[date]:
     statement = f"""
         select distinct day from rejected_records
-        where {_CHOSEN} and day between coalesce(:first, '-infinity') and coalesce(:last, 'infinity')
+        where {_CHOSEN} and day >= coalesce(:first, '-infinity')
+            and day <= coalesce(:last, 'infinity')
         order by day
-    """  # noqa: S608 - own condition
+    """
     rows = warehouse.rows(_typed(statement), reason=reason, adopted=ADOPTED, first=first, last=last)
     return [row["day"] for row in rows]
 
@@ -262,12 +265,12 @@ class _SetAside:
             _typed(f"""
             select id, reason, record from rejected_records
             where day = :day and {_CHOSEN} and id > :newest order by id limit {_CHUNK}
-            """)  # noqa: S608 - own condition
+            """)
         )
         newest = 0
         while rows := self._connection.execute(statement, self._chosen | {"newest": newest}).all():
             self._rows, newest = rows, rows[-1].id
-            yield [_as_api_record(row.record) for row in rows]
+            yield [as_api_record(row.record) for row in rows]
 
     def judge(self, rejected: pd.DataFrame) -> None:
         """The chunk's good records have left; the others stay, for the reason of today's rules.
@@ -282,7 +285,7 @@ class _SetAside:
         }
         good = []
         for row in self._rows:
-            verdict = verdicts.get(ascii_text(_as_api_record(row.record)))
+            verdict = verdicts.get(ascii_text(as_api_record(row.record)))
             if verdict is None:
                 good.append(row.id)
                 self._left[row.reason] += 1
@@ -310,7 +313,7 @@ class _SetAside:
         )
 
 
-def _as_api_record(record: str) -> bytes:
+def as_api_record(record: str) -> bytes:
     """The record as the API would have said it: adoption set aside rows of a table."""
     if '"lti_user_id"' in record or '"user_id"' not in record:
         return record.encode()

@@ -1,7 +1,7 @@
 """Which days are missing, and which of them to ask for now; pure."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from lms_assets.settings import days_between
@@ -16,11 +16,11 @@ class Tries:
     """How often a day's runs have failed, and when the last one did."""
 
     failed: int = 0
-    last_failed_at: datetime = field(default=datetime.min)
+    last_failed_at: datetime | None = None
 
 
 def missing_days(first: date, last: date, loaded: Collection[date]) -> list[date]:
-    """The days from ``first`` to ``last`` (both included) that the ledger does not hold, in order."""
+    """The days from ``first`` to ``last`` (both included) that are not loaded, in order."""
     held = set(loaded)
     return [day for day in days_between(first, last) if day not in held]
 
@@ -32,7 +32,7 @@ def days_to_request(
     tries: Mapping[date, Tries],
     now: datetime,
 ) -> list[date]:
-    """The missing days to run again, newest first: not those that run, failed just now or too often.
+    """The missing days to run again, newest first; not what runs, failed just now or too often.
 
     Args:
         missing: Days that the ledger does not hold.
@@ -53,6 +53,6 @@ def given_up(missing: Collection[date], tries: Mapping[date, Tries]) -> list[dat
 
 
 def _may_be_tried(tries: Tries, now: datetime) -> bool:
-    if tries.failed == 0:
+    if tries.last_failed_at is None:
         return True
     return tries.failed < MAX_TRIES and now - tries.last_failed_at >= TRY_AGAIN_AFTER

@@ -21,6 +21,7 @@ from lms_assets.automation.outcomes import (
     Surroundings,
     letter_of_batch,
     letter_of_run,
+    links,
     outcome_of,
 )
 from lms_assets.automation.schedules import next_tick
@@ -86,7 +87,11 @@ class Messenger:
         """The letter that a day is not asked for any more is recorded, once for the day."""
         outcome = self.outcome(run_id)
         facts = GivenUpFacts(
-            day=day, tries=tries, cause=outcome.cause or Cause(), error=outcome.error
+            day=day,
+            tries=tries,
+            cause=outcome.cause or Cause(),
+            error=outcome.error,
+            links=links(self._around(now), run_id),
         )
         letter = DueLetter("given_up", to_json(facts), day, f"given-up-{day}", None)
         with self.warehouse.begin() as connection:
@@ -129,7 +134,7 @@ def _last_run_of_each_day(runs: list[BatchRun]) -> list[BatchRun]:
 
 
 def _brings_news(batch: Batch, outcomes: list[Outcome]) -> bool:
-    """A catch-up that failed again tells nothing that was not told: giving up has its own letter."""
+    """A catch-up that failed again tells nothing new: giving up has its own letter."""
     return batch.kind != "catch_up_again" or any(outcome.succeeded for outcome in outcomes)
 
 

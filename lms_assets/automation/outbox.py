@@ -22,6 +22,7 @@ from lms_assets.resources.warehouse import Warehouse
 log = logging.getLogger("lms.letters")
 
 SENDER_LOCK = 7_041_004
+LOST = "mail.answer_lost"
 GIVE_UP_AFTER = timedelta(days=3)
 LONGEST_WAIT = timedelta(hours=1)
 # A daemon's tick that takes over a minute is repeated: no letter is begun after this long.
@@ -142,7 +143,10 @@ def _deliver_one(
     try:
         answers = mailer.send(letter, recipients)
     except Fault as fault:
-        _put_off(warehouse, row, str(fault), now, for_good=isinstance(fault, PermanentFault))
+        # The server may have taken it: once more, and then no further duplicate.
+        lost_again = fault.code == LOST and LOST in (row["last_error"] or "")
+        for_good = isinstance(fault, PermanentFault) or lost_again
+        _put_off(warehouse, row, f"{fault.code}: {fault}", now, for_good=for_good)
         return False
     took = [address for address, refusal in answers.items() if refusal is None]
     refused = {address: r for address, r in answers.items() if r is not None}

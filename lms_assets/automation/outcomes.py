@@ -5,12 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
 from sqlalchemy import Connection, text
 
-from lms_assets.attempts.ledger import Load, load_of_run
+from lms_assets.attempts.ledger import COUNTERS, Load, load_of_run
 from lms_assets.automation.batches import Batch
 from lms_assets.automation.letters import (
     Cause,
@@ -54,6 +55,7 @@ class Outcome:
         cause: Why it failed, or None.
         error: The failure's traceback, masked.
         will_be_retried: Another run of the same day follows by itself.
+        tries: How many runs of the day it took, this one included, since one was good.
     """
 
     run_id: str
@@ -64,6 +66,7 @@ class Outcome:
     error: str
     duration_s: float
     will_be_retried: bool = False
+    tries: int = 1
 
     @property
     def succeeded(self) -> bool:
@@ -95,7 +98,7 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """What `lms run --json` prints."""
         counters = self.load.counters() if self.load else {}
-        none: dict[str, Any] = {name: 0 for name in COUNTERS} | {"rejected": {}}
+        none: dict[str, Any] = dict.fromkeys(COUNTERS, 0) | {"rejected": {}}
         return {
             "day": str(self.day),
             "status": self.status,
@@ -104,12 +107,6 @@ class Outcome:
             **counters,
             "duration_s": self.duration_s,
         }
-
-
-COUNTERS = (
-    "received inserted updated unchanged duplicates conflicting outside_window rejected erased "
-    "vanished"
-).split()
 
 
 def outcome_of(instance: dg.DagsterInstance, warehouse: Warehouse, run_id: str) -> Outcome:
@@ -131,7 +128,17 @@ def outcome_of(instance: dg.DagsterInstance, warehouse: Warehouse, run_id: str) 
         error=error,
         duration_s=round((record.end_time or 0) - (record.start_time or record.end_time or 0), 3),
         will_be_retried=run.tags.get(WILL_RETRY_TAG) == "true",
+        tries=_tries(instance, day, record.storage_id) if day else 1,
     )
+
+
+def _tries(instance: dg.DagsterInstance, day: str, newest: int) -> int:
+    """This run and the failed ones of the same day right before it."""
+    filters = dg.RunsFilter(tags={PARTITION_TAG: day})
+    records = instance.get_run_records(filters, limit=20)
+    before = [r.dagster_run for r in records if r.storage_id < newest]
+    failed = takewhile(lambda run: run.status == dg.DagsterRunStatus.FAILURE, before)
+    return 1 + sum(1 for _ in failed)
 
 
 def _why(instance: dg.DagsterInstance, run_id: str) -> tuple[Cause, str]:
@@ -222,7 +229,7 @@ def _batch_letter(
     failed = [outcome for outcome in outcomes if not outcome.succeeded]
     if published and not published.succeeded:
         # The days are in; what people read of them is not.
-        return _failure(connection, published, around, is_loaded=True)
+        return _failure(published, around, is_loaded=True)
     is_one_day = not others or (batch.kind == "schedule" and failed in ([], [main]))
     if is_one_day:
         return _day_letter(connection, main, others, around)
@@ -233,15 +240,16 @@ def _day_letter(
     connection: Connection, outcome: Outcome, late: Sequence[Outcome], around: Surroundings
 ) -> tuple[str, Facts]:
     if not outcome.succeeded:
-        return _failure(connection, outcome, around, is_loaded=outcome.load is not None)
+        return _failure(outcome, around, is_loaded=outcome.load is not None)
     day = outcome.day or date.min
     late_rows = {o.day: o.load.inserted for o in late if o.day and o.load and o.load.inserted}
     common: dict[str, Any] = {
         "day": day,
         "late_rows": late_rows,
-        "links": _links(around, outcome.run_id),
+        "links": links(around, outcome.run_id),
         "duration_s": outcome.duration_s,
         "next_run": around.next_run,
+        "tries": outcome.tries,
     }
     load = outcome.load
     if load is None or load.is_empty:
@@ -252,7 +260,7 @@ def _day_letter(
         "figures": _plain(figures.get(day)) or {},
         "week_before": _plain(figures.get(day - timedelta(days=7))),
         "recent": _recent(figures.values()),
-        "watch": {k: v for k, v in load.watch.items() if isinstance(v, int) and v},
+        "watch": _watched(load.watch),
     }
     earlier = _open_failure(connection, day)
     if earlier is None:
@@ -265,17 +273,16 @@ def _day_letter(
     )
 
 
-def _failure(
-    connection: Connection, outcome: Outcome, around: Surroundings, *, is_loaded: bool
-) -> tuple[str, Facts]:
+def _failure(outcome: Outcome, around: Surroundings, *, is_loaded: bool) -> tuple[str, Facts]:
     return "failure", FailureFacts(
         day=outcome.day,
         cause=outcome.cause or Cause(),
         error=outcome.error,
         will_be_retried=outcome.will_be_retried,
+        tries=outcome.tries,
         is_loaded=is_loaded,
-        counts=_counts([outcome.load]) if outcome.load else None,
-        links=_links(around, outcome.run_id),
+        counts=_counts([outcome.load]) if outcome.load else _counts_of_a_refused_day(outcome.cause),
+        links=links(around, outcome.run_id),
         duration_s=outcome.duration_s,
         next_run=around.next_run,
     )
@@ -294,7 +301,7 @@ def _history(
         failures=[DayFailure(day=o.day, cause=o.cause) for o in outcomes if o.cause and o.day],
         totals=_counts(loads),
         recent=_recent(_daily(connection, days[-1])),
-        links=_links(around, None),
+        links=links(around, None),
         duration_s=round(sum(outcome.duration_s for outcome in outcomes), 1),
         next_run=around.next_run,
     )
@@ -311,7 +318,24 @@ def _counts(loads: Sequence[Load]) -> Counts:
     return Counts(**numbers, rejected=rejected)
 
 
-def _links(around: Surroundings, run_id: str | None) -> Links:
+def _counts_of_a_refused_day(cause: Cause | None) -> Counts | None:
+    """What was received and refused of a day that was not loaded because of it."""
+    by_reason = cause.facts.get("by_reason") if cause else None
+    return (
+        Counts(received=cause.facts["received"], rejected=by_reason)
+        if cause and by_reason
+        else None
+    )
+
+
+def _watched(watch: Mapping[str, Any]) -> dict[str, int]:
+    """Each watched number that is not 0; of those by name the sum."""
+    sums = {k: sum(v.values()) if isinstance(v, dict) else v for k, v in watch.items()}
+    return {name: number for name, number in sums.items() if number}
+
+
+def links(around: Surroundings, run_id: str | None) -> Links:
+    """Where a letter leads: the sheet, the page, the dashboard, the run or all of them."""
     run = f"{around.dagster}/runs/{run_id}" if run_id else f"{around.dagster}/runs"
     return Links(sheet=around.sheet, page=around.page, dashboard=around.dashboard, run=run)
 
@@ -346,4 +370,4 @@ def _open_failure(connection: Connection, day: date) -> Mapping[str, Any] | None
         order by id desc limit 1
     """
     row = connection.execute(text(statement), {"day": day}).mappings().first()
-    return row if row is not None and row["kind"] != "recovered" else None
+    return dict(row) if row is not None and row["kind"] != "recovered" else None

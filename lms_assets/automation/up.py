@@ -20,6 +20,7 @@ from lms_assets.settings import project_folder
 HOST = "127.0.0.1"
 READY_WITHIN_S = 120
 STOP_WITHIN_S = 20
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 Tell = Callable[[str], None]
 
@@ -154,7 +155,7 @@ def _wait_for(url: str, children: list["subprocess.Popen[bytes]"]) -> None:
         if any(child.poll() is not None for child in children):
             raise TimeoutError("The page's server ended at its start; LMS_VERBOSE=1 shows why.")
         try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+            with urllib.request.urlopen(url, timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.25)
@@ -168,8 +169,10 @@ def _terminated_as_interrupted() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # In the background a shell has SIGINT ignored, and children would inherit that.
+    before = {number: signal.signal(number, interrupt) for number in ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

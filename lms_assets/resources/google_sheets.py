@@ -61,10 +61,14 @@ class GoogleSheets(dg.ConfigurableResource):  # type: ignore[type-arg]
         json_schema_extra={"dagster__is_secret": True},
     )
     spreadsheet_id: str = Field(description="From the spreadsheet's address, or all of it.")
-    api_url: str = Field("https://sheets.googleapis.com", description="Stands for that root.")
-    timeout_s: float = Field(45, description="For one request.")
-    budget_s: float = Field(240, description="For one publication, all its tries together.")
-    first_wait_s: float = Field(1, description="Before the second try; doubled for each other.")
+    api_url: str = Field(
+        default="https://sheets.googleapis.com", description="Stands for that root."
+    )
+    timeout_s: float = Field(default=45, description="For one request.")
+    budget_s: float = Field(default=240, description="For one publication, all its tries together.")
+    first_wait_s: float = Field(
+        default=1, description="Before the second try; doubled for each other."
+    )
 
     @property
     def url(self) -> str:

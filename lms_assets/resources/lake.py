@@ -1,7 +1,7 @@
 """The lake: what the API answered, byte for byte, and the cleaned attempts of each day.
 
     raw/2025-07-24/20250725T040003123456Z-1640-3f0c….json.zst   one object per pull
-    raw/2025-07-24/20250726T040002654321Z-1640-3f0c….same       the newest bytes again, stored before
+    raw/2025-07-24/20250726T040002654321Z-1640-3f0c….same       the same bytes as an earlier pull's
     cleaned/2025-07-24/3f0c…-v1.parquet                          one typed row per attempt
     cleaned/2025-07-24/3f0c…-v1.rejected.parquet                 one row per refused record
 
@@ -92,7 +92,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         return [_answer(day, name, objects[_checksum(name)]) for name in names]
 
     def newest_raw(self, day: date) -> RawAnswer | None:
-        """The newest answer that held records: an empty one never stands for a day that had some."""
+        """The newest answer with records: an empty one never stands for a day that had some."""
         return next((a for a in reversed(self.raw_answers(day)) if a.records), None)
 
     def raw_days(self) -> list[date]:
@@ -103,7 +103,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         return sorted(date.fromisoformat(p.name) for p in folder.iterdir() if _is_shown(p.name))
 
     def replace_raw(self, answer: RawAnswer, body: Path, *, records: int) -> RawAnswer:
-        """Another body stands in the place of a stored one, which is gone: erasure needs this alone.
+        """Another body stands in the place of a stored one, which is gone; for erasure alone.
 
         The order of the pulls stays, and whatever named the old bytes (markers of equal
         ones, the partition's reference) names the new. Cut off at any point, the day
@@ -148,7 +148,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.root / "references" / asset / f"{partition}.json"
 
     def unfinished(self) -> list[str]:
-        """Objects that were being written when their process died; or that are being written now."""
+        """Objects that were being written when their process died, or that are being written."""
         found: list[str] = []
         for kind in ("raw", "cleaned"):
             folders = (self.root / kind).iterdir() if (self.root / kind).exists() else ()
@@ -177,7 +177,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def write_parquet(self, key: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-        """A Parquet object that appears whole when the block ends well, and not at all otherwise."""
+        """A Parquet object that appears whole when the block ends well, or else not at all."""
         target = self.root / key
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{target.name}.{id(target):x}")
@@ -254,7 +254,7 @@ def _stamp(name: str) -> str:
 
 
 def _checksum(name: str) -> str:
-    return name.split("-")[2].split(".")[0]
+    return name.rpartition("-")[2].partition(".")[0]
 
 
 def _answer(day: date, name: str, stored_as: str) -> RawAnswer:

@@ -64,6 +64,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._engine = create_engine(
                 self.server_url,
                 poolclass=NullPool,
+                # An error's text must not quote the rows that it was about.
+                hide_parameters=True,
                 connect_args={
                     "application_name": "lms_assets",
                     "connect_timeout": 15,
@@ -101,7 +103,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             wait=wait_random_exponential(multiplier=0.5, max=5),
             reraise=True,
         )
-        return retrying(self._once, work)
+        result: T = retrying(self._once, work)
+        return result
 
     def _once(self, work: Callable[[Connection], T]) -> T:
         with self.begin() as connection:
@@ -121,7 +124,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 raw.dbapi_connection.set_session(readonly=True)  # type: ignore[union-attr]
                 cursor = raw.cursor()
                 cursor.execute(statement)
-                yield [c.name for c in cursor.description or ()], iter(cursor.fetchone, None)
+                yield [str(c[0]) for c in cursor.description or ()], iter(cursor.fetchone, None)
             finally:
                 raw.close()
 
@@ -208,8 +211,10 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             select distinct a.pid, a.usename, a.application_name
             from pg_locks l join pg_stat_activity a using (pid)
             where l.granted and a.pid <> pg_backend_pid() and a.datname = current_database()
-              and l.relation in (select oid from pg_class where relnamespace = 'public'::regnamespace)
-              and l.mode in ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')
+              and l.relation in (
+                select oid from pg_class where relnamespace = 'public'::regnamespace)
+              and l.mode in (
+                'AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')
         """
         with self.engine.connect() as connection:
             rows = connection.execute(text(holders)).all()
@@ -223,7 +228,7 @@ def lock_schema(connection: Connection) -> None:
 
 def _state_of_connection_error(message: str) -> str:
     """The SQLSTATE that libpq keeps to itself when a connection fails."""
-    known = (
+    known: tuple[tuple[str, str], ...] = (
         ("password authentication failed", "28P01"),
         ("no password supplied", "28P01"),
         ("no pg_hba.conf entry", "28000"),

@@ -46,6 +46,8 @@ def daily_statistics(
     with told_to_dagster():
         day = date.fromisoformat(context.partition_key)
         with warehouse.begin() as connection:
+            # Before the newest day is read: another run may be about to change it.
+            measures.take_turn(connection)
             as_of = newest_day_with_attempts(connection)
             if as_of:
                 measures.refresh(

@@ -14,6 +14,8 @@ Spec = dict[str, Any]
 Word = Callable[[str], str]
 
 KINDS = ("correct", "wrong", "ungraded", "runs")
+LONG_SPAN_MS = 200 * 86_400_000
+HEIGHT_PX = 240
 BAR_STEP_PX = 26
 CELL_STEP_PX = 22
 CONFIG: Spec = {
@@ -54,12 +56,20 @@ def chart_specs(word: Word) -> dict[str, Spec]:
     }
 
 
-def _chart(height: int | Spec, **rest: Any) -> Spec:  # noqa: ANN401
+def _by_row(step_px: int, **rest: Any) -> Spec:  # noqa: ANN401
+    """A chart as high as its places; the script counts them.
+
+    Vega-Lite would do so by a height of steps, but warns whenever the width is the container's.
+    """
+    return _chart(None, usermeta={"step": step_px}, **rest)
+
+
+def _chart(height: int | None = HEIGHT_PX, **rest: Any) -> Spec:  # noqa: ANN401
     return {
         "data": {"name": "rows"},
         "width": "container",
-        "height": height,
-        "autosize": {"type": "fit-x", "contains": "padding"},
+        **({"height": height} if height else {}),
+        "autosize": {"contains": "padding"},
         "config": CONFIG,
         **rest,
     }
@@ -70,11 +80,18 @@ def _tooltip(**columns: str) -> list[Spec]:
 
 
 def _day_axis() -> Spec:
+    years, days = "'%b %Y'", "'%-d %b'"
     return {
         "field": "day",
         "type": "temporal",
-        "scale": {"type": "utc"},
-        "axis": {"title": None, "grid": False, "labelOverlap": "greedy", "tickCount": 8},
+        "scale": {"type": "utc", "domainMin": {"expr": "first"}, "domainMax": {"expr": "last"}},
+        "axis": {
+            "title": None,
+            "grid": False,
+            "labelOverlap": "greedy",
+            "tickCount": 8,
+            "labelExpr": f"utcFormat(datum.value, last - first > {LONG_SPAN_MS} ? {years} : {days})",
+        },
     }
 
 
@@ -127,7 +144,6 @@ def _activity(word: Word) -> Spec:
         **{kind: word(f"column.{kind}") for kind in KINDS},
     )
     return _chart(
-        240,
         mark={"type": "bar", "x2Offset": -0.5},
         encoding={
             "x": _day_axis(),
@@ -160,11 +176,11 @@ def _users(word: Word) -> Spec:
                 "field": "window",
                 "type": "nominal",
                 "scale": {"domain": list(names.values()), "range": [[1, 0], [6, 3], [2, 2]]},
-                "legend": None,
+                "legend": {"title": None, "orient": "top"},
             },
         },
     }
-    return _chart(240, layer=[lines, _on_hover(_tooltip(day=word("column.day"), **names))])
+    return _chart(layer=[lines, _on_hover(_tooltip(day=word("column.day"), **names))])
 
 
 def _success(word: Word) -> Spec:
@@ -172,7 +188,6 @@ def _success(word: Word) -> Spec:
     x = _day_axis()
     columns = {name: word(f"column.{name}") for name in ("day", "success", "interval", "n")}
     return _chart(
-        240,
         layer=[
             {
                 "mark": {"type": "area", "color": "var(--correct)", "opacity": 0.22},
@@ -186,7 +201,7 @@ def _success(word: Word) -> Spec:
                 "mark": {
                     "type": "line",
                     "color": "var(--correct)",
-                    "point": {"color": "var(--correct)", "size": 18},
+                    "point": {"color": "var(--correct)", "size": {"expr": "dot"}},
                 },
                 "encoding": {"x": x, "y": {"field": "success", **_percent_axis()}},
             },
@@ -214,8 +229,8 @@ def _hardest(word: Word) -> Spec:
         interval=word("column.interval"),
         students=word("column.students"),
     )
-    return _chart(
-        {"step": BAR_STEP_PX},
+    return _by_row(
+        BAR_STEP_PX,
         layer=[
             {
                 "mark": {"type": "bar", "color": "var(--wrong)", "height": {"band": 0.6}},
@@ -246,8 +261,8 @@ def _help() -> Spec:
         "type": "quantitative",
         "axis": {"title": None, "orient": "top", "tickMinStep": 1, "tickCount": 5},
     }
-    return _chart(
-        {"step": BAR_STEP_PX},
+    return _by_row(
+        BAR_STEP_PX,
         layer=[
             {
                 "mark": {"type": "bar", "color": "var(--runs)", "height": {"band": 0.6}},
@@ -272,8 +287,8 @@ def _time(word: Word) -> Spec:
     )
     axis = {"title": word("column.minutes"), "orient": "top", "tickCount": 5}
     x = {"field": "value", "type": "quantitative", "axis": axis}
-    return _chart(
-        {"step": BAR_STEP_PX},
+    return _by_row(
+        BAR_STEP_PX,
         layer=[
             {
                 "mark": {"type": "bar", "color": "var(--mau)", "height": {"band": 0.6}},
@@ -296,10 +311,6 @@ def _cells(field: str, scale: Spec) -> Spec:
     }
 
 
-def _if_complete(value: object, otherwise: object) -> Spec:
-    return {"condition": {"test": "datum.is_complete", "value": value}, "value": otherwise}
-
-
 def _retention(word: Word) -> Spec:
     """Rows: a cohort and weeks later; ``place``, ``later``, ``pct``, ``label``, ``is_complete``."""
     x = {
@@ -313,16 +324,13 @@ def _retention(word: Word) -> Spec:
         active=word("column.active"),
     )
     cells = {
-        "mark": {"type": "rect", "fill": "var(--runs)"},
-        "encoding": {
-            "y": _task_axis(),
-            "x": x,
-            "fillOpacity": _cells("pct", {"domain": [0, 100]}),
-            "strokeDash": _if_complete([1, 0], [3, 2]),
-            "stroke": _if_complete("var(--card)", "var(--ink)"),
-            "tooltip": tooltip,
-        },
+        "y": _task_axis(),
+        "x": x,
+        "fillOpacity": _cells("pct", {"domain": [0, 100]}),
+        "tooltip": tooltip,
     }
+    complete = {"type": "rect", "fill": "var(--runs)", "stroke": "var(--card)"}
+    running = {**complete, "stroke": "var(--ink)", "strokeDash": [3, 2], "strokeWidth": 1.5}
     numbers = {
         "mark": {"type": "text", "fontSize": 10},
         "encoding": {
@@ -336,13 +344,28 @@ def _retention(word: Word) -> Spec:
             "tooltip": tooltip,
         },
     }
-    return _chart({"step": CELL_STEP_PX}, layer=[cells, numbers])
+    return _by_row(
+        CELL_STEP_PX,
+        layer=[
+            {
+                "mark": complete,
+                "encoding": cells,
+                "transform": [{"filter": "datum.is_complete"}],
+            },
+            {
+                "mark": running,
+                "encoding": cells,
+                "transform": [{"filter": "!datum.is_complete"}],
+            },
+            numbers,
+        ],
+    )
 
 
 def _heat(word: Word) -> Spec:
     """Rows: a weekday and an hour; ``place`` (number, tab, name), ``hour``, ``attempts``."""
-    return _chart(
-        {"step": CELL_STEP_PX},
+    return _by_row(
+        CELL_STEP_PX,
         mark={"type": "rect", "fill": "var(--runs)", "stroke": "var(--card)"},
         encoding={
             "y": _task_axis(),

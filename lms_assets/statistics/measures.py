@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +22,7 @@ REFRESH_LOCK = 7_041_002
 TURN_TIMEOUT = "15min"
 # PostgreSQL and Python may know different editions of the zones; days decide, instants only guide.
 ZONE_MARGIN = timedelta(hours=3)
+LONGEST_RUN = timedelta(days=31)
 
 Row = dict[str, Any]
 
@@ -133,12 +133,18 @@ def _days_between(first: date, last: date) -> list[date]:
 
 
 def _runs_of(days: set[date]) -> list[tuple[date, date]]:
-    """The days as first and last of unbroken runs, in order."""
-    ordered = sorted(days)
-    breaks = [(a, b) for a, b in pairwise(ordered) if b - a > timedelta(days=1)]
-    firsts = ordered[:1] + [after for _, after in breaks]
-    lasts = [before for before, _ in breaks] + ordered[-1:]
-    return list(zip(firsts, lasts, strict=True))
+    """The days as first and last of unbroken runs, in order.
+
+    A run is no longer than a month, so that even a whole history is sorted in memory.
+    """
+    runs: list[tuple[date, date]] = []
+    for day in sorted(days):
+        first, last = runs[-1] if runs else (day, date.min)
+        if day - last == timedelta(days=1) and day - first < LONGEST_RUN:
+            runs[-1] = (first, day)
+        else:
+            runs.append((day, day))
+    return runs
 
 
 def _span_of(first: date, last: date, zone: str) -> dict[str, date | datetime]:

@@ -89,9 +89,7 @@ def read_names(path: Path | None) -> Names:
         for row in reader:
             key, name = _named(row, reader.line_num)
             if known.setdefault(key, name) != name:
-                raise _wrong(
-                    "LMS_NAMES", reader.line_num, "names again what has another name above"
-                )
+                raise _wrong("LMS_NAMES", reader.line_num, "names again what is named above")
     except csv.Error as error:
         raise _wrong("LMS_NAMES", reader.line_num, f"is not CSV: {error}") from None
     return Names(known)

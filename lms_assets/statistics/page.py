@@ -1,4 +1,4 @@
-"""The page `report.html`: what the database holds, in one file that loads nothing; pure but for the reading.
+"""The page `report.html`: what the database holds, in one file that loads nothing.
 
 A row of figures goes into the page as it stands in the tables of statistics, rounded: the page's
 script chooses and shows, it defines nothing. No student's id is read here.
@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import jinja2
@@ -41,9 +41,9 @@ TILES = (
     "run_to_success",
     "help",
 )
-DEFINED = {key: "tile" for key in TILES} | {
-    key: "section" for key in ("activity", "hardest", "time", "runs", "retention", "heat")
-}
+SECTIONS_DEFINED = ("activity", "hardest", "time", "runs", "retention", "heat")
+DEFINED = dict.fromkeys(TILES, "tile") | dict.fromkeys(SECTIONS_DEFINED, "section")
+FULL_LOCALES: Mapping[str, Literal["en-US", "ru-RU"]] = {"en": "en-US", "ru": "ru-RU"}
 
 # The page's name of a column → the table's.
 _DAY = {
@@ -209,7 +209,7 @@ def _filled(figures: PageFigures, texts: Texts, names: Names, made_at: datetime)
         "title": f"{title} · {figures.as_of.isoformat()}",
         "lines": _lines(figures, figures.as_of, first, texts, made_at),
         "is_empty": False,
-        "script": Markup(_part("page.js")),  # noqa: S704  (files of ours)
+        "script": Markup(_part("page.js")),
         "vega": Markup(vega_bundle()),
         "figures": Markup(as_json_in_html(payload)),
     }
@@ -238,7 +238,7 @@ def vega_bundle() -> str:
     # Imported late: it starts a JavaScript engine.
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle()
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
@@ -266,7 +266,7 @@ def _lines(
 def _payload(
     figures: PageFigures, as_of: date, first: date, names: Names, language: str
 ) -> dict[str, Any]:
-    """All that the script shows; by course, in the order of ``courses``, the first of which is all."""
+    """All that the script shows; lists by course are in the order of ``courses``."""
     courses = _courses(figures, names)
     words = _words(language)
 
@@ -311,8 +311,10 @@ def _words(language: str) -> dict[str, str]:
 def _locale(language: str) -> dict[str, Any]:
     import vl_convert
 
-    full = {"en": "en-US", "ru": "ru-RU"}[language]
+    full = FULL_LOCALES[language]
     return {
+        # Day before month, as the headings have it.
+        "dates": {"en": "en-GB", "ru": "ru-RU"}[language],
         "numbers": vl_convert.get_format_locale(full),
         "days": vl_convert.get_time_format_locale(full),
     }
@@ -378,8 +380,8 @@ def _period(row: Row) -> dict[str, Any]:
         for name in ("attempts", "users", "new_users")
     }
     success, before = row.get("success_pct"), row.get("previous_success_pct")
-    known = success is not None and before is not None
-    changes["success_trend_points"] = success - before if known else None
+    if success is not None and before is not None:
+        changes["success_trend_points"] = success - before
     return {key: _shown(value) for key, value in (dict(row) | changes).items()}
 
 

@@ -27,13 +27,13 @@ from lms_assets.resources.tabs import (
     plain,
     shown,
 )
+from lms_assets.statistics import measures
 from lms_assets.statistics.names import Names
 from lms_assets.texts import Texts
 
 Figures = Mapping[str, Any]
 
 DAY_TABS_KEPT = 31
-MIN_STUDENTS_RANKED = 10
 
 # The columns of the LMS Analytics Pipeline's sheet, then of ETL-Project's worksheet, then ours.
 DAILY: Mapping[str, Kind] = {
@@ -136,8 +136,8 @@ class SheetFigures:
     Args:
         daily: Rows of `daily_statistics`, the newest day last.
         courses: Rows of `period_statistics` for single courses: 28 days and all history.
-        tasks: Rows of `task_statistics`.
-        students: Rows of `student_task_statistics` of students who are stuck.
+        tasks: Rows of `task_statistics`, the hardest first.
+        students: Rows of `students_who_need_help` who are stuck, the latest first.
     """
 
     daily: Sequence[Figures]
@@ -154,9 +154,17 @@ class SheetFigures:
 class Presented(Protocol):
     """What the settings say of the sheet."""
 
-    language: str
-    sheet_students: bool
-    sheet_per_day: bool
+    @property
+    def language(self) -> str:
+        """Of titles, headings and definitions."""
+
+    @property
+    def sheet_students(self) -> bool:
+        """Whether there is a tab of students who need help."""
+
+    @property
+    def sheet_per_day(self) -> bool:
+        """Whether there is a tab per report day."""
 
     @property
     def names(self) -> Names:
@@ -174,17 +182,14 @@ class Statement:
 
 def figures_for_sheet(connection: Connection) -> SheetFigures:
     """The figures as they are committed now; the table of attempts is not read."""
-
-    def rows(sql: str) -> list[dict[str, Any]]:
-        return [dict(row) for row in connection.execute(text(sql)).mappings()]
-
+    periods = text("select * from period_statistics where course <> '' and period_days in (0, 28)")
     return SheetFigures(
-        daily=rows("select * from daily_statistics order by day"),
-        courses=rows(
-            "select * from period_statistics where course <> '' and period_days in (0, 28)"
-        ),
-        tasks=rows("select * from task_statistics"),
-        students=rows("select * from student_task_statistics where state = 'stuck'"),
+        daily=measures.daily(connection),
+        courses=[dict(row) for row in connection.execute(periods).mappings()],
+        tasks=measures.tasks(connection),
+        students=[
+            row for row in measures.students_who_need_help(connection) if row["state"] == "stuck"
+        ],
     )
 
 
@@ -346,19 +351,10 @@ def _courses(figures: SheetFigures, names: Names, texts: Texts, note: str) -> Ta
 
 
 def _tasks(figures: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
-    """One row per task, the hardest first; those with too few students to tell come last."""
-    rows = [
-        _cells(_named_task(row, names, texts), TASKS) for row in sorted(figures.tasks, key=_hard)
-    ]
+    """One row per task, in the order given."""
+    rows = [_cells(_named_task(row, names, texts), TASKS) for row in figures.tasks]
     title, columns = texts.text("sheet.tabs.tasks"), _columns(TASKS, texts)
     return Tab(title, columns, rows, note, key=("course", "task"))
-
-
-def _hard(row: Figures) -> tuple[Any, ...]:
-    bound = row["first_try_high_pct"]
-    names = row["course"], row["task"], row["oauth_consumer_key"]
-    is_ranked = row["students"] >= MIN_STUDENTS_RANKED
-    return (not is_ranked, bound is None, bound or 0, -row["students"], *names)
 
 
 def _named_task(row: Figures, names: Names, texts: Texts) -> Figures:
@@ -375,9 +371,7 @@ def _named_task(row: Figures, names: Names, texts: Texts) -> Figures:
 
 
 def _students(figures: SheetFigures | None, names: Names, texts: Texts, note: str) -> Tab:
-    """One row per student and task that is stuck, those who tried most often first; ids only."""
-    stuck = figures.students if figures else []
-    ordered = sorted(stuck, key=lambda r: (-r["graded"], r["user_id"], r["course"], r["task"]))
+    """One row per student and task, in the order given; ids only."""
     rows = [
         _cells(
             {
@@ -389,7 +383,7 @@ def _students(figures: SheetFigures | None, names: Names, texts: Texts, note: st
             },
             STUDENTS,
         )
-        for row in ordered
+        for row in (figures.students if figures else [])
     ]
     return Tab(
         title=texts.text("sheet.tabs.students"),

@@ -6,11 +6,14 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_assets.attempts import records
 from lms_assets.attempts.records import NotAnArray, ascii_text, count_records, record_chunks
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),

@@ -1,6 +1,6 @@
 """What only the workbook file has to keep; the claims it shares with the spreadsheet are there."""
 
-import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 from openpyxl import load_workbook
 from openpyxl.comments import Comment
 
-from lms_assets.embedded import workbook
 from lms_assets.embedded.workbook import WorkbookFile
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.tabs import Column, Tab
@@ -94,20 +93,22 @@ def test_cells_that_a_person_merged_over_ours_are_parted(book: WorkbookFile) -> 
     assert [cell.value for cell in sheet[3]] == [datetime(2025, 7, 25), 5, None]  # noqa: DTZ001
 
 
-def test_a_publication_that_fails_leaves_the_workbook_as_it_was(
-    book: WorkbookFile, monkeypatch: pytest.MonkeyPatch
+class InterruptedRows(list[tuple[date, int, float]]):
+    def __iter__(self) -> Iterator[tuple[date, int, float]]:
+        yield date(2025, 7, 24), 1, 1.0
+        raise KeyboardInterrupt
+
+
+def test_a_publication_that_is_interrupted_leaves_the_workbook_as_it_was(
+    book: WorkbookFile,
 ) -> None:
     book.publish([DAILY])
     before = Path(book.path).read_bytes()
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(workbook, "_draw", crash)
+    first = Tab("Courses", COLUMNS, [], NOTE)
     with pytest.raises(KeyboardInterrupt):
-        book.publish([Tab("Daily", COLUMNS, [], NOTE)])
+        book.publish([first, Tab("Daily", COLUMNS, InterruptedRows(), NOTE)])
     assert Path(book.path).read_bytes() == before
-    assert sorted(p.name for p in Path(book.path).parent.glob("*.xlsx")) == ["statistics.xlsx"]
+    assert [file.name for file in Path(book.path).parent.glob("*.xlsx")] == ["statistics.xlsx"]
 
 
 def test_a_file_that_is_no_workbook_is_refused_and_kept(book: WorkbookFile) -> None:
@@ -139,6 +140,4 @@ def test_two_publishers_at_once_leave_each_day_there_once(book: WorkbookFile) ->
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: WorkbookFile(path=book.path).publish([DAILY]), range(8)))
     assert len(load_workbook(book.path)["Daily"]["A"]) == 5
-    assert [name for name in os.listdir(Path(book.path).parent) if name.endswith(".xlsx")] == [  # noqa: PTH208
-        "statistics.xlsx"
-    ]
+    assert [file.name for file in Path(book.path).parent.glob("*.xlsx")] == ["statistics.xlsx"]

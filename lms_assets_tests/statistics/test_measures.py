@@ -1,6 +1,7 @@
 import ast
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
@@ -220,6 +221,14 @@ def test_figure_12_of_the_real_attempts_is_the_known_one(
             f"{cell['iso_weekday']}-{cell['hour']:02}": cell["attempts"]
             for cell in rows(recodex, f"select * from {view}")
         }
+
+
+def test_every_query_of_the_documentation_finds_rows(recodex: Connection) -> None:
+    page = Path(__file__).parents[2] / "docs" / "figures.md"
+    queries = re.findall(r"```sql\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(queries) == 17
+    for query in queries:
+        assert rows(recodex, query), query
 
 
 # Each figure on attempts small enough to count by hand.

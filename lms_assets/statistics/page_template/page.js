@@ -30,7 +30,7 @@
     if (value < 48 * 60) return word("word.hours", { n: number(value / 60, 1) });
     return word("word.days", { n: number(value / 1440, 1) });
   };
-  const dayFormat = new Intl.DateTimeFormat(page.language, { dateStyle: "medium", timeZone: "UTC" });
+  const dayFormat = new Intl.DateTimeFormat(page.locale.dates, { dateStyle: "medium", timeZone: "UTC" });
   const weekdayFormat = new Intl.DateTimeFormat(page.language, { weekday: "short", timeZone: "UTC" });
   const dayAt = (age) => asOf - age * DAY_MS;
   const dayText = (age) => dayFormat.format(dayAt(age));
@@ -85,7 +85,8 @@
         low: number(p.success_low_pct, 1), high: percent(p.success_high_pct),
         n: number(p.correct + p.wrong),
       }),
-      trend(p.success_trend_points, percent(p.previous_success_pct), "pp")],
+      trend(p.success_trend_points,
+        p.previous_success_pct == null ? null : percent(p.previous_success_pct), "pp")],
     run_submit: (p) => [`${number(p.runs)} : ${number(p.submits)}`,
       word("note.verdicts", {
         correct: number(p.correct), wrong: number(p.wrong), ungraded: number(p.ungraded),
@@ -308,6 +309,15 @@
     });
   };
 
+  const OF_PERIOD = ["activity", "users", "success"];
+  /* From the first day of what is chosen, or of the history, to the end of the last. */
+  const period = () => {
+    const days = Math.min(chosen.period || Infinity, page.history_days);
+    return [
+      { name: "first", value: dayAt(days - 1) }, { name: "last", value: dayAt(-1) },
+      { name: "dot", value: days > 60 ? 0 : 18 },
+    ];
+  };
   const views = {};
   const draw = async (name) => {
     const holder = find(`[data-chart="${name}"]`);
@@ -326,10 +336,15 @@
     const canvas = make("div");
     holder.replaceChildren(canvas);
     const spec = { ...page.specs[name], data: { name: "rows", values: rows } };
+    if (OF_PERIOD.includes(name)) spec.params = period();
+    if (spec.usermeta) spec.height = spec.usermeta.step * new Set(rows.map((row) => row.place)).size;
     const drawn = await window.vegaEmbed(canvas, spec, {
       actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true },
       formatLocale: page.locale.numbers, timeFormatLocale: page.locale.days,
-      config: { axisY: { labelLimit: Math.min(300, holder.clientWidth * 0.42) } },
+      config: {
+        axisY: { labelLimit: Math.min(300, holder.clientWidth * 0.42) },
+        legend: { columns: holder.clientWidth < 480 ? 2 : 4 },
+      },
     });
     views[name] = drawn;
     performance.mark(`drawn-${name}`);
@@ -355,14 +370,14 @@
       const name = seen ?? names[0];
       waiting.delete(name);
       await draw(name);
-      document.body.dataset.drawn = [...document.querySelectorAll("[data-chart]")].length - waiting.size;
+      document.body.dataset.drawn = document.querySelectorAll("[data-chart]").length - waiting.size;
     }
     isDrawing = false;
   };
   window.drawCharts = drawWaiting;
 
   // --- Tables -----------------------------------------------------------------------------------
-  const named = (key, value, text = number) => ({ title: word(`column.${key}`), value, text });
+  const named = (key, value, text = (shown) => number(shown)) => ({ title: word(`column.${key}`), value, text });
   const asText = (value) => value ?? "";
   const taskLink = (_, task) => (task.link
     ? make("a", { href: task.link, rel: "noopener noreferrer", textContent: task.title })
@@ -472,7 +487,6 @@
   };
 
   // --- Choosing ---------------------------------------------------------------------------------
-  const OF_PERIOD = ["activity", "users", "success"];
   const saySelection = () => {
     const days = chosen.period || page.history_days;
     const { title, link } = page.courses[chosen.course];

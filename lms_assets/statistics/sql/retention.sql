@@ -20,6 +20,7 @@ with presence as (
     from changed_cohorts c
     join student_activity a using (course, cohort_week)
     join student_hours h on h.user_id = a.user_id and a.course in ('', h.course)
+    where not exists (select from touched_weeks t where t.week = week_of(h.day))
 )
 select p.course, a.cohort_week, p.week, count(*)
 from presence p

@@ -34,7 +34,7 @@ create table erasure_receipts (
 );
 create unique index erasure_receipts_open on erasure_receipts (hash) where ended_at is null;
 comment on table erasure_receipts is
-    'One row per erasure, without the student''s id: what was removed. ended_at is null until all was.'
+    'One row per erasure, without the id: what was removed. ended_at is null until all of it was.'
 """
 
 

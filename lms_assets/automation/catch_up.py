@@ -1,0 +1,142 @@
+"""Days that the ledger does not hold are found and requested, until they are in or given up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from lms_assets.attempts.ledger import loaded_days
+from lms_assets.automation.batches import (
+    Batch,
+    BatchRun,
+    batch_run,
+    open_batch,
+    open_batches,
+    runs_of,
+)
+from lms_assets.automation.gaps import AT_A_TIME, Tries, days_to_request, given_up, missing_days
+from lms_assets.partitions import yesterday
+from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs import PARTITION_TAG
+from lms_assets.settings import Settings
+
+CATCH_UP = "catch_up"
+CATCH_UP_AGAIN = "catch_up_again"
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Days to run now, as parts of one batch."""
+
+    days: Sequence[date] = ()
+    batch: str = ""
+
+
+@dataclass(frozen=True)
+class Hopeless:
+    """A missing day that failed too often."""
+
+    day: date
+    tries: int
+    last_run_id: str
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The missing days within LMS_CATCH_UP_DAYS, and the runs that were made for them.
+
+    Attributes:
+        days: In order.
+        runs: Day → its runs, oldest first, as far as it has some.
+    """
+
+    days: list[date]
+    runs: dict[date, list[BatchRun]]
+
+    @property
+    def running(self) -> set[date]:
+        """Days that a run is under way for."""
+        return {day for day, runs in self.runs.items() if any(not r.has_ended for r in runs)}
+
+    @property
+    def tries(self) -> dict[date, Tries]:
+        """How often each day has failed."""
+        return {day: _tries(runs) for day, runs in self.runs.items()}
+
+    @property
+    def hopeless(self) -> list[Hopeless]:
+        """Days that are not asked for any more."""
+        tries = self.tries
+        return [
+            Hopeless(day, tries[day].failed, self.runs[day][-1].run_id)
+            for day in given_up(self.days, tries)
+        ]
+
+
+def find_gaps(
+    instance: dg.DagsterInstance, warehouse: Warehouse, settings: Settings, *, now: datetime
+) -> Gaps:
+    """What is missing now.
+
+    Until an hour after LMS_HOUR yesterday is left to the schedule.
+    """
+    newest = yesterday(now)
+    first = max(settings.lms_first_day, newest - timedelta(days=settings.lms_catch_up_days - 1))
+    if now.astimezone(settings.zone).hour <= settings.lms_hour:
+        newest -= timedelta(days=1)
+    with warehouse.begin() as connection:
+        days = missing_days(first, newest, loaded_days(connection, first, newest))
+    since = now - timedelta(days=settings.lms_catch_up_days)
+    return Gaps(days, _runs_of_days(instance, days, since=since) if days else {})
+
+
+def request_days(
+    instance: dg.DagsterInstance, warehouse: Warehouse, gaps: Gaps, *, now: datetime
+) -> Requests:
+    """A few of the missing days, newest first: the next of an open catch-up, else of a new one."""
+    with warehouse.begin() as connection:
+        opened = [b for b in open_batches(connection) if b.kind in (CATCH_UP, CATCH_UP_AGAIN)]
+    if opened:
+        return _next_of(instance, opened[0], gaps)
+    naive = now.astimezone(UTC).replace(tzinfo=None)
+    wanted = days_to_request(gaps.days, running=gaps.running, tries=gaps.tries, now=naive)
+    if not wanted:
+        return Requests()
+    again = all(gaps.tries.get(day, Tries()).failed for day in wanted)
+    batch = f"catch-up-{now:%Y-%m-%dT%H%M%S}"
+    with warehouse.begin() as connection:
+        open_batch(connection, batch, kind=CATCH_UP_AGAIN if again else CATCH_UP, days=wanted)
+    return Requests(wanted[:AT_A_TIME], batch)
+
+
+def _next_of(instance: dg.DagsterInstance, batch: Batch, gaps: Gaps) -> Requests:
+    runs = runs_of(instance, batch.batch)
+    started = {run.day for run in runs}
+    under_way = sum(not run.has_ended for run in runs)
+    left = [
+        date.fromisoformat(day)
+        for day in batch.days
+        if day not in started and date.fromisoformat(day) not in gaps.running
+    ]
+    return Requests(left[: max(AT_A_TIME - under_way, 0)], batch.batch)
+
+
+def _runs_of_days(
+    instance: dg.DagsterInstance, days: Sequence[date], *, since: datetime
+) -> dict[date, list[BatchRun]]:
+    wanted = {day.isoformat(): day for day in days}
+    found: dict[date, list[BatchRun]] = {}
+    for record in reversed(instance.get_run_records(dg.RunsFilter(updated_after=since))):
+        day = wanted.get(record.dagster_run.tags.get(PARTITION_TAG, ""))
+        if day is not None:
+            found.setdefault(day, []).append(batch_run(record))
+    return found
+
+
+def _tries(runs: Sequence[BatchRun]) -> Tries:
+    failed = [run for run in runs if run.has_ended and not run.succeeded]
+    if not failed:
+        return Tries()
+    last = max(run.changed_at for run in failed)
+    return Tries(len(failed), last.astimezone(UTC).replace(tzinfo=None))

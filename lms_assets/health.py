@@ -1,0 +1,99 @@
+"""Whether each outside system works, and whether the platform is alive: for `lms doctor`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lms_assets.faults import Fault
+from lms_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from lms_assets.resources.warehouse import Warehouse
+
+HEARTBEAT_WITHIN = timedelta(minutes=3)
+LETTER_WITHIN = timedelta(hours=1)
+LATE_AFTER = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One system: how it is, or what to do."""
+
+    system: str
+    is_well: bool
+    says: str
+
+
+def systems(settings: Settings) -> Iterator[Finding]:
+    """Each outside system, or the double that stands in for it."""
+    from lms_assets.definitions import resources
+
+    made = resources(settings)
+    double = {
+        "PostgreSQL": settings.db_host is None,
+        "lake": settings.lms_lake is None,
+        "grader API": settings.api_url is None,
+        "sheet": settings.spreadsheet_id is None,
+        "mail": settings.smtp_server is None,
+    }
+    checks: dict[str, Callable[[], object]] = {
+        "PostgreSQL": made["warehouse"].check,
+        "lake": made["lake"].check,
+        "grader API": made["grader_api"].check,
+        "sheet": lambda: made["google_sheets"].check() or made["google_sheets"].url,
+        "mail": made["mailer"].check,
+    }
+    for system, check in checks.items():
+        yield _finding(system, check, "embedded: " if double[system] else "")
+
+
+def _finding(system: str, check: Callable[[], object], kind: str) -> Finding:
+    try:
+        says = check()
+    except (Fault, OSError) as error:
+        return Finding(system, False, str(error))
+    words = f"answered in {says:.1f} s" if isinstance(says, float) else str(says or "ready")
+    return Finding(system, True, f"{kind}{words}")
+
+
+def signs_of_life(
+    settings: Settings, instance: "dg.DagsterInstance", warehouse: "Warehouse", *, now: datetime
+) -> list[Finding]:
+    """The daemon, the letters and yesterday's day, for a monitor."""
+    return [_daemon(instance, now), _letters(warehouse, now), _yesterday(settings, warehouse, now)]
+
+
+def _daemon(instance: "dg.DagsterInstance", now: datetime) -> Finding:
+    beats = instance.get_daemon_heartbeats()
+    newest = max((beat.timestamp for beat in beats.values()), default=0.0)
+    age = now.timestamp() - newest
+    well = age < HEARTBEAT_WITHIN.total_seconds()
+    says = f"heartbeat {age:.0f} s ago" if beats else "never ran"
+    return Finding("daemon", well, says if well else f"{says}: start it with ./lms up")
+
+
+def _letters(warehouse: "Warehouse", now: datetime) -> Finding:
+    rows = warehouse.rows(
+        "select count(*) as n from letters where status = 'waiting' and due_at < :since",
+        since=now - LETTER_WITHIN,
+    )
+    waiting = rows[0]["n"]
+    says = f"{waiting} letters have waited over an hour: ./lms letters shows why"
+    return Finding("letters", waiting == 0, says if waiting else "none waits too long")
+
+
+def _yesterday(settings: Settings, warehouse: "Warehouse", now: datetime) -> Finding:
+    """From the ledger: the newest materialization may be an old day's."""
+    local = now.astimezone(settings.zone)
+    due = local.replace(hour=settings.lms_hour, minute=0, second=0, microsecond=0) + LATE_AFTER
+    newest = local.date() - timedelta(days=1)
+    # Before it is late, the day before is what must be there.
+    day = newest if local >= due else newest - timedelta(days=1)
+    if day < settings.lms_first_day:
+        return Finding("yesterday", True, "no day is due yet")
+    held = warehouse.rows("select 1 from load_ledger where day = :day limit 1", day=day)
+    says = f"{day} is loaded" if held else f"{day} is not loaded: ./lms run {day}"
+    return Finding("yesterday", bool(held), says)

@@ -86,18 +86,8 @@ def ready(settings: Settings) -> Iterator[tuple["Platform", "dg.DagsterInstance"
 
     platform = prepare(settings)
     configure_logging(settings)
-    _quiet_dagster()
     with open_instance(settings) as instance:
         yield platform, instance
-
-
-def _quiet_dagster() -> None:
-    """Dagster says that the log handler's setting is in beta: nothing to act on."""
-    import warnings
-
-    import dagster as dg
-
-    warnings.simplefilter("ignore", dg.BetaWarning)
 
 
 COUNTERS = ("received", "inserted", "updated", "unchanged", "duplicates", "outside_window")
@@ -225,7 +215,7 @@ def reclean(first: date, last: date) -> None:
     settings = load_settings()
     with ready(settings) as (platform, instance):
         from lms_assets.automation.replaying import replay_quarantine
-        from lms_assets.definitions import resources
+        from lms_assets.systems import resources
 
         lake = resources(settings)["lake"]
         wanted = [day for day in _range(first, last, settings) if lake.newest_raw(day)]

@@ -29,7 +29,7 @@ class Finding:
 
 def systems(settings: Settings) -> Iterator[Finding]:
     """Each outside system, or the double that stands in for it."""
-    from lms_assets.definitions import resources
+    from lms_assets.systems import resources
 
     made = resources(settings)
     double = {

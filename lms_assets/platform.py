@@ -10,8 +10,9 @@ from sqlalchemy import make_url, text
 from lms_assets.attempts.ledger import zone_of_ledger
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.faults import PermanentFault
-from lms_assets.resources.warehouse import EMBEDDED, Warehouse
+from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings, project_folder
+from lms_assets.systems import warehouse_url
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -48,30 +49,15 @@ def open_instance(settings: Settings) -> "dg.DagsterInstance":
 
     Call :func:`prepare` first.
     """
+    import warnings
+
     import dagster as dg
 
+    # That the log handler's setting is in beta is nothing for a person to act on.
+    warnings.simplefilter("ignore", dg.BetaWarning)
     instance = dg.DagsterInstance.get()
     instance.event_log_storage.set_concurrency_slots("grader_api", settings.api_concurrency)
     return instance
-
-
-def warehouse_url(settings: Settings) -> str:
-    """The configured database's URL, or the embedded one's."""
-    if settings.db_host is None:
-        return f"{EMBEDDED}{settings.lms_home / 'postgres'}"
-    from sqlalchemy import URL
-
-    password = settings.db_password.get_secret_value() if settings.db_password else None
-    url = URL.create(
-        "postgresql+psycopg2",
-        username=settings.db_user,
-        password=password,
-        host=settings.db_host,
-        port=settings.db_port,
-        database=settings.db_name,
-        query={"sslmode": settings.db_sslmode},
-    )
-    return url.render_as_string(hide_password=False)
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:

@@ -33,9 +33,9 @@ from lms_assets.attempts.cleaning import (
 from lms_assets.attempts.erasure import Erasure, tombstones_of
 from lms_assets.attempts.ledger import Load, Pull, record_load, zone_of_ledger
 from lms_assets.attempts.merge import STORED, copy
-from lms_assets.attempts.records import ascii_text
 from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_TYPES, check_frame
 from lms_assets.faults import PermanentFault
+from lms_assets.resources.records import ascii_text
 from lms_assets.resources.warehouse import Warehouse, lock_schema
 
 DUPLICATE: Final = "adopted_duplicate"
@@ -316,7 +316,7 @@ def _known(connection: Connection, source: _Source) -> _Old:
             ),
         )
     connection.execute(text(f"lock table public.{source.table} in access exclusive mode"))
-    count = text(f"select count(*) from only public.{source.table}")  # noqa: S608 - own names
+    count = text(f"select count(*) from only public.{source.table}")
     rows = connection.execute(count).scalar_one()
     return _Old(source, columns["created_at"], rows, source.table)
 
@@ -469,7 +469,7 @@ def _typed(old: _Old) -> str:
                 from only public.{_quoted(old.table)}
             ) as read
         ) as timed
-    """  # noqa: S608 - own names
+    """
 
 
 def _limits(run: _Run, old: _Old) -> dict[str, object]:
@@ -533,7 +533,7 @@ def _note_erased(run: _Run, old: _Old, tombstones: Tombstones) -> None:
         select cast(ctid as text), user_id, lis_result_sourcedid
         from only public.{_quoted(old.table)}
         where octet_length(lis_result_sourcedid) <= :most or lis_result_sourcedid is null
-    """  # noqa: S608 - own names
+    """
     for rows in run.chunks(query, most=MAX_RECORD_BYTES):
         places, users, sourcedids = zip(*rows, strict=True)
         named = _cut_sourcedids(pd.Series(sourcedids, dtype=object))["sourcedid_user"]
@@ -568,7 +568,7 @@ def _keep(run: _Run, old: _Old) -> None:
                 then lis_result_sourcedid end as names_a_task
         from old join adoption_fates f on f.place = old.place
         where f.broken is null and not f.is_duplicate and not f.is_erased
-    """  # noqa: S608 - own names
+    """
     values = _limits(run, old) | {"max_name_bytes": MAX_NAME_BYTES}
     for rows in run.chunks(query, **values):
         frame = _attempts(rows)
@@ -614,7 +614,7 @@ def _set_aside(run: _Run, old: _Old) -> None:
         from only public.{_quoted(old.table)} o join adoption_fates f on f.place = o.ctid
         where (f.is_duplicate or f.broken is not null) and not f.is_erased
         order by f.place
-    """  # noqa: S608 - own names
+    """
     today = run.now.astimezone(ZoneInfo(run.day_zone)).date()
     for rows in run.chunks(query, today=today, duplicate=DUPLICATE, invalid=INVALID):
         day, reason, field, record = zip(*rows, strict=True)

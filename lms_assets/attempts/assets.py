@@ -1,6 +1,7 @@
 """The road from the API to the table: raw_attempts → cleaned_attempts → attempts_table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +15,10 @@ from lms_assets.attempts.erasure import tombstones_of
 from lms_assets.attempts.ledger import Load, Pull
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.merge import Mirror, is_loaded_already, merge_day, record_unchanged
-from lms_assets.attempts.records import record_chunks
 from lms_assets.attempts.schema import (
     ARROW_SCHEMA,
     REJECTED_SCHEMA,
+    NotCleanAttempts,
     check_frame,
     column_descriptions,
 )
@@ -26,6 +27,7 @@ from lms_assets.faults import PermanentFault
 from lms_assets.partitions import attempt_days, window_of
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, RawAnswer
+from lms_assets.resources.records import NotAnArray, record_chunks
 from lms_assets.resources.warehouse import Warehouse
 
 GROUP = "attempts"
@@ -134,8 +136,9 @@ def cleaned_attempts(
     Zone: created_at is naive UTC, inside the day's half-open window.
     Refused records lie beside them, whole, with the reason; see `lms_assets/attempts/cleaning.py`.
     Raises: `cleaning.too_many_rejected` when the day cannot be trusted: nothing of it is loaded.
+        `cleaning.not_an_array`, `cleaning.not_as_declared`: nothing of it is loaded either.
     """
-    with told_to_dagster():
+    with told_to_dagster(), _told_as_faults(raw_attempts):
         began = monotonic()
         window = window_of(_day(context))
         counts, stem = _clean(raw_attempts, window, lake, warehouse)
@@ -149,6 +152,19 @@ def cleaned_attempts(
             }
         )
         return pull
+
+
+@contextmanager
+def _told_as_faults(answer: RawAnswer) -> Iterator[None]:
+    try:
+        yield
+    except NotAnArray as error:
+        raise PermanentFault(
+            "cleaning.not_an_array", day=answer.day, object=answer.key, position=error.position
+        ) from None
+    except NotCleanAttempts as error:
+        columns = ", ".join(error.columns)
+        raise PermanentFault("cleaning.not_as_declared", columns=columns) from None
 
 
 def _clean(
@@ -207,24 +223,13 @@ def _pull(answer: RawAnswer, window: Window, counts: Counts, stem: str, *, secon
         outside_window=counts.outside_window,
         erased=counts.erased,
         rejected=dict(counts.rejected),
-        watch=_watch(counts),
+        watch=counts.watch(),
         checksum=answer.checksum,
         code_version=CODE_VERSION,
         attempts_key=f"{stem}.parquet",
         rejected_key=f"{stem}.rejected.parquet",
         stages={"clean_s": round(seconds, 3)},
     )
-
-
-def _watch(counts: Counts) -> dict[str, object]:
-    return {
-        "ungraded": counts.ungraded,
-        "user_mismatch": counts.user_mismatch,
-        "without_task": counts.without_task,
-        "null_passback": counts.null_passback,
-        "unknown_keys": dict(counts.unknown_keys),
-        "unknown_attempt_types": dict(counts.unknown_attempt_types),
-    }
 
 
 def _fates(pull: Pull) -> str:

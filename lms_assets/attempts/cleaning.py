@@ -32,8 +32,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from lms_assets.attempts.records import NotAnArray, ascii_text, count_records, record_chunks
 from lms_assets.attempts.window import Window, within
+from lms_assets.resources.records import NotAnArray, ascii_text, count_records, record_chunks
 
 __all__ = [
     "CODE_VERSION",

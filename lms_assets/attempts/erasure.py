@@ -45,12 +45,10 @@ from lms_assets.attempts.corrections import Moved, correct_books
 from lms_assets.attempts.ledger import Pull
 from lms_assets.attempts.merge import lock_day
 from lms_assets.attempts.quarantine import as_api_record
-from lms_assets.attempts.records import ascii_text
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.lake import Lake, RawAnswer
+from lms_assets.resources.records import ascii_text
 from lms_assets.resources.warehouse import Warehouse
-
-# ruff: noqa: S608 - statements are put together from names of ours alone
 
 KEY_BYTES = 32
 ERASURE_LOCK = 7_041_010
@@ -555,7 +553,7 @@ def _erase_from_raw(
             try:
                 dropped = _rewrite_raw(student, lake, answer)
             except NotAnArray as error:
-                unreadable = {"key": answer.key, "reason": error.what}
+                unreadable = {"object": answer.key, "reason": error.what}
                 continue
             tell(answer.key)
             if dropped:

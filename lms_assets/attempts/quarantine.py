@@ -15,12 +15,10 @@ from sqlalchemy import Connection, Row, text
 from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Counts, Tombstones, clean_day
 from lms_assets.attempts.corrections import Moved, correct_books
 from lms_assets.attempts.merge import copy, lock_day
-from lms_assets.attempts.records import ascii_text
 from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_COLUMNS, check_frame
 from lms_assets.attempts.window import Window
+from lms_assets.resources.records import ascii_text
 from lms_assets.resources.warehouse import Warehouse
-
-# ruff: noqa: S608 - statements are put together from names of ours alone
 
 # What adoption set aside has a reason that cleaning cannot give: a row of an earlier system.
 ADOPTED = "adopted_"

@@ -26,8 +26,8 @@ from lms_assets.automation.batches import Batch, open_batch, open_batches
 from lms_assets.automation.messenger import Messenger, utc_now
 from lms_assets.automation.outcomes import Outcome
 from lms_assets.automation.runner import publish_batch, run_day
-from lms_assets.definitions import resources
 from lms_assets.platform import Platform
+from lms_assets.systems import resources
 
 Tell = Callable[[Outcome], None]
 

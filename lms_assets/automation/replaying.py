@@ -14,12 +14,12 @@ from lms_assets.attempts.erasure import Erasure, Receipt
 from lms_assets.attempts.erasure import erase as erase_everywhere
 from lms_assets.attempts.ledger import newest_day_with_attempts
 from lms_assets.attempts.quarantine import Replay, replay
-from lms_assets.definitions import presentation, resources
 from lms_assets.partitions import window_of
-from lms_assets.platform import Platform, prepare, warehouse_url
+from lms_assets.platform import Platform, prepare
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets.statistics import measures
+from lms_assets.systems import presentation, resources, warehouse_url
 
 
 def key_file(settings: Settings) -> Path:

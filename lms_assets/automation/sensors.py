@@ -33,7 +33,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """Every sensor, on by default."""
 
     def messenger(instance: dg.DagsterInstance, warehouse: Warehouse) -> Messenger:
-        from lms_assets.definitions import resources
+        from lms_assets.systems import resources
 
         configure_logging(settings)
         return Messenger(settings, warehouse, instance, resources(settings))

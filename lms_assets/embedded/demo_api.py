@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -24,7 +25,7 @@ import dagster as dg
 from lms_assets.embedded.demo_students import DemoStudents
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.grader_api import Answer, GraderApi
-from lms_assets.resources.json_array import NotAnArray, element_spans
+from lms_assets.resources.records import NotAnArray, record_chunks
 
 log = logging.getLogger("lms.api")
 
@@ -254,8 +255,8 @@ def _errors(message: str) -> bytes:
 def _attempts_in(path: Path) -> list[tuple[datetime, bytes]]:
     """When, and the record as it stands in the file."""
     try:
-        body = path.read_bytes()
-        texts = [body[span] for span in element_spans(body)]
+        with path.open("rb") as body:
+            texts = list(chain.from_iterable(record_chunks(body)))
     except OSError as error:
         raise _unreadable(path, error.strerror or type(error).__name__) from None
     except NotAnArray as error:

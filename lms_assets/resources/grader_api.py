@@ -47,7 +47,7 @@ from urllib3.exceptions import (
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.masking import Mask
 from lms_assets.resources.deadline import Deadline, DeadlineAdapter
-from lms_assets.resources.json_array import BOM, NotAnArray, check_is_array
+from lms_assets.resources.records import BYTE_ORDER_MARK, NotAnArray, count_records
 
 log = logging.getLogger("lms.api")
 
@@ -242,16 +242,17 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return size, checksum.hexdigest()
 
     def _records(self, part: Path) -> int:
-        """How many records the body has, once it is known to be one whole array."""
+        """How many records the body has, once it is known that cleaning can read it."""
         with part.open("rb") as body:
             beginning = body.read(4096)
-        if not beginning.removeprefix(BOM).lstrip().startswith(b"["):
-            shown = self._shown(beginning)
-            raise TemporaryFault("api.not_an_array", status=200, beginning=shown)
-        try:
-            return check_is_array(part)
-        except NotAnArray:
-            raise TemporaryFault("api.cut_short") from None
+            if not beginning.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
+                shown = self._shown(beginning)
+                raise TemporaryFault("api.not_an_array", status=200, beginning=shown)
+            body.seek(0)
+            try:
+                return count_records(body)
+            except NotAnArray:
+                raise TemporaryFault("api.cut_short") from None
 
     def _refusal(self, response: requests.Response) -> Fault | None:
         """Why the answer is none, by its status alone; None where its body must tell."""

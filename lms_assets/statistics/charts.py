@@ -80,7 +80,7 @@ def _tooltip(**columns: str) -> list[Spec]:
 
 
 def _day_axis() -> Spec:
-    years, days = "'%b %Y'", "'%-d %b'"
+    shape = f"last - first > {LONG_SPAN_MS} ? '%b %Y' : '%-d %b'"
     return {
         "field": "day",
         "type": "temporal",
@@ -90,7 +90,8 @@ def _day_axis() -> Spec:
             "grid": False,
             "labelOverlap": "greedy",
             "tickCount": 8,
-            "labelExpr": f"utcFormat(datum.value, last - first > {LONG_SPAN_MS} ? {years} : {days})",
+            "labelSeparation": 6,
+            "labelExpr": f"utcFormat(datum.value, {shape})",
         },
     }
 
@@ -162,6 +163,7 @@ def _users(word: Word) -> Spec:
     lines = {
         "transform": [
             {"fold": list(names), "as": ["window", "students"]},
+            {"filter": "isValid(datum.students)"},
             {"calculate": f"({json.dumps(names)})[datum.window]", "as": "window"},
         ],
         "mark": {"type": "line", "strokeWidth": 2, "point": False},
@@ -302,11 +304,11 @@ def _time(word: Word) -> Spec:
     )
 
 
-def _cells(field: str, scale: Spec) -> Spec:
+def _cells(field: str, strongest: float, scale: Spec) -> Spec:
     return {
         "field": field,
         "type": "quantitative",
-        "scale": {"range": [0.06, 0.9], **scale},
+        "scale": {"range": [0.05, strongest], **scale},
         "legend": None,
     }
 
@@ -326,21 +328,17 @@ def _retention(word: Word) -> Spec:
     cells = {
         "y": _task_axis(),
         "x": x,
-        "fillOpacity": _cells("pct", {"domain": [0, 100]}),
+        "fillOpacity": _cells("pct", 0.65, {"domain": [0, 100]}),
         "tooltip": tooltip,
     }
-    complete = {"type": "rect", "fill": "var(--runs)", "stroke": "var(--card)"}
+    complete = {"type": "rect", "fill": "var(--heat)", "stroke": "var(--card)"}
     running = {**complete, "stroke": "var(--ink)", "strokeDash": [3, 2], "strokeWidth": 1.5}
     numbers = {
-        "mark": {"type": "text", "fontSize": 10},
+        "mark": {"type": "text", "fontSize": 10, "color": "var(--ink)"},
         "encoding": {
             "y": _task_axis(),
             "x": x,
             "text": {"field": "label"},
-            "color": {
-                "condition": {"test": "datum.pct > 55", "value": "var(--on-strong)"},
-                "value": "var(--ink)",
-            },
             "tooltip": tooltip,
         },
     }
@@ -366,7 +364,7 @@ def _heat(word: Word) -> Spec:
     """Rows: a weekday and an hour; ``place`` (number, tab, name), ``hour``, ``attempts``."""
     return _by_row(
         CELL_STEP_PX,
-        mark={"type": "rect", "fill": "var(--runs)", "stroke": "var(--card)"},
+        mark={"type": "rect", "fill": "var(--heat)", "stroke": "var(--card)"},
         encoding={
             "y": _task_axis(),
             "x": {
@@ -379,7 +377,7 @@ def _heat(word: Word) -> Spec:
                     "domain": False,
                 },
             },
-            "fillOpacity": _cells("attempts", {"type": "sqrt"}),
+            "fillOpacity": _cells("attempts", 0.95, {"type": "sqrt"}),
             "tooltip": _tooltip(
                 when=word("column.weekday"),
                 attempts=word("column.attempts"),

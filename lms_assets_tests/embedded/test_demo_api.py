@@ -256,6 +256,7 @@ def test_the_end_of_a_window_and_a_record_without_a_moment_are_placed(tmp_path: 
         b"[1, 2]",
         b'[{"created": 1}]',
         b'[{"created_at": "20',
+        b'[{"created_at": "2025-07-24 00:00:00"}, {"a": 01}]',
         b"\xff",
     ],
 )

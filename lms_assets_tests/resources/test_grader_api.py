@@ -389,6 +389,21 @@ def test_a_cut_between_two_records_is_noticed_too(to: Path) -> None:
         assert fault_of(lambda: pull(api, to)).code == "api.cut_short"
 
 
+@pytest.mark.parametrize(
+    "element", [b"01", b"{1: 2}", b'{"a": 1,}', b'["\\x41"]', b'{"a": tru}', b'{"a" 1}']
+)
+def test_an_element_that_cleaning_could_not_read_is_tried_again_and_never_kept(
+    to: Path, element: bytes
+) -> None:
+    damaged = WHOLE[:-1] + b", " + element + b"]"
+    with ApiServer(answer(damaged), answer(WHOLE)) as api:
+        assert pull(api, to).tries == 2
+    assert to.read_bytes() == WHOLE
+    with ApiServer(answer(damaged)) as api:
+        assert fault_of(lambda: pull(api, to), TemporaryFault).code == "api.cut_short"
+    assert to.read_bytes() == WHOLE
+
+
 def test_a_cut_compressed_answer_is_noticed(to: Path) -> None:
     packed = gzip.compress(WHOLE)[:60]
     with ApiServer(answer(packed, Content_Encoding="gzip")) as api:

@@ -250,7 +250,9 @@ def large(*, days: int = 1096, courses: int = 20, tasks: int = 2_000) -> PageFig
             for c in names
             for p in (7, 28, 90, 0)
         ],
-        overall=[overall(c, volume(9000, 900, 1800), users=900, stuck=40, gave_up=9) for c in names],
+        overall=[
+            overall(c, volume(9000, 900, 1800), users=900, stuck=40, gave_up=9) for c in names
+        ],
         tasks=made_tasks,
         retention=[row for course in names for row in cohorts(course, 26)],
         heat_map=[

@@ -6,6 +6,7 @@
   const DAY_MS = 86_400_000;
   const LONG_HISTORY_DAYS = 120;
   const CHARTED_TASKS = 15;
+  const NARROW_PX = 480;
   const asOf = Date.parse(page.as_of);
   const chosen = { period: 28, course: 0 };
 
@@ -55,14 +56,14 @@
   page.tasks = rowsOf(page.tasks);
 
   // --- Tiles and notes --------------------------------------------------------------------------
-  const trend = (change, before, unit) => {
+  const trend = (change, before, text = (count) => number(count)) => {
     if (chosen.period === 0) return [];
     if (before == null) return [word("trend.none", { days: chosen.period })];
-    const was = word("trend.before", { before, days: chosen.period });
+    const was = word("trend.before", { before: text(before), days: chosen.period });
     if (change == null) return [was];
     const way = change > 0 ? "up" : change < 0 ? "down" : "same";
     const sign = { up: "▲ ", down: "▼ ", same: "= " }[way];
-    const size = unit === "pp" ? `${number(Math.abs(change), 1)} ${word("trend.points")}`
+    const size = text === percent ? `${number(Math.abs(change), 1)} ${word("trend.points")}`
       : percent(Math.abs(change));
     return [
       make("span", { className: "spoken", textContent: `${word(`trend.${way}`)} ` }),
@@ -74,19 +75,18 @@
       word("note.per_user", {
         mean: number(p.mean_attempts_per_user, 1), median: number(p.median_attempts_per_user, 1),
       }),
-      trend(p.attempts_trend_pct, number(p.previous_attempts))],
+      trend(p.attempts_trend_pct, p.previous_attempts)],
     users: (p) => [number(p.users), word("note.users"),
-      trend(p.users_trend_pct, number(p.previous_users))],
+      trend(p.users_trend_pct, p.previous_users)],
     new_users: (p) => [number(p.new_users),
       word(chosen.course ? "note.new_users_course" : "note.new_users"),
-      trend(p.new_users_trend_pct, number(p.previous_new_users))],
+      trend(p.new_users_trend_pct, p.previous_new_users)],
     success: (p) => [percent(p.success_pct),
       word("note.interval", {
         low: number(p.success_low_pct, 1), high: percent(p.success_high_pct),
         n: number(p.correct + p.wrong),
       }),
-      trend(p.success_trend_points,
-        p.previous_success_pct == null ? null : percent(p.previous_success_pct), "pp")],
+      trend(p.success_trend_points, p.previous_success_pct, percent)],
     run_submit: (p) => [`${number(p.runs)} : ${number(p.submits)}`,
       word("note.verdicts", {
         correct: number(p.correct), wrong: number(p.wrong), ungraded: number(p.ungraded),
@@ -209,8 +209,9 @@
     .sort((a, b) => b.stuck - a.stuck || b.gave_up - a.gave_up);
   const slowest = () => tasks().filter((task) => task.timed >= 10)
     .sort((a, b) => b.median_active - a.median_active);
-  const needHelp = (task) =>
-    word("word.need_help", { part: number(task.stuck), whole: number(task.students) });
+  const parts = (task) => ({ part: number(task.stuck), whole: number(task.students) });
+  const someOf = (task) => word("word.of", parts(task));
+  const needHelp = (task) => word("word.need_help", parts(task));
 
   const charts = {
     activity: {
@@ -250,8 +251,8 @@
       label: () => ({ what: taskName(ranked()[0]), value: percent(ranked()[0].first_try) }),
     },
     help: {
-      rows: () => placed(needy().filter((task) => task.stuck).slice(0, CHARTED_TASKS), (task) => ({
-        value: task.stuck, label: needHelp(task),
+      rows: (width) => placed(needy().filter((task) => task.stuck).slice(0, CHARTED_TASKS), (task) => ({
+        value: task.stuck, label: width < NARROW_PX ? someOf(task) : needHelp(task),
       })),
       label: () => ({ what: taskName(needy()[0]), value: needHelp(needy()[0]) }),
     },
@@ -334,6 +335,10 @@
     holder.setAttribute("role", "img");
     holder.setAttribute("aria-label", word(`summary.${name}`, charts[name].label()));
     const canvas = make("div");
+    // A few weeks are not stretched over the whole width.
+    if (name === "retention") {
+      canvas.style.maxWidth = `${130 + 60 * (1 + Math.max(...rows.map((row) => row.later)))}px`;
+    }
     holder.replaceChildren(canvas);
     const spec = { ...page.specs[name], data: { name: "rows", values: rows } };
     if (OF_PERIOD.includes(name)) spec.params = period();
@@ -343,7 +348,7 @@
       formatLocale: page.locale.numbers, timeFormatLocale: page.locale.days,
       config: {
         axisY: { labelLimit: Math.min(300, holder.clientWidth * 0.42) },
-        legend: { columns: holder.clientWidth < 480 ? 2 : 4 },
+        legend: { columns: holder.clientWidth < NARROW_PX ? 2 : 4 },
       },
     });
     views[name] = drawn;

@@ -3,20 +3,25 @@
 The grader's answer is one JSON array. A strict reader does the common case; a
 tolerant one reads the blocks that it refuses, since one lone surrogate, ``NaN``,
 raw control character or absurd nesting must cost one record and not the day.
-Nothing here looks inside a record: what it must hold is said in ``cleaning.py``.
+There is no other reader: what the API's client accepts, and so what is stored,
+is what cleaning can read. Nothing here looks inside a record: what it must hold
+is said in ``attempts/cleaning.py``.
 """
 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from typing import BinaryIO
 
 import msgspec
 
 BLOCK_BYTES = 4 * 1024 * 1024
+# What bounds the memory: without it, a value that never ends would be held whole.
+LONGEST_VALUE_BYTES = 16 * 1024 * 1024
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BETWEEN_RECORDS = re.compile(rb"\}([ \t\n\r]*,)(?=[ \t\n\r]*\{)")
 _BETWEEN_RECORDS_TAIL = 64 * 1024
@@ -44,7 +49,8 @@ def count_records(stream: BinaryIO) -> int:
     """How many records the body holds, once it is known to be one whole JSON array.
 
     Raises:
-        NotAnArray: It is something else, or was cut short.
+        NotAnArray: It is something else, was cut short, or has an element that no
+            lenient JSON reader can read.
     """
     return sum(len(records) for records in _Body(stream).blocks())
 
@@ -52,7 +58,8 @@ def count_records(stream: BinaryIO) -> int:
 def record_chunks(stream: BinaryIO, size: int = 50_000) -> Iterator[list[bytes]]:
     """The records of the body as the bytes received, in order, at most ``size`` at a time.
 
-    Memory: one block of the body and one chunk, unless a single record is larger.
+    Memory: one block of the body and one chunk, unless a single record is larger;
+    one of more than ``LONGEST_VALUE_BYTES`` is refused as no record at all.
 
     Args:
         stream: The body, decompressed, from its first byte.
@@ -94,6 +101,8 @@ class _Body:
             elif self._at_end and not self._unread:
                 is_open = False
             is_first = is_first and not records
+            if is_open and not records and len(self._unread) >= LONGEST_VALUE_BYTES:
+                raise NotAnArray("a value is too long", self._position)
             # A record larger than the block asks for twice as much each time,
             # so that reading it again and again stays linear.
             self._wanted = BLOCK_BYTES if records else self._wanted * 2
@@ -101,8 +110,8 @@ class _Body:
 
     def _open(self) -> None:
         self._fill()
-        if self._unread.startswith(_BYTE_ORDER_MARK):
-            self._skip(len(_BYTE_ORDER_MARK))
+        if self._unread.startswith(BYTE_ORDER_MARK):
+            self._skip(len(BYTE_ORDER_MARK))
         self._skip_space()
         if not self._unread:
             raise NotAnArray("the body is empty", self._position)
@@ -121,8 +130,13 @@ class _Body:
         self._position += count
 
     def _skip_space(self) -> None:
-        kept = self._unread.lstrip(b" \t\n\r")
-        self._skip(len(self._unread) - len(kept))
+        """The next byte, if there is one, is read and is not white space."""
+        while True:
+            kept = self._unread.lstrip(b" \t\n\r")
+            self._skip(len(self._unread) - len(kept))
+            if self._unread or self._at_end:
+                return
+            self._fill()
 
     def _strictly(self, *, is_first: bool) -> list[bytes] | None:
         """The records up to the last sure boundary, by the fast reader; None where it refuses.
@@ -158,11 +172,8 @@ class _Body:
             self._close(position + 1)
             return records, False
         consumed = 0
-        while True:
-            end = self._end_of_value(text, position)
-            after = _skip_space(text, end) if end is not None else len(text)
-            if end is None or text[after : after + 1] not in (",", "]"):
-                break
+        while found := self._place_of_value(text, position):
+            end, after = found
             records.append(text[position:end].encode("latin-1"))
             consumed = after + 1
             if text[after] == "]":
@@ -170,8 +181,7 @@ class _Body:
                 return records, False
             position = _skip_space(text, consumed)
         if self._at_end:
-            what = "a value cannot be read or the body was cut short"
-            raise NotAnArray(what, self._position + position)
+            raise NotAnArray("the body was cut short", self._position + position)
         self._skip(consumed)
         return records, True
 
@@ -182,23 +192,43 @@ class _Body:
             NotAnArray: Something does.
         """
         self._skip(consumed)
-        while True:
-            self._skip_space()
-            if self._unread:
-                raise NotAnArray("something follows the array", self._position)
-            if self._at_end:
-                return
-            self._wanted = BLOCK_BYTES
-            self._fill()
+        self._wanted = BLOCK_BYTES
+        self._skip_space()
+        if self._unread:
+            raise NotAnArray("something follows the array", self._position)
 
-    @staticmethod
-    def _end_of_value(text: str, start: int) -> int | None:
+    def _place_of_value(self, text: str, start: int) -> tuple[int, int] | None:
+        """Where the value ends, and where its comma or bracket is; None if the text stops before.
+
+        Raises:
+            NotAnArray: However the text goes on, it does not go on as an array.
+        """
         try:
-            return int(_LENIENT.raw_decode(text, start)[1])
-        except RecursionError:
-            return _end_of_deep_value(text, start)
-        except ValueError:
-            return None
+            end = _end_of_value(text, start)
+        except _NotJson:
+            raise NotAnArray("a value cannot be read", self._position + start) from None
+        after = len(text) if end is None else _skip_space(text, end)
+        if end is not None and text[after : after + 1] in (",", "]"):
+            return end, after
+        if end is not None and not _CUT_TOKEN.match(text, end):
+            raise NotAnArray("no comma follows a value", self._position + after)
+        return None
+
+
+class _NotJson(ValueError):  # noqa: N818 - a fact about the text
+    """However the text goes on, it is no JSON."""
+
+
+def _end_of_value(text: str, start: int) -> int | None:
+    """Where the value that begins at ``start`` ends; None if the text stops before.
+
+    Raises:
+        _NotJson: It is no value, however the text goes on.
+    """
+    # A refusal may only mean that the text was cut here, or that the value nests deep.
+    with suppress(RecursionError, ValueError):
+        return int(_LENIENT.raw_decode(text, start)[1])
+    return _end_by_tokens(text, start)
 
 
 def _skip_space(text: str, position: int) -> int:
@@ -215,7 +245,15 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_CLOSER = {"[": "]", "{": "}"}
+# What may be left where the text was cut inside a token, or between two.
+_CUT_TOKEN = re.compile(
+    r"""[ \t\n\r]*(?:
+      "(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+(?:\\(?:u[0-9a-fA-F]{0,3})?)?
+    | [-+.0-9A-Za-z]{0,9}
+    )\Z""",
+    re.VERBOSE,
+)
+_CLOSER = {"[": b"]", "{": b"}"}
 # (what may come, what came) -> what may come then; all else is not JSON.
 _GRAMMAR = {
     ("value", "string"): "comma",
@@ -236,25 +274,27 @@ _GRAMMAR = {
 }
 
 
-def _end_of_deep_value(text: str, start: int) -> int | None:
-    """Where the value that begins at ``start`` ends, however deep it nests; None if it does not."""
-    closers: list[str] = []
+def _end_by_tokens(text: str, start: int) -> int | None:
+    """As :func:`_end_of_value`, slowly, and however deep the value nests."""
+    closers = bytearray()
     expected, position = "value", start
     while token := _TOKEN.match(text, position):
         position = token.end()
         kind = token["mark"] or str(token.lastgroup)
-        if kind in "]}" and (not closers or closers.pop() != kind):
-            return None
+        if kind in "]}" and (not closers or chr(closers.pop()) != kind):
+            raise _NotJson
         if kind == "," and expected == "comma" and closers:
-            expected = "value" if closers[-1] == "]" else "key"
+            expected = "value" if closers[-1:] == b"]" else "key"
             continue
         if (expected, kind) not in _GRAMMAR:
-            return None
+            raise _NotJson
         if kind in _CLOSER:
-            closers.append(_CLOSER[kind])
+            closers += _CLOSER[kind]
         expected = _GRAMMAR[expected, kind]
         if expected == "comma" and not closers:
             return position
+    if not _CUT_TOKEN.match(text, position):
+        raise _NotJson
     return None
 
 

@@ -1,0 +1,103 @@
+"""Each outside system by the settings, or the embedded double behind the same methods."""
+
+from typing import Any
+
+from sqlalchemy import URL
+
+from lms_assets.attempts.limits import Limits
+from lms_assets.embedded.demo_api import DemoGraderApi
+from lms_assets.embedded.outbox import Outbox
+from lms_assets.embedded.workbook import WorkbookFile
+from lms_assets.resources.google_sheets import GoogleSheets
+from lms_assets.resources.grader_api import GraderApi
+from lms_assets.resources.lake import Lake, LakeReferences
+from lms_assets.resources.mail import Mailer
+from lms_assets.resources.warehouse import EMBEDDED, Warehouse
+from lms_assets.settings import Settings
+from lms_assets.statistics.presentation import Presentation
+
+
+def grader_api(settings: Settings) -> GraderApi | DemoGraderApi:
+    """The API that was configured, or the demo's on loopback."""
+    if settings.api_url is None:
+        records = settings.demo_records
+        return DemoGraderApi(records=str(records) if records else None)
+    return GraderApi(
+        url=settings.api_url,
+        client=settings.api_client or "",
+        client_key=settings.api_client_key.get_secret_value() if settings.api_client_key else "",
+        timeout_s=settings.api_timeout_s,
+    )
+
+
+def google_sheets(settings: Settings) -> GoogleSheets | WorkbookFile:
+    """The spreadsheet that was configured, or a workbook in LMS_HOME."""
+    credentials = settings.google_sheets_credentials_base64
+    if settings.spreadsheet_id is None or credentials is None:
+        return WorkbookFile(path=str(settings.lms_home / "statistics.xlsx"))
+    return GoogleSheets(
+        credentials_base64=credentials.get_secret_value(),
+        spreadsheet_id=settings.spreadsheet_id,
+        api_url=settings.google_sheets_api_url,
+    )
+
+
+def mailer(settings: Settings) -> Mailer | Outbox:
+    """The mail server that was configured, or a folder of letters in LMS_HOME."""
+    sender = settings.sender_email or "lms@localhost"
+    recipients = settings.recipients_emails or ("analysts@localhost",)
+    if settings.smtp_server is None:
+        return Outbox(settings.lms_home / "outbox", sender, recipients)
+    password = settings.sender_password
+    return Mailer(
+        server=settings.smtp_server,
+        port=settings.smtp_port,
+        sender=sender,
+        password=password.get_secret_value() if password else "",
+        recipients=list(recipients),
+    )
+
+
+def presentation(settings: Settings) -> Presentation:
+    """How the figures are shown."""
+    return Presentation(
+        language=settings.lms_language,
+        timezone=settings.lms_timezone,
+        names_file=str(settings.lms_names) if settings.lms_names else None,
+        staff_file=str(settings.lms_staff) if settings.lms_staff else None,
+        sheet_students=settings.lms_sheet_students,
+        sheet_per_day=settings.lms_sheet_per_day,
+        page=str(settings.lms_home / "report.html"),
+    )
+
+
+def resources(settings: Settings) -> dict[str, Any]:
+    """Each outside system, or its embedded double behind the same methods."""
+    lake = Lake(url=settings.lake_url)
+    return {
+        "grader_api": grader_api(settings),
+        "lake": lake,
+        "lake_references": LakeReferences(lake=lake),
+        "warehouse": Warehouse(url=warehouse_url(settings)),
+        "google_sheets": google_sheets(settings),
+        "mailer": mailer(settings),
+        "presentation": presentation(settings),
+        "limits": Limits(max_rejected_pct=settings.lms_max_rejected_pct),
+    }
+
+
+def warehouse_url(settings: Settings) -> str:
+    """The configured database's URL, or the embedded one's."""
+    if settings.db_host is None:
+        return f"{EMBEDDED}{settings.lms_home / 'postgres'}"
+    password = settings.db_password.get_secret_value() if settings.db_password else None
+    url = URL.create(
+        "postgresql+psycopg2",
+        username=settings.db_user,
+        password=password,
+        host=settings.db_host,
+        port=settings.db_port,
+        database=settings.db_name,
+        query={"sslmode": settings.db_sslmode},
+    )
+    return url.render_as_string(hide_password=False)

@@ -221,7 +221,7 @@ def reclean(first: date, last: date) -> None:
         wanted = [day for day in _range(first, last, settings) if lake.newest_raw(day)]
         err.print(f"{len(wanted)} of these days have an answer in the lake.")
         status = _run_days(platform, instance, wanted, kind="reclean", from_lake=True)
-        replay_quarantine(platform, first=first, last=last)
+        replay_quarantine(platform, instance, first=first, last=last)
         sys.exit(status)
 
 
@@ -452,10 +452,10 @@ def quarantine(context: click.Context) -> None:
 def replay(reason: str | None, first: date | None, last: date | None) -> None:
     """Cleans them again by today's rules and loads what is now good."""
     settings = load_settings()
-    with ready(settings) as (platform, _):
+    with ready(settings) as (platform, instance):
         from lms_assets.automation.replaying import replay_quarantine
 
-        total = replay_quarantine(platform, reason=reason, first=first, last=last).total
+        total = replay_quarantine(platform, instance, reason=reason, first=first, last=last).total
     click.echo(
         f"{total.tried} records tried: {total.inserted} inserted, {total.duplicates} duplicates, "
         f"{total.outside_window} outside their day, "
@@ -468,10 +468,10 @@ def replay(reason: str | None, first: date | None, last: date | None) -> None:
 def erase(user_id: str) -> None:
     """Removes one student from every table, object and figure, for good."""
     settings = load_settings()
-    with ready(settings) as (platform, _):
+    with ready(settings) as (platform, instance):
         from lms_assets.automation.replaying import erase_student
 
-        receipt = erase_student(platform, user_id, tell=lambda _: None)
+        receipt = erase_student(platform, instance, user_id, tell=lambda _: None)
     click.echo(
         f"Receipt {receipt.id}: {receipt.attempts} attempts, {receipt.rejected_records} refused "
         f"records, {receipt.raw_records} raw records in {receipt.raw_objects} answers removed."
@@ -479,18 +479,29 @@ def erase(user_id: str) -> None:
 
 
 @lms.command()
-@click.option("--zone", help="The zone that naive times were written in, as Europe/Moscow.")
+@click.option("--zone", help="The zone of the sessions that wrote the old table, as Europe/Moscow.")
 def adopt(zone: str | None) -> None:
     """Takes over the tables of the two earlier systems; every row is kept or set aside."""
     from lms_assets.automation.replaying import adopt_earlier
 
-    for adopted in adopt_earlier(load_settings(), zone=zone):
-        aside = ", ".join(f"{reason} {n:,}" for reason, n in adopted.set_aside.items())
+    def told(done: int, total: int) -> None:
+        err.print(f"{done:,} of {total:,} rows")
+
+    adopted = adopt_earlier(load_settings(), zone=zone, progress=told)
+    for one in adopted:
+        aside = ", ".join(f"{reason} {n:,}" for reason, n in one.set_aside.items())
         click.echo(
-            f"{adopted.source}: {adopted.rows_before:,} rows, {adopted.kept:,} kept, "
-            f"set aside: {aside or 'none'}; {adopted.days} days; the old table is now "
-            f"{adopted.old_table_now}."
+            f"{one.source}: {one.rows_before:,} rows, {one.kept:,} kept, "
+            f"set aside: {aside or 'none'}; {one.days} days; the old table is now "
+            f"{one.old_table_now}."
         )
+        if one.last_day:
+            click.echo(
+                f"The earlier system may have stopped in the middle of {one.last_day}: "
+                f"./lms backfill {one.last_day} {one.last_day} --again"
+            )
+    if not adopted:
+        click.echo("There is nothing to adopt.")
 
 
 @lms.command()
@@ -501,3 +512,23 @@ def page() -> None:
         raise click.UsageError("There is no page yet: ./lms run or ./lms demo makes it.")
     click.echo(str(file))
     click.launch(str(file))
+
+
+@lms.command()
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY)
+@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path))
+def export(first: date, last: date, to: Path) -> None:
+    """Writes attempts and figures, from FIRST to LAST, to a folder as Parquet and CSV."""
+    if first > last:
+        raise click.UsageError(f"{first} is after {last}: give the earlier day first.")
+    from lms_assets.platform import prepare
+    from lms_assets.statistics.export import export as write_files
+
+    settings = load_settings()
+    try:
+        for path in write_files(prepare(settings).warehouse, first, last, to, zone=settings.zone):
+            click.echo(str(path))
+    except OSError as error:
+        err.print(f"lms: {error}", style="red", markup=False)
+        sys.exit(FAILED)

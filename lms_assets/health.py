@@ -48,6 +48,28 @@ def systems(settings: Settings) -> Iterator[Finding]:
     }
     for system, check in checks.items():
         yield _finding(system, check, "embedded: " if double[system] else "")
+        if system == "PostgreSQL" and settings.lms_postgres_port and double[system]:
+            yield _reading_port(settings, made["warehouse"], settings.lms_postgres_port)
+
+
+def _reading_port(settings: Settings, warehouse: "Warehouse", port: int) -> Finding:
+    """Where Metabase and the like read; the password is in its file, and only there."""
+    from lms_assets.embedded.postgres_port import address, listens_on
+
+    try:
+        with warehouse.begin() as connection:
+            listens = listens_on(connection, port)
+    except Fault as fault:
+        return Finding("reading", False, str(fault))
+    if not listens:
+        says = (
+            f"port {port} is not open: either another program has it, or PostgreSQL was started "
+            "before LMS_POSTGRES_PORT was set: end ./lms up and call ./lms env --stop"
+        )
+        return Finding("reading", False, says)
+    file = settings.reader_password_file
+    says = f"{address(port)}, password in {file}"
+    return Finding("reading", True, says if file.exists() else f"{says} after ./lms run")
 
 
 def _finding(system: str, check: Callable[[], object], kind: str) -> Finding:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url, text
 
+from lms_assets import systems
 from lms_assets.attempts.ledger import zone_of_ledger
 from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.embedded.postgres_port import let_reader_in
 from lms_assets.faults import PermanentFault
-from lms_assets.resources.warehouse import Warehouse
+from lms_assets.resources.warehouse import Warehouse, lock_schema
 from lms_assets.settings import Settings, project_folder
-from lms_assets.systems import warehouse_url
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -34,8 +35,9 @@ def prepare(settings: Settings) -> Platform:
         Fault: The database cannot be used, or was loaded by another zone.
     """
     settings.lms_home.mkdir(parents=True, exist_ok=True)
-    warehouse = Warehouse(url=warehouse_url(settings))
+    warehouse = systems.warehouse(settings)
     warehouse.migrate()
+    _let_reader_in(warehouse, settings)
     _refuse_another_zone(warehouse, settings)
     with warehouse.begin() as connection:
         connection.execute(text("create schema if not exists dagster"))
@@ -65,6 +67,14 @@ def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:
     if settings.db_host is not None:
         return None
     return EmbeddedPostgres(settings.lms_home / "postgres")
+
+
+def _let_reader_in(warehouse: Warehouse, settings: Settings) -> None:
+    if settings.lms_postgres_port is None or settings.db_host is not None:
+        return
+    with warehouse.begin() as connection:
+        lock_schema(connection)
+        let_reader_in(connection, settings.reader_password_file)
 
 
 def _refuse_another_zone(warehouse: Warehouse, settings: Settings) -> None:

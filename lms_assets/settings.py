@@ -175,6 +175,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def reader_password_file(self) -> Path:
+        """The password of the role that may read by LMS_POSTGRES_PORT."""
+        return self.lms_home / "postgres-reader.password"
+
+    @property
     def demo_state_file(self) -> Path:
         """Where demo mode remembers its first day and the records it was given."""
         return self.lms_home / "demo.json"

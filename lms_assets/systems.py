@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
+from lms_assets.attempts.erasure import Erasure
 from lms_assets.attempts.limits import Limits
 from lms_assets.embedded.demo_api import DemoGraderApi
 from lms_assets.embedded.outbox import Outbox
@@ -71,6 +72,11 @@ def presentation(settings: Settings) -> Presentation:
     )
 
 
+def erasure(settings: Settings) -> Erasure:
+    """Who was erased; the key that knows them lies apart from the database."""
+    return Erasure(key_file=str(settings.lms_home / "erasure.key"))
+
+
 def resources(settings: Settings) -> dict[str, Any]:
     """Each outside system, or its embedded double behind the same methods."""
     lake = Lake(url=settings.lake_url)
@@ -78,12 +84,18 @@ def resources(settings: Settings) -> dict[str, Any]:
         "grader_api": grader_api(settings),
         "lake": lake,
         "lake_references": LakeReferences(lake=lake),
-        "warehouse": Warehouse(url=warehouse_url(settings)),
+        "warehouse": warehouse(settings),
         "google_sheets": google_sheets(settings),
         "mailer": mailer(settings),
         "presentation": presentation(settings),
+        "erasure": erasure(settings),
         "limits": Limits(max_rejected_pct=settings.lms_max_rejected_pct),
     }
+
+
+def warehouse(settings: Settings) -> Warehouse:
+    """The database that was configured, or the embedded one."""
+    return Warehouse(url=warehouse_url(settings), embedded_port=settings.lms_postgres_port)
 
 
 def warehouse_url(settings: Settings) -> str:

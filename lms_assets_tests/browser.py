@@ -30,8 +30,8 @@ def installed_chromium() -> str | None:
 def chromium() -> Iterator[Browser]:
     """A headless Chromium. Without one the test is skipped, in CI it fails.
 
-    Its pages are of one test: Playwright's loop must not outlive it, or later tests
-    that run a loop of their own would find one running.
+    Of a test or a module, not of the session: while it is open Playwright's loop runs,
+    and a test that runs a loop of its own would be refused.
     """
     path = installed_chromium()
     if path is None:

@@ -1,20 +1,23 @@
 """The road from the API to the table: raw_attempts → cleaned_attempts → attempts_table."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
 import dagster as dg
 import pyarrow as pa
+from sqlalchemy import Connection
 
-from lms_assets.attempts.cleaning import CODE_VERSION, Counts, Window, clean_day
-from lms_assets.attempts.erasure import tombstones_of
-from lms_assets.attempts.ledger import Load, Pull
+from lms_assets.attempts.cleaning import CODE_VERSION, Counts, Tombstones, clean_day
+from lms_assets.attempts.erasure import Erasure, drop_erased
+from lms_assets.attempts.ledger import Load, Pull, newest_load
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.merge import Mirror, is_loaded_already, merge_day, record_unchanged
+from lms_assets.attempts.quarantine import replay_day
 from lms_assets.attempts.schema import (
     ARROW_SCHEMA,
     REJECTED_SCHEMA,
@@ -22,6 +25,7 @@ from lms_assets.attempts.schema import (
     check_frame,
     column_descriptions,
 )
+from lms_assets.attempts.window import Window, end_of_tomorrow
 from lms_assets.failures import told_to_dagster
 from lms_assets.faults import PermanentFault
 from lms_assets.partitions import attempt_days, window_of
@@ -74,6 +78,8 @@ def raw_attempts(
     config: PullConfig,
     grader_api: dg.ResourceParam[GraderApi],
     lake: Lake,
+    warehouse: Warehouse,
+    erasure: Erasure,
 ) -> RawAnswer:
     """What the API answered for the day, byte for byte, is in the lake.
 
@@ -87,7 +93,11 @@ def raw_attempts(
     with told_to_dagster():
         day = _day(context)
         began = monotonic()
-        answer = _stored(lake, day) if config.from_lake else _asked(grader_api, lake, day)
+        if config.from_lake:
+            answer = _stored(lake, day)
+        else:
+            answer = _asked(grader_api, lake, day, erasure.tombstones(warehouse))
+        context.log.info("pulled: records=%s object=%s", answer.records, answer.key)
         context.add_output_metadata(
             {
                 "dagster/partition_row_count": answer.records,
@@ -100,12 +110,16 @@ def raw_attempts(
         return answer
 
 
-def _asked(api: GraderApi, lake: Lake, day: date) -> RawAnswer:
+def _asked(api: GraderApi, lake: Lake, day: date, tombstones: Tombstones | None) -> RawAnswer:
     window = window_of(day)
     with TemporaryDirectory() as folder:
         body = Path(folder) / "answer.json"
         answer = api.attempts_between(window.start, window.end, to=body)
-        return lake.store_raw(body, day=day, records=answer.records, pulled_at=datetime.now(UTC))
+        erased = drop_erased(body, tombstones)
+        stored = lake.store_raw(
+            body, day=day, records=answer.records - erased, pulled_at=datetime.now(UTC)
+        )
+        return replace(stored, erased=erased)
 
 
 def _stored(lake: Lake, day: date) -> RawAnswer:
@@ -128,6 +142,7 @@ def cleaned_attempts(
     raw_attempts: RawAnswer,
     lake: Lake,
     warehouse: Warehouse,
+    erasure: Erasure,
     limits: Limits,
 ) -> Pull:
     """Every record of the answer has one fate: an attempt, or a reason why it is none.
@@ -141,9 +156,10 @@ def cleaned_attempts(
     with told_to_dagster(), _told_as_faults(raw_attempts):
         began = monotonic()
         window = window_of(_day(context))
-        counts, stem = _clean(raw_attempts, window, lake, warehouse)
+        counts, stem = _clean(raw_attempts, window, lake, warehouse, erasure)
         _refuse_a_bad_day(counts, limits)
         pull = _pull(raw_attempts, window, counts, stem, seconds=monotonic() - began)
+        context.log.info("cleaned: attempts=%s rejected=%s", pull.clean, pull.rejected)
         context.add_output_metadata(
             {
                 "dagster/partition_row_count": pull.clean,
@@ -168,13 +184,11 @@ def _told_as_faults(answer: RawAnswer) -> Iterator[None]:
 
 
 def _clean(
-    answer: RawAnswer, window: Window, lake: Lake, warehouse: Warehouse
+    answer: RawAnswer, window: Window, lake: Lake, warehouse: Warehouse, erasure: Erasure
 ) -> tuple[Counts, str]:
-    counts = Counts()
+    # Those who were erased were dropped before the answer was stored.
+    counts = Counts(received=answer.erased, erased=answer.erased)
     stem = lake.stem(answer, CODE_VERSION)
-    tomorrow = (datetime.now(UTC) + timedelta(days=2)).replace(
-        hour=0, minute=0, second=0, microsecond=0, tzinfo=None
-    )
     with (
         lake.open_raw(answer) as body,
         lake.write_parquet(f"{stem}.parquet", ARROW_SCHEMA) as good,
@@ -183,8 +197,8 @@ def _clean(
         for chunk in clean_day(
             record_chunks(body),
             window=window,
-            tomorrow=tomorrow,
-            tombstones=tombstones_of(warehouse),
+            tomorrow=end_of_tomorrow(datetime.now(UTC)),
+            tombstones=erasure.tombstones(warehouse),
         ):
             check_frame(chunk.attempts)
             good.write_table(
@@ -259,6 +273,7 @@ def attempts_table(
     cleaned_attempts: Pull,
     lake: Lake,
     warehouse: Warehouse,
+    erasure: Erasure,
 ) -> Load:
     """The table `attempts` holds the day's attempts; the ledger says what became of each record.
 
@@ -270,28 +285,55 @@ def attempts_table(
     Raises: the database's fault by name; nothing of the day was then loaded.
     """
     with told_to_dagster():
+        mirror = Mirror(config.mirror, config.force)
+        tombstones = erasure.tombstones(warehouse)
         load = warehouse.in_transaction(
-            lambda connection: (
-                record_unchanged(connection, cleaned_attempts, run_id=context.run_id)
-                if is_loaded_already(connection, cleaned_attempts) and not config.mirror
-                else merge_day(
-                    connection,
-                    cleaned_attempts,
-                    attempts=lambda: _batches(lake, cleaned_attempts.attempts_key),
-                    rejected=lambda: _batches(lake, cleaned_attempts.rejected_key),
-                    run_id=context.run_id,
-                    mirror=Mirror(config.mirror, config.force),
-                )
+            lambda connection: _loaded(
+                connection, cleaned_attempts, lake, mirror, tombstones, run_id=context.run_id
             )
         )
+        context.log.info("loaded: %s", _said(load.counters() | load.stages))
         context.add_output_metadata(
             {"dagster/partition_row_count": load.stored, **load.counters(), **load.stages}
         )
         return load
 
 
-def _batches(lake: Lake, key: str) -> Iterable[pa.RecordBatch]:
-    return lake.batches(key)
+def _loaded(
+    connection: Connection,
+    pull: Pull,
+    lake: Lake,
+    mirror: Mirror,
+    tombstones: Tombstones | None,
+    *,
+    run_id: str,
+) -> Load:
+    if is_loaded_already(connection, pull) and not mirror.is_on:
+        return record_unchanged(connection, pull, run_id=run_id)
+    before = newest_load(connection, date.fromisoformat(pull.day))
+    load = merge_day(
+        connection,
+        pull,
+        attempts=lambda: lake.batches(pull.attempts_key),
+        rejected=lambda: lake.batches(pull.rejected_key),
+        run_id=run_id,
+        mirror=mirror,
+    )
+    if before and before.code_version != pull.code_version:
+        # What older rules refused and today's accept has just come in: set aside no longer.
+        replay_day(
+            connection,
+            date.fromisoformat(pull.day),
+            window=Window(pull.window_start, pull.window_end),
+            tomorrow=end_of_tomorrow(datetime.now(UTC)),
+            run_id=run_id,
+            tombstones=tombstones,
+        )
+    return load
+
+
+def _said(facts: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={fact}" for name, fact in facts.items())
 
 
 attempts_assets = [raw_attempts, cleaned_attempts, attempts_table]

@@ -322,6 +322,8 @@ def as_api_record(record: str) -> bytes:
     if not isinstance(row, dict) or "user_id" not in row:
         return record.encode()
     said = {name: row.get(name) for name in ("is_correct", "attempt_type", "created_at")}
+    # Set beside created_at where the old table's times were of another zone.
+    said["created_at"] = row.get("created_at_utc") or said["created_at"]
     passback = {name: row.get(name) for name in PASSBACK_FIELDS}
     spoken = {"lti_user_id": row["user_id"], "passback_params": passback, **said}
     return json.dumps(spoken).encode()

@@ -1,7 +1,7 @@
 """The stretch of time that one pull is about."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
@@ -28,3 +28,9 @@ def within(window: Window, attempts: pd.DataFrame) -> pd.DataFrame:
         The same columns, in the order received.
     """
     return attempts[attempts["created_at"].between(window.start, window.end, inclusive="left")]
+
+
+def end_of_tomorrow(now: datetime) -> datetime:
+    """The instant from which on no attempt can have been made: naive UTC."""
+    later = now.astimezone(UTC) + timedelta(days=2)
+    return later.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

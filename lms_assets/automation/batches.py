@@ -1,7 +1,8 @@
 """Batches: runs that make one letter and one publication, judged by the runs themselves."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -9,10 +10,14 @@ from typing import Literal
 import dagster as dg
 from sqlalchemy import Connection, text
 
+from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs import BACKFILL_TAG, BATCH_TAG, PARTITION_TAG, WILL_RETRY_TAG, is_publication
 
 # A batch whose maker died asks for no more days: after so long without one it is over.
 ABANDONED_AFTER = timedelta(minutes=10)
+
+# The first of two numbers of an advisory lock; the second is made of the batch's name.
+LEADER_LOCK = 7_041
 
 Step = Literal["wait", "publish", "letter"]
 
@@ -46,23 +51,29 @@ class BatchRun:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch that is not closed yet."""
+    """A batch that is not closed yet.
+
+    Attributes:
+        days: Those that it asks for; empty where only its runs tell them.
+        is_led: A command in a terminal goes through its days, publishes and tells by itself.
+    """
 
     batch: str
     kind: str
     days: tuple[str, ...]
     opened_at: datetime
+    is_led: bool = False
 
 
 def next_step(batch: Batch, runs: Sequence[BatchRun], *, now: datetime) -> Step:
     """What a batch needs now: to wait for its runs, its publication, or its letter.
 
     Args:
-        batch: Its ``days`` may be empty where only the runs tell them (a backfill of the page).
+        batch: As the database has it now.
         runs: All its runs, publications included.
         now: Aware, as the runs' ``changed_at``.
     """
-    if any(not run.has_ended for run in runs):
+    if batch.is_led or any(not run.has_ended for run in runs):
         return "wait"
     last_change = max((run.changed_at for run in runs), default=batch.opened_at)
     days = {run.day for run in runs if not run.is_publication}
@@ -71,6 +82,12 @@ def next_step(batch: Batch, runs: Sequence[BatchRun], *, now: datetime) -> Step:
     if any(run.is_publication for run in runs):
         return "letter"
     return "publish" if any(run.succeeded for run in runs) else "letter"
+
+
+def newest_good_day(runs: Sequence[BatchRun]) -> date | None:
+    """The newest day that a run of the batch has brought in: its publication is that day's."""
+    days = [run.day for run in runs if run.succeeded and not run.is_publication and run.day]
+    return date.fromisoformat(max(days)) if days else None
 
 
 def open_batch(connection: Connection, batch: str, *, kind: str, days: Iterable[date]) -> None:
@@ -85,13 +102,30 @@ def open_batch(connection: Connection, batch: str, *, kind: str, days: Iterable[
 
 def open_batches(connection: Connection) -> list[Batch]:
     """The batches that have not had their letter, oldest first."""
-    statement = (
-        "select batch, kind, days, opened_at from batches where closed_at is null order by 4"
-    )
+    # Who leads a batch holds its lock alone; those who look share it among themselves.
+    statement = """
+        select batch, kind, days, opened_at,
+            not pg_try_advisory_xact_lock_shared(:lock, hashtext(batch)) as is_led
+        from batches where closed_at is null order by opened_at, batch
+    """
     return [
-        Batch(row.batch, row.kind, tuple(row.days), row.opened_at)
-        for row in connection.execute(text(statement))
+        Batch(row.batch, row.kind, tuple(row.days), row.opened_at, row.is_led)
+        for row in connection.execute(text(statement), {"lock": LEADER_LOCK})
     ]
+
+
+@contextmanager
+def leading(warehouse: Warehouse, batch: str) -> Iterator[None]:
+    """This process goes through the batch's days; nobody else publishes it or tells of it.
+
+    However the process dies, the database sees its connection end.
+    """
+    with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(
+            text("select pg_advisory_lock(:lock, hashtext(:batch))"),
+            {"lock": LEADER_LOCK, "batch": batch},
+        )
+        yield
 
 
 def close_batch(connection: Connection, batch: str) -> None:

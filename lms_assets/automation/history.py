@@ -10,24 +10,39 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from queue import Empty, SimpleQueue
-from typing import IO
 
 import dagster as dg
 
 from lms_assets.attempts.ledger import Load
-from lms_assets.automation.batches import Batch, open_batch, open_batches
+from lms_assets.automation.batches import (
+    leading,
+    newest_good_day,
+    open_batch,
+    open_batches,
+    runs_of,
+)
 from lms_assets.automation.messenger import Messenger, utc_now
 from lms_assets.automation.outcomes import Outcome
+from lms_assets.automation.processes import (
+    end_orphans,
+    has_a_daemon,
+    terminated_as_interrupted,
+)
 from lms_assets.automation.runner import publish_batch, run_day
-from lms_assets.platform import Platform
 from lms_assets.systems import resources
+from lms_assets.platform import Platform
+
+# Kinds that go on where a killed command left them.
+LASTING = ("backfill", "reclean")
+WORKER_ENDS_WITHIN_S = 30
 
 Tell = Callable[[Outcome], None]
 
@@ -65,9 +80,10 @@ def run_alone(
 ) -> Outcome:
     """One day was run in this process, published by itself, and its letter handed over."""
     messenger = messenger_of(platform, instance)
-    run_id = run_day(instance, day, mirror=mirror, force=force).run_id
-    messenger.tell_of_run(run_id, now=utc_now())
-    messenger.send(now=utc_now())
+    with terminated_as_interrupted():
+        run_id = run_day(instance, day, mirror=mirror, force=force).run_id
+        messenger.tell_of_run(run_id, now=utc_now())
+        messenger.send(now=utc_now())
     return messenger.outcome(run_id)
 
 
@@ -83,6 +99,8 @@ def run_batch(
 ) -> BatchOutcome:
     """Every day was run, the batch published once, and its one letter handed over.
 
+    Where the same command was killed before, its batch goes on: what was done is done.
+
     Args:
         days: Whole days; each succeeds or fails by itself.
         kind: ``demo``, ``backfill`` or ``reclean``.
@@ -90,33 +108,51 @@ def run_batch(
         workers: Processes beside this one; with 1 the days are run in this one.
         from_lake: From the stored answers instead of the API.
     """
+    end_orphans(instance, daemon_is_alive=has_a_daemon(instance, now=utc_now()))
     messenger = messenger_of(platform, instance)
-    batch = f"{kind}-{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    with platform.warehouse.begin() as connection:
-        open_batch(connection, batch, kind=kind, days=days)
+    batch = _left_open(platform, days, kind=kind) or _new_batch(platform, days, kind=kind)
     outcomes = []
-    try:
-        for run_id in _runs(instance, days, batch, workers=workers, from_lake=from_lake):
-            outcome = messenger.outcome(run_id)
-            outcomes.append(outcome)
-            tell(outcome)
-    finally:
-        _finish(platform, instance, messenger, batch, outcomes)
+    with terminated_as_interrupted(), leading(platform.warehouse, batch):
+        done = {run.day for run in runs_of(instance, batch) if run.succeeded}
+        left = [day for day in days if day.isoformat() not in done]
+        try:
+            with closing(_runs(instance, left, batch, workers, from_lake=from_lake)) as runs:
+                for run_id in runs:
+                    outcomes.append(messenger.outcome(run_id))
+                    tell(outcomes[-1])
+        finally:
+            _finish(platform, instance, messenger, batch)
     return BatchOutcome(sorted(outcomes, key=lambda outcome: outcome.day or date.min))
 
 
-def _finish(
-    platform: Platform,
-    instance: dg.DagsterInstance,
-    messenger: Messenger,
-    batch: str,
-    outcomes: Sequence[Outcome],
-) -> None:
-    good = [outcome.day for outcome in outcomes if outcome.succeeded and outcome.day]
-    if good:
-        publish_batch(instance, batch, max(good))
+def _new_batch(platform: Platform, days: Sequence[date], *, kind: str) -> str:
+    batch = f"{kind}-{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with platform.warehouse.begin() as connection:
-        opened: list[Batch] = [b for b in open_batches(connection) if b.batch == batch]
+        open_batch(connection, batch, kind=kind, days=days)
+    return batch
+
+
+def _left_open(platform: Platform, days: Sequence[date], *, kind: str) -> str | None:
+    """The batch that a command which was killed has left, if it asked for these days."""
+    wanted = {day.isoformat() for day in days}
+    with platform.warehouse.begin() as connection:
+        left = [
+            batch.batch
+            for batch in open_batches(connection)
+            if batch.kind == kind and not batch.is_led and wanted <= set(batch.days)
+        ]
+    return left[-1] if left and kind in LASTING else None
+
+
+def _finish(
+    platform: Platform, instance: dg.DagsterInstance, messenger: Messenger, batch: str
+) -> None:
+    end_orphans(instance, daemon_is_alive=True)
+    newest = newest_good_day(runs_of(instance, batch))
+    if newest:
+        publish_batch(instance, batch, newest)
+    with platform.warehouse.begin() as connection:
+        opened = [one for one in open_batches(connection) if one.batch == batch]
     for one in opened:
         messenger.tell_of_batch(one, now=utc_now())
     messenger.send(now=utc_now())
@@ -126,92 +162,131 @@ def _runs(
     instance: dg.DagsterInstance,
     days: Sequence[date],
     batch: str,
-    *,
     workers: int,
+    *,
     from_lake: bool,
 ) -> Iterator[str]:
     """The ids of the days' runs, each as it ends."""
-    if workers == 1 or len(days) == 1:
+    if workers == 1 or len(days) <= 1:
         for day in days:
             yield run_day(instance, day, batch=batch, from_lake=from_lake).run_id
         return
     with _crew(min(workers, len(days)), batch, from_lake=from_lake) as crew:
-        yield from _shared_out(days, crew)
+        for day, run_id in _shared_out(days, crew):
+            yield run_id or _run_of_the_dead(instance, batch, day)
 
 
-@contextmanager
-def _crew(size: int, batch: str, *, from_lake: bool) -> Iterator[list["subprocess.Popen[str]"]]:
-    command = [sys.executable, "-m", __name__, batch, *(["--from-lake"] if from_lake else [])]
-    crew = [
-        subprocess.Popen(
-            command,
+def _run_of_the_dead(instance: dg.DagsterInstance, batch: str, day: date) -> str:
+    """The run over which a worker died, marked failed.
+
+    Raises:
+        RuntimeError: It died before it had one: the next worker would too.
+    """
+    end_orphans(instance, daemon_is_alive=True)
+    runs = [run for run in runs_of(instance, batch) if run.day == day.isoformat()]
+    if not runs:
+        raise RuntimeError(f"A worker of the backfill ended before it could run {day}.")
+    return runs[-1].run_id
+
+
+class Worker:
+    """A process that runs days, one after the other; where it dies, the next day starts another."""
+
+    def __init__(self, batch: str, *, from_lake: bool) -> None:
+        self._command = [sys.executable, "-m", __name__, batch]
+        self._command += ["--from-lake"] if from_lake else []
+        self._process = self._started()
+
+    def run(self, day: date) -> str | None:
+        """The id of the day's run that has ended; None when the process died over it."""
+        if self._process.poll() is not None:
+            self._process = self._started()
+        try:
+            print(day.isoformat(), file=self._process.stdin, flush=True)
+            said = self._process.stdout.readline() if self._process.stdout else ""
+        except OSError:
+            said = ""
+        if not said:
+            self._process.wait()
+        return str(json.loads(said)["run_id"]) if said else None
+
+    def interrupt(self) -> None:
+        """The day that it runs ends now, as interrupted."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+
+    def end(self) -> None:
+        """The process is gone."""
+        with suppress(OSError):
+            if self._process.stdin:
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=WORKER_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _started(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # Ctrl-C in the terminal is this process's to handle.
+            # Ctrl-C in the terminal is the leading process's to handle.
             start_new_session=os.name == "posix",
         )
-        for _ in range(size)
-    ]
+
+
+@contextmanager
+def _crew(size: int, batch: str, *, from_lake: bool) -> Iterator[list[Worker]]:
+    crew = [Worker(batch, from_lake=from_lake) for _ in range(size)]
     try:
         yield crew
-    except BaseException:
-        for worker in crew:
-            worker.send_signal(signal.SIGINT)
-        raise
     finally:
         for worker in crew:
-            if worker.stdin:
-                worker.stdin.close()
-            worker.wait(timeout=60)
+            worker.end()
 
 
-def _shared_out(days: Sequence[date], crew: Sequence["subprocess.Popen[str]"]) -> Iterator[str]:
+Ended = SimpleQueue[tuple[date, str | None] | None]
+
+
+def _shared_out(days: Sequence[date], crew: Sequence[Worker]) -> Iterator[tuple[date, str | None]]:
+    """Each day with its run, as it ends; when it is closed early, the days under way end too."""
     waiting: SimpleQueue[date] = SimpleQueue()
     for day in days:
         waiting.put(day)
-    ended: SimpleQueue[str | BaseException | None] = SimpleQueue()
+    ended: Ended = SimpleQueue()
+    stop = threading.Event()
     with ThreadPoolExecutor(len(crew)) as feeders:
-        for worker in crew:
-            feeders.submit(_feed, worker, waiting, ended)
-        left = len(crew)
-        while left:
-            said = ended.get()
-            if said is None:
-                left -= 1
-            elif isinstance(said, str):
-                yield said
-            else:
-                raise said
+        try:
+            for worker in crew:
+                feeders.submit(_feed, worker, waiting, ended, stop)
+            left = len(crew)
+            while left:
+                said = ended.get()
+                if said is None:
+                    left -= 1
+                else:
+                    yield said
+        finally:
+            stop.set()
+            if left:
+                for worker in crew:
+                    worker.interrupt()
 
 
 def _feed(
-    worker: "subprocess.Popen[str]",
-    waiting: "SimpleQueue[date]",
-    ended: "SimpleQueue[str | BaseException | None]",
+    worker: Worker, waiting: "SimpleQueue[date]", ended: Ended, stop: threading.Event
 ) -> None:
     """One worker is given day after day; what it says of each goes to ``ended``."""
-    stdin, stdout = _pipes(worker)
     try:
-        while True:
+        while not stop.is_set():
             day = waiting.get_nowait()
-            print(day.isoformat(), file=stdin, flush=True)
-            line = stdout.readline()
-            if not line:
-                raise RuntimeError("a worker of the backfill ended; see the log")
-            ended.put(json.loads(line)["run_id"])
+            ended.put((day, worker.run(day)))
     except Empty:
         pass
-    except (OSError, RuntimeError) as error:
-        ended.put(error)
     finally:
         ended.put(None)
-
-
-def _pipes(worker: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
-    if worker.stdin is None or worker.stdout is None:
-        raise RuntimeError("a worker has no pipes")
-    return worker.stdin, worker.stdout
 
 
 def work(batch: str, *, from_lake: bool) -> None:
@@ -222,11 +297,12 @@ def work(batch: str, *, from_lake: bool) -> None:
     from lms_assets.platform import open_instance
     from lms_assets.settings import load_settings
 
-    with open_instance(load_settings()) as instance:
-        for line in sys.stdin:
-            day = date.fromisoformat(line.strip())
-            result = run_day(instance, day, batch=batch, from_lake=from_lake)
-            print(json.dumps({"day": str(day), "run_id": result.run_id}), file=out, flush=True)
+    with suppress(KeyboardInterrupt, BrokenPipeError), terminated_as_interrupted():
+        with open_instance(load_settings()) as instance:
+            for line in sys.stdin:
+                day = date.fromisoformat(line.strip())
+                result = run_day(instance, day, batch=batch, from_lake=from_lake)
+                print(json.dumps({"day": str(day), "run_id": result.run_id}), file=out, flush=True)
 
 
 if __name__ == "__main__":

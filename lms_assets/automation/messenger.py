@@ -24,7 +24,7 @@ from lms_assets.automation.outcomes import (
     links,
     outcome_of,
 )
-from lms_assets.automation.schedules import next_tick
+from lms_assets.automation.due import next_tick
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 

@@ -2,33 +2,31 @@
 
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, date, datetime
 from typing import Any
 
+import dagster as dg
 from sqlalchemy import Connection
 
+from lms_assets import systems
 from lms_assets.attempts.adoption import Adoption
 from lms_assets.attempts.adoption import adopt as adopt_tables
-from lms_assets.attempts.erasure import Erasure, Receipt
+from lms_assets.attempts.erasure import Receipt
 from lms_assets.attempts.erasure import erase as erase_everywhere
 from lms_assets.attempts.ledger import newest_day_with_attempts
 from lms_assets.attempts.quarantine import Replay, replay
+from lms_assets.attempts.window import end_of_tomorrow
+from lms_assets.automation.runner import publish_batch
 from lms_assets.partitions import window_of
 from lms_assets.platform import Platform, prepare
-from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets.statistics import measures
-from lms_assets.systems import presentation, resources, warehouse_url
-
-
-def key_file(settings: Settings) -> Path:
-    """Where the key of erasures lies: private, and not in the database that it protects."""
-    return settings.lms_home / "erasure.key"
+from lms_assets.systems import erasure, presentation, resources
 
 
 def replay_quarantine(
     platform: Platform,
+    instance: dg.DagsterInstance,
     *,
     reason: str | None = None,
     first: date | None = None,
@@ -44,44 +42,61 @@ def replay_quarantine(
         reason=reason,
         first=first,
         last=last,
-        tombstones=Erasure(key_file=str(key_file(settings))).tombstones(warehouse),
+        tombstones=erasure(settings).tombstones(warehouse),
     )
     if done.changed_days:
         with warehouse.begin() as connection:
             recompute(settings)(connection, done.changed_days)
+        _publish(platform, instance, "replay")
     return done
 
 
-def erase_student(platform: Platform, user_id: str, *, tell: Callable[[str], None]) -> Receipt:
+def erase_student(
+    platform: Platform, instance: dg.DagsterInstance, user_id: str, *, tell: Callable[[str], None]
+) -> Receipt:
     """The student is nowhere any more, and later pulls will drop them."""
     settings = platform.settings
-    return erase_everywhere(
+    receipt = erase_everywhere(
         user_id,
         warehouse=platform.warehouse,
         lake=resources(settings)["lake"],
-        erasure=Erasure(key_file=str(key_file(settings))),
+        erasure=erasure(settings),
         zone=settings.lms_timezone,
         recompute=recompute(settings),
         staff=presentation(settings).staff,
         tell=tell,
     )
+    # The sheet may show ids of students who need help.
+    _publish(platform, instance, "erasure")
+    return receipt
 
 
-def adopt_earlier(settings: Settings, *, zone: str | None) -> tuple[Adoption, ...]:
+def _publish(platform: Platform, instance: dg.DagsterInstance, why: str) -> None:
+    with platform.warehouse.begin() as connection:
+        as_of = newest_day_with_attempts(connection)
+    if as_of:
+        publish_batch(instance, f"{why}-{uuid.uuid4()}", as_of)
+
+
+def adopt_earlier(
+    settings: Settings, *, zone: str | None, progress: Callable[[int, int], None]
+) -> tuple[Adoption, ...]:
     """The earlier systems' tables are ours, and the figures are computed of all of them."""
     settings.lms_home.mkdir(parents=True, exist_ok=True)
-    warehouse = Warehouse(url=warehouse_url(settings))
+    warehouse = systems.warehouse(settings)
     adopted = adopt_tables(
         warehouse,
         zone_of_naive_times=zone,
         day_zone=settings.lms_timezone,
         run_id=f"adoption-{uuid.uuid4()}",
-        erasure=Erasure(key_file=str(key_file(settings))),
+        progress=progress,
+        erasure=erasure(settings),
     )
     platform = prepare(settings)
     with platform.warehouse.begin() as connection:
         as_of = newest_day_with_attempts(connection)
-        if adopted and as_of:
+        # Also when nothing was left to adopt: an earlier call may have ended before this.
+        if as_of:
             zone_of_days, staff = settings.lms_timezone, presentation(settings).staff
             measures.refresh_all(connection, zone=zone_of_days, as_of=as_of, staff=staff)
     return adopted
@@ -99,9 +114,3 @@ def recompute(settings: Settings) -> Callable[[Connection, Iterable[date]], Any]
             measures.refresh(connection, list(days), zone=zone, as_of=as_of, staff=staff)
 
     return figures
-
-
-def end_of_tomorrow(now: datetime) -> datetime:
-    """The instant from which on no attempt can have been made: naive UTC."""
-    later = now.astimezone(UTC) + timedelta(days=2)
-    return later.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

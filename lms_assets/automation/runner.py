@@ -10,7 +10,10 @@ from typing import Any
 
 import dagster as dg
 
+from lms_assets.automation.processes import process_tags
 from lms_assets.runs import BATCH_TAG, PUBLICATION_TAG
+
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
 def run_day(
@@ -23,6 +26,9 @@ def run_day(
     force: bool = False,
 ) -> dg.ExecuteInProcessResult:
     """One day's road was run to its end, good or bad.
+
+    Raises:
+        KeyboardInterrupt: Somebody stopped it; the run is marked so.
 
     Args:
         instance: Where the run is recorded.
@@ -59,11 +65,14 @@ def _execute(
     from lms_assets.definitions import platform
 
     definition = platform().resolve_job_def(job)
-    return definition.execute_in_process(
-        instance=instance,
-        partition_key=day.isoformat(),
-        tags=dict(tags),
-        # The events are in the page and in the log files; the terminal is for progress.
-        run_config={**run_config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
+    try:
+        return definition.execute_in_process(
+            instance=instance,
+            partition_key=day.isoformat(),
+            tags={**tags, **process_tags()},
+            # The events are in the page and in the log files; the terminal is for progress.
+            run_config={**run_config, "loggers": QUIET},
+            raise_on_error=False,
+        )
+    except dg.DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None

@@ -1,42 +1,16 @@
 """When the days are pulled by themselves."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
 
 import dagster as dg
 
 from lms_assets.automation.batches import open_batch
+from lms_assets.automation.due import CRON_DAYS, days_of_a_tick
 from lms_assets.automation.jobs import daily_attempts
 from lms_assets.partitions import yesterday
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs import BATCH_TAG
 from lms_assets.settings import Settings
-
-DAYS_OF = {"daily": 1, "every_3_days": 3}
-CRON_DAYS = {"daily": "*", "every_3_days": "*/3"}
-
-
-def days_of_a_tick(newest: date, *, schedule: str, late_days: int, first_day: date) -> list[date]:
-    """The days that a scheduled tick pulls, newest first.
-
-    Args:
-        newest: Yesterday, the newest day that is over.
-        schedule: ``daily`` or ``every_3_days``.
-        late_days: How many days before are pulled again, for records that came late.
-        first_day: No day before it exists.
-    """
-    days = [newest - timedelta(days=n) for n in range(DAYS_OF[schedule] + late_days)]
-    return [day for day in days if day >= first_day]
-
-
-def next_tick(settings: Settings, now: datetime) -> datetime:
-    """When the schedule runs next, aware, in the set zone."""
-    local = now.astimezone(settings.zone)
-    tick = local.replace(hour=settings.lms_hour, minute=0, second=0, microsecond=0)
-    step = DAYS_OF[settings.lms_schedule]
-    while tick <= local or (tick.day - 1) % step:
-        tick += timedelta(days=1)
-    return tick
 
 
 def scheduled_attempts(settings: Settings) -> dg.ScheduleDefinition:

@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
+from lms_assets.embedded.postgres_port import start_listening
+
 DATABASE = "lms"
 
 
@@ -22,10 +24,12 @@ class EmbeddedPostgres:
     Args:
         folder: Made if it is not there. As root the server runs as the user
             ``pgserver``, which must be able to reach the folder.
+        port: Where it also listens on 127.0.0.1, for reading programs, if this starts it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
+        self.port = port
         self._users = folder.with_name(f"{folder.name}-users")
         self._lock = FileLock(str(folder.with_name(f"{folder.name}.lock")))
         self._server: Any = None
@@ -38,7 +42,7 @@ class EmbeddedPostgres:
         """
         self._users.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            self._server = _server(self.folder)
+            self._server = _server(self.folder, self.port)
             self._users.joinpath(str(os.getpid())).touch()
         atexit.register(self.leave, os.getpid())
         self._make_database()
@@ -47,7 +51,7 @@ class EmbeddedPostgres:
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of a database on this server."""
         info = self._server.get_postmaster_info()
-        place = f"?host={info.socket_dir}" if info.socket_dir else ""
+        place = f"?host={info.socket_dir}&port={info.port}" if info.socket_dir else ""
         host = "" if info.socket_dir else f"{info.hostname}:{info.port}"
         return f"postgresql+psycopg2://postgres@{host}/{database}{place}"
 
@@ -64,7 +68,8 @@ class EmbeddedPostgres:
 
     def leave(self, pid: int) -> None:
         """This process uses the server no longer; the last one to leave stops it."""
-        if self._server is None or pid != os.getpid():  # a fork inherits the hook, not the use
+        # A fork inherits the hook, not the use; a folder that is gone needs no server.
+        if self._server is None or pid != os.getpid() or not self._users.is_dir():
             return
         with self._lock:
             self._users.joinpath(str(pid)).unlink(missing_ok=True)
@@ -74,7 +79,7 @@ class EmbeddedPostgres:
 
     def _stop(self) -> None:
         if (self.folder / "postmaster.pid").exists():
-            (self._server or _server(self.folder)).stop()
+            (self._server or _server(self.folder, None)).stop()
 
     def _make_database(self) -> None:
         import psycopg2
@@ -92,7 +97,7 @@ def _is_in_use(mark: Path) -> bool:
     return mark.name == "keep" or (mark.name.isdigit() and psutil.pid_exists(int(mark.name)))
 
 
-def _server(folder: Path) -> Any:  # noqa: ANN401 - the package has no public type for it
+def _server(folder: Path, port: int | None) -> Any:  # noqa: ANN401 - the package has no public type for it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import platformdirs
@@ -105,5 +110,7 @@ def _server(folder: Path) -> Any:  # noqa: ANN401 - the package has no public ty
 
     folder.mkdir(parents=True, exist_ok=True)
     server = PostgresServer(folder.resolve(), cleanup_mode=None)
+    if port is not None:
+        start_listening(server, port)
     server.start()
     return server

@@ -52,9 +52,11 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     Args:
         url: SQLAlchemy URL of PostgreSQL 14 or newer (psycopg2), or ``embedded:FOLDER``
             for the embedded one, which is started when it is first needed.
+        embedded_port: Where the embedded one also listens on 127.0.0.1, for reading programs.
     """
 
     url: str = Field(repr=False, json_schema_extra={"dagster__is_secret": True})
+    embedded_port: int | None = None
     _engine: Engine | None = PrivateAttr(default=None)
 
     @property
@@ -79,7 +81,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The URL of a server that runs: the configured one, or the embedded one, now started."""
         if not self.url.startswith(EMBEDDED):
             return self.url
-        return EmbeddedPostgres(Path(self.url.removeprefix(EMBEDDED))).start()
+        folder = Path(self.url.removeprefix(EMBEDDED))
+        return EmbeddedPostgres(folder, self.embedded_port).start()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -158,7 +161,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     def default_zone(self) -> str:
         """The time zone of a session that asks for none, as other programs' sessions had it."""
         with self._faults_by_name():
-            engine = create_engine(self.server_url, poolclass=NullPool)
+            wait = {"connect_timeout": 15}
+            engine = create_engine(self.server_url, poolclass=NullPool, connect_args=wait)
             with engine.connect() as connection:
                 return str(connection.scalar(text("show timezone")))
 

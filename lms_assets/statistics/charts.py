@@ -79,10 +79,10 @@ def _tooltip(**columns: str) -> list[Spec]:
     return [{"field": f"tip_{field}", "title": title} for field, title in columns.items()]
 
 
-def _day_axis() -> Spec:
+def _day_axis(field: str = "day") -> Spec:
     shape = f"last - first > {LONG_SPAN_MS} ? '%b %Y' : '%-d %b'"
     return {
-        "field": "day",
+        "field": field,
         "type": "temporal",
         "scale": {"type": "utc", "domainMin": {"expr": "first"}, "domainMax": {"expr": "last"}},
         "axis": {
@@ -113,24 +113,23 @@ def _percent_axis(**rest: Any) -> Spec:  # noqa: ANN401
 
 
 def _on_hover(tooltip: list[Spec]) -> Spec:
-    """A line that follows the pointer from day to day and says the day's figures."""
+    """A band under the pointer, as wide as its day or week, that says its figures.
+
+    Not the nearest point by Vega-Lite's own way: its tooltips then say "undefined" of texts.
+    """
+    band = {"param": "pointed", "empty": False, "value": 0.1}
     return {
         "params": [
             {
                 "name": "pointed",
-                "select": {
-                    "type": "point",
-                    "encodings": ["x"],
-                    "nearest": True,
-                    "on": "pointerover",
-                    "clear": "pointerout",
-                },
+                "select": {"type": "point", "on": "pointerover", "clear": "pointerout"},
             }
         ],
-        "mark": {"type": "rule", "color": "var(--muted)", "strokeWidth": 1},
+        "mark": {"type": "rect", "color": "var(--ink)"},
         "encoding": {
             "x": _day_axis(),
-            "opacity": {"condition": {"param": "pointed", "empty": False, "value": 1}, "value": 0},
+            "x2": {"field": "until"},
+            "opacity": {"condition": band, "value": 0},
             "tooltip": tooltip,
         },
     }
@@ -158,7 +157,7 @@ def _activity(word: Word) -> Spec:
 
 
 def _users(word: Word) -> Spec:
-    """Rows: a day; ``day`` (UTC ms), ``dau``, ``wau``, ``mau``."""
+    """Rows: a day; ``day``, ``middle``, ``until`` (UTC ms), ``dau``, ``wau``, ``mau``."""
     names = {name: word(f"column.{name}") for name in ("dau", "wau", "mau")}
     lines = {
         "transform": [
@@ -168,7 +167,7 @@ def _users(word: Word) -> Spec:
         ],
         "mark": {"type": "line", "strokeWidth": 2, "point": False},
         "encoding": {
-            "x": _day_axis(),
+            "x": _day_axis("middle"),
             "y": {"field": "students", "type": "quantitative", "axis": {"title": None}},
             "color": {
                 "field": "window",
@@ -186,8 +185,11 @@ def _users(word: Word) -> Spec:
 
 
 def _success(word: Word) -> Spec:
-    """Rows: a day or week; ``day`` (UTC ms), ``success``, ``low``, ``high``, in percent."""
-    x = _day_axis()
+    """Rows: a day or week; ``day``, ``middle``, ``until`` (UTC ms).
+
+    ``success``, ``low`` and ``high`` are in percent.
+    """
+    x = _day_axis("middle")
     columns = {name: word(f"column.{name}") for name in ("day", "success", "interval", "n")}
     return _chart(
         layer=[

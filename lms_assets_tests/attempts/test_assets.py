@@ -13,6 +13,7 @@ from lms_assets.attempts.assets import (
     cleaned_attempts,
     raw_attempts,
 )
+from lms_assets.attempts.erasure import Erasure
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.schema import check_frame, no_attempts
 from lms_assets.failures import FACTS, FAULT
@@ -39,6 +40,7 @@ def test_a_stored_answer_that_is_no_array_fails_its_day_with_a_name(
             "lake": lake,
             "lake_references": LakeReferences(lake=lake),
             "warehouse": warehouse,
+            "erasure": Erasure(key_file=str(tmp_path / "erasure.key")),
             "limits": Limits(),
         },
         run_config=dg.RunConfig(ops={"raw_attempts": PullConfig(from_lake=True)}),

@@ -194,8 +194,11 @@
     tip_correct: number(row.correct), tip_wrong: number(row.wrong),
     tip_ungraded: number(row.ungraded),
   });
+  const spanOf = (row, days) => ({
+    day: dayAt(row.age), middle: dayAt(row.age - days / 2), until: dayAt(row.age - days),
+  });
   const stacked = (row) => {
-    const span = { day: dayAt(row.age), until: dayAt(row.age - (isWeekly() ? 7 : 1)) };
+    const span = spanOf(row, isWeekly() ? 7 : 1);
     let from = 0;
     return ["correct", "wrong", "ungraded", "runs"].filter((kind) => row[kind]).map((kind) => {
       const part = { ...span, kind: word(`column.${kind}`), from, to: from + row[kind] };
@@ -223,7 +226,7 @@
     },
     users: {
       rows: () => withQuietDays(daysShown()).map((row) => ({
-        day: dayAt(row.age), dau: row.dau, wau: row.wau, mau: row.mau, tip_day: dayText(row.age),
+        ...spanOf(row, 1), dau: row.dau, wau: row.wau, mau: row.mau, tip_day: dayText(row.age),
         tip_dau: number(row.dau), tip_wau: number(row.wau), tip_mau: number(row.mau),
       })),
       label: () => {
@@ -233,7 +236,7 @@
     },
     success: {
       rows: () => volumeShown().filter((row) => row.success != null).map((row) => ({
-        day: dayAt(row.age), success: row.success, low: row.low, high: row.high,
+        ...spanOf(row, isWeekly() ? 7 : 1), success: row.success, low: row.low, high: row.high,
         tip_day: dayText(row.age), tip_success: percent(row.success),
         tip_interval: interval(row.low, row.high), tip_n: number(row.correct + row.wrong),
       })),

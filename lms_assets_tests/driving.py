@@ -1,0 +1,214 @@
+"""The product as its users drive it: a checkout of its own, the `lms` command, what it leaves.
+
+In a process of its own (:class:`Checkout`), or in this one (:func:`drive`) where that is enough.
+Neither reads the `.env` of whoever runs the tests.
+"""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import make_url
+
+from lms_assets.cli import main
+from lms_assets.embedded.postgres import EmbeddedPostgres
+
+PROJECT = Path(__file__).resolve().parents[1]
+COMMAND = Path(sys.executable).with_name("lms")
+PATIENCE_S = 180
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command came to: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_object(self) -> dict[str, Any]:
+        """The JSON object on the last line."""
+        found: dict[str, Any] = json.loads(self.out.strip().rpartition("\n")[2])
+        return found
+
+
+@dataclass
+class Checkout:
+    """The package with its project files in a folder of its own, and the variables it is run with.
+
+    Attributes:
+        folder: Holds ``lms_assets``, ``pyproject.toml``, ``dagster.yaml`` …, perhaps a ``.env``.
+        variables: Settings of every command that is run here.
+    """
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """LMS_HOME as it is where nobody set it."""
+        return self.folder / ".lms"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """All that a command sees: nothing of this process's settings."""
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        own = {"HOME": str(self.folder), "PYTHONPATH": str(self.folder)}
+        return {**kept, **own, **self.variables, **more}
+
+    def lms(self, *arguments: str, **more: str) -> Said:
+        """A command that was run to its end."""
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def started(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """A command that runs now, with its output thrown away."""
+        return subprocess.Popen(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def query(self, sql: str) -> list[str]:
+        """The rows of `lms query --csv`, without the heading."""
+        said = self.lms("query", sql, "--csv")
+        assert said.code == 0, said.err
+        return said.out.splitlines()[1:]
+
+    def stop(self) -> None:
+        """No server of this checkout is left."""
+        for data in self.folder.rglob("postmaster.pid"):
+            EmbeddedPostgres(data.parent).stop()
+
+
+@contextmanager
+def checkout(**variables: str) -> Iterator[Checkout]:
+    """A fresh checkout; its servers and files are gone afterwards."""
+    # Not under pytest's own folder: that is closed to the user that PostgreSQL runs as for root.
+    with tempfile.TemporaryDirectory(prefix="lms-checkout-") as name:
+        folder = Path(name).resolve()
+        folder.chmod(0o755)
+        shutil.copytree(
+            PROJECT / "lms_assets",
+            folder / "lms_assets",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        for file in ("pyproject.toml", "dagster.yaml", "workspace.yaml"):
+            shutil.copy(PROJECT / file, folder)
+        made = Checkout(folder, variables)
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+def drive(*arguments: str) -> Said:
+    """The same command in this process, by this process's environment."""
+    out, err = io.StringIO(), io.StringIO()
+    before, code = sys.argv, 0
+    sys.argv = ["lms", *arguments]
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    finally:
+        sys.argv = before
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def until(happened: Callable[[], object], *, within_s: float = 60) -> None:
+    """Waits for something that another process does; fails when it does not come."""
+    end = time.monotonic() + within_s
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """As a machine's fall would end it: no clean-up of any kind."""
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+# ------------------------------------------------------------------ what was left behind
+
+
+def secrets_in_folder(folder: Path, secrets: Mapping[str, str]) -> list[str]:
+    """Each file under a folder in which a secret stands, packed or not, with the secret's name."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return [
+        f"{path.relative_to(folder)}: {name}"
+        for path in files
+        for name, secret in secrets.items()
+        if secret.encode() in _unpacked(path)
+    ]
+
+
+def _unpacked(path: Path) -> bytes:
+    if path.suffix == ".zst":
+        with pa.CompressedInputStream(path.open("rb"), "zstd") as body:
+            return bytes(body.read())
+    if path.suffix == ".parquet":
+        return str(pq.read_table(path).to_pylist()).encode()
+    return path.read_bytes()
+
+
+def secrets_in_database(url: str, secrets: Mapping[str, str]) -> list[str]:
+    """Each table in whose rows, of whatever type the columns are, a secret stands."""
+    listing = """
+        select table_schema, table_name from information_schema.tables
+        where table_schema in ('public', 'dagster') and table_type = 'BASE TABLE'
+    """
+    found = []
+    with connected(url) as cursor:
+        cursor.execute(listing)
+        tables = cursor.fetchall()
+        assert {schema for schema, _ in tables} == {"public", "dagster"}
+        for schema, table in tables:
+            for name, secret in secrets.items():
+                cursor.execute(
+                    f'select count(*) from "{schema}"."{table}" t '
+                    "where strpos(t::text, %s) > 0 or strpos(t::text, %s) > 0",
+                    (secret, secret.encode().hex()),
+                )
+                if cursor.fetchone()[0]:
+                    found.append(f"{schema}.{table}: {name}")
+    return found
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Any]:
+    """A cursor of a session that commits each statement."""
+    target = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = psycopg2.connect(target)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()

@@ -197,9 +197,7 @@ def backfill(first: date, last: date, again: bool) -> None:
     days = _range(first, last, settings)
     with ready(settings) as (platform, instance):
         from lms_assets.attempts.ledger import loaded_days
-        from lms_assets.automation.up import end_orphans
 
-        end_orphans(instance)
         with platform.warehouse.begin() as connection:
             loaded = set() if again else loaded_days(connection, first, last)
         left = [day for day in days if day not in loaded]

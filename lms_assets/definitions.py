@@ -8,6 +8,7 @@ import dagster as dg
 
 from lms_assets.attempts.assets import attempts_assets
 from lms_assets.attempts.checks import attempts_checks
+from lms_assets.automation.freshness import freshness_checks
 from lms_assets.automation.jobs import daily_attempts, publication
 from lms_assets.automation.schedules import scheduled_attempts
 from lms_assets.automation.sensors import sensors
@@ -23,7 +24,7 @@ def platform() -> dg.Definitions:
     settings = load_settings()
     return dg.Definitions(
         assets=[*attempts_assets, *statistics_assets],
-        asset_checks=[*attempts_checks, *statistics_checks],
+        asset_checks=[*attempts_checks, *statistics_checks, *freshness_checks(settings)],
         jobs=[daily_attempts, publication],
         schedules=[scheduled_attempts(settings)],
         sensors=sensors(settings),

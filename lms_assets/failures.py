@@ -13,6 +13,7 @@ from lms_assets.settings import load_settings
 
 FAULT = "fault"
 FACTS = "facts"
+FOR_GOOD = "needs_a_person"
 
 
 @contextmanager
@@ -44,6 +45,10 @@ def failure(fault: Fault) -> dg.Failure:
     facts = json.dumps(fault.facts, default=str, ensure_ascii=False)
     return dg.Failure(
         mask.mask(str(fault)),
-        metadata={FAULT: fault.code, FACTS: mask.mask(facts)},
+        metadata={
+            FAULT: fault.code,
+            FACTS: mask.mask(facts),
+            FOR_GOOD: not isinstance(fault, TemporaryFault),
+        },
         allow_retries=isinstance(fault, TemporaryFault),
     )

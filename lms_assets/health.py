@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 HEARTBEAT_WITHIN = timedelta(minutes=3)
 LETTER_WITHIN = timedelta(hours=1)
-LATE_AFTER = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -108,14 +107,7 @@ def _letters(warehouse: "Warehouse", now: datetime) -> Finding:
 
 
 def _yesterday(settings: Settings, warehouse: "Warehouse", now: datetime) -> Finding:
-    """From the ledger: the newest materialization may be an old day's."""
-    local = now.astimezone(settings.zone)
-    due = local.replace(hour=settings.lms_hour, minute=0, second=0, microsecond=0) + LATE_AFTER
-    newest = local.date() - timedelta(days=1)
-    # Before it is late, the day before is what must be there.
-    day = newest if local >= due else newest - timedelta(days=1)
-    if day < settings.lms_first_day:
-        return Finding("yesterday", True, "no day is due yet")
-    held = warehouse.rows("select 1 from load_ledger where day = :day limit 1", day=day)
-    says = f"{day} is loaded" if held else f"{day} is not loaded: ./lms run {day}"
-    return Finding("yesterday", bool(held), says)
+    from lms_assets.automation.freshness import freshness
+
+    found = freshness(settings, warehouse, now=now)
+    return Finding("yesterday", found.is_loaded, found.says)

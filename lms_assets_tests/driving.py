@@ -22,10 +22,13 @@ from typing import Any
 import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from lms_assets.cli import main
 from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.resources.warehouse import EMBEDDED, Warehouse
+from lms_assets.settings import running_as_root
+from lms_assets_tests.api_server import free_port
 
 PROJECT = Path(__file__).resolve().parents[1]
 COMMAND = Path(sys.executable).with_name("lms")
@@ -93,11 +96,9 @@ class Checkout:
             stderr=subprocess.DEVNULL,
         )
 
-    def query(self, sql: str) -> list[str]:
-        """The rows of `lms query --csv`, without the heading."""
-        said = self.lms("query", sql, "--csv")
-        assert said.code == 0, said.err
-        return said.out.splitlines()[1:]
+    def embedded(self, home: str = ".lms") -> Warehouse:
+        """The embedded database of a home in this folder."""
+        return Warehouse(url=f"{EMBEDDED}{self.folder / home / 'postgres'}")
 
     def stop(self) -> None:
         """No server of this checkout is left."""
@@ -212,3 +213,76 @@ def connected(url: str) -> Iterator[Any]:
             yield cursor
     finally:
         connection.close()
+
+
+# ------------------------------------------------------------------ a PostgreSQL with a password
+
+DB_PASSWORD = "p@ss:w/rd 'of' %41 analysts"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Debian's PostgreSQL on 127.0.0.1, where every login needs its password."""
+
+    port: int
+
+    def url(self, database: str, user: str = "postgres", password: str = DB_PASSWORD) -> str:
+        """SQLAlchemy's URL of a database."""
+        return URL.create(
+            "postgresql+psycopg2", user, password, "127.0.0.1", self.port, database
+        ).render_as_string(hide_password=False)
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
+        """Each statement by itself, as the administrator."""
+        with connected(self.url(database)) as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def settings(self, database: str, user: str = "postgres") -> dict[str, str]:
+        """The variables that name a database of this server."""
+        return {
+            "DB_HOST": "127.0.0.1",
+            "DB_PORT": str(self.port),
+            "DB_NAME": database,
+            "DB_USER": user,
+            "DB_PASSWORD": DB_PASSWORD,
+        }
+
+
+def debian_programs() -> Path | None:
+    """Where the newest PostgreSQL of Debian has its programs, if there is one."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
+
+
+@contextmanager
+def debian_postgres(programs: Path) -> Iterator[Server]:
+    """A fresh server; as root it runs as the user `postgres`."""
+    # Which refuses to run as root.
+    owner: dict[str, Any] = {"user": "postgres", "group": "postgres"} if running_as_root() else {}
+    with tempfile.TemporaryDirectory(prefix="lms-debian-") as name:
+        folder, port = Path(name), free_port()
+        password = folder / "password"
+        password.write_text(DB_PASSWORD, encoding="utf-8")
+        if owner:
+            for path in (folder, password):
+                shutil.chown(path, **owner)
+
+        def run(program: str, *arguments: str) -> None:
+            subprocess.run(
+                [programs / program, *arguments],
+                cwd=folder,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                **owner,
+                **({"extra_groups": []} if owner else {}),
+            )
+
+        data = str(folder / "data")
+        run("initdb", "-D", data, "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}")
+        options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
+        run("pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
+        try:
+            yield Server(port)
+        finally:
+            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")

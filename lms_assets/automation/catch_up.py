@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+from sqlalchemy import text
 
 from lms_assets.attempts.ledger import loaded_days
 from lms_assets.automation.batches import (
@@ -15,14 +16,17 @@ from lms_assets.automation.batches import (
     open_batches,
     runs_of,
 )
+from lms_assets.automation.due import newest_due_day
 from lms_assets.automation.gaps import AT_A_TIME, Tries, days_to_request, given_up, missing_days
-from lms_assets.partitions import yesterday
+from lms_assets.automation.outcomes import failed_for_good
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs import PARTITION_TAG
 from lms_assets.settings import Settings
 
 CATCH_UP = "catch_up"
 CATCH_UP_AGAIN = "catch_up_again"
+# So long the day of a tick is left to the schedule.
+LEFT_TO_THE_SCHEDULE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,12 @@ class Gaps:
     Attributes:
         days: In order.
         runs: Day → its runs, oldest first, as far as it has some.
+        need_a_person: Days whose last run failed for good, with nothing loaded since.
     """
 
     days: list[date]
     runs: dict[date, list[BatchRun]]
+    need_a_person: frozenset[date] = frozenset()
 
     @property
     def running(self) -> set[date]:
@@ -62,7 +68,10 @@ class Gaps:
     @property
     def tries(self) -> dict[date, Tries]:
         """How often each day has failed."""
-        return {day: _tries(runs) for day, runs in self.runs.items()}
+        return {
+            day: _tries(runs, needs_a_person=day in self.need_a_person)
+            for day, runs in self.runs.items()
+        }
 
     @property
     def hopeless(self) -> list[Hopeless]:
@@ -79,16 +88,27 @@ def find_gaps(
 ) -> Gaps:
     """What is missing now.
 
-    Until an hour after LMS_HOUR yesterday is left to the schedule.
+    For an hour after LMS_HOUR the newest day is left to the schedule.
     """
-    newest = yesterday(now)
-    first = max(settings.lms_first_day, newest - timedelta(days=settings.lms_catch_up_days - 1))
-    if now.astimezone(settings.zone).hour <= settings.lms_hour:
-        newest -= timedelta(days=1)
+    newest = newest_due_day(settings, now, grace=LEFT_TO_THE_SCHEDULE)
+    today = now.astimezone(settings.zone).date()
+    first = max(settings.lms_first_day, today - timedelta(days=settings.lms_catch_up_days))
     with warehouse.begin() as connection:
         days = missing_days(first, newest, loaded_days(connection, first, newest))
+        loaded_at = connection.scalar(text("select max(loaded_at) from load_ledger"))
+    if not days:
+        return Gaps([], {})
     since = now - timedelta(days=settings.lms_catch_up_days)
-    return Gaps(days, _runs_of_days(instance, days, since=since) if days else {})
+    runs = _runs_of_days(instance, days, since=since)
+    last = {day: found[-1] for day, found in runs.items() if found[-1].has_ended}
+    hopeless = frozenset(
+        day
+        for day, run in last.items()
+        if not run.succeeded
+        and (loaded_at is None or loaded_at < run.changed_at)
+        and failed_for_good(instance, run.run_id)
+    )
+    return Gaps(days, runs, hopeless)
 
 
 def request_days(
@@ -114,11 +134,8 @@ def _next_of(instance: dg.DagsterInstance, batch: Batch, gaps: Gaps) -> Requests
     runs = runs_of(instance, batch.batch)
     started = {run.day for run in runs}
     under_way = sum(not run.has_ended for run in runs)
-    left = [
-        date.fromisoformat(day)
-        for day in batch.days
-        if day not in started and date.fromisoformat(day) not in gaps.running
-    ]
+    asked = {date.fromisoformat(day) for day in batch.days if day not in started}
+    left = sorted(asked & set(gaps.days) - gaps.running, reverse=True)
     return Requests(left[: max(AT_A_TIME - under_way, 0)], batch.batch)
 
 
@@ -134,9 +151,9 @@ def _runs_of_days(
     return found
 
 
-def _tries(runs: Sequence[BatchRun]) -> Tries:
+def _tries(runs: Sequence[BatchRun], *, needs_a_person: bool) -> Tries:
     failed = [run for run in runs if run.has_ended and not run.succeeded]
     if not failed:
         return Tries()
     last = max(run.changed_at for run in failed)
-    return Tries(len(failed), last.astimezone(UTC).replace(tzinfo=None))
+    return Tries(len(failed), last.astimezone(UTC).replace(tzinfo=None), needs_a_person)

@@ -6,17 +6,25 @@ from datetime import date, datetime, timedelta
 
 from lms_assets.settings import days_between
 
-MAX_TRIES = 3
+MAX_TRIES = 5
+# After the first failure; each later one doubles it: an outage of an afternoon is survived.
 TRY_AGAIN_AFTER = timedelta(minutes=30)
 AT_A_TIME = 3
 
 
 @dataclass(frozen=True)
 class Tries:
-    """How often a day's runs have failed, and when the last one did."""
+    """How often a day's runs have failed.
+
+    Attributes:
+        last_failed_at: Naive UTC.
+        needs_a_person: The last one failed for good (a credential, a setting), and nothing has
+            shown since that somebody mended it.
+    """
 
     failed: int = 0
     last_failed_at: datetime | None = None
+    needs_a_person: bool = False
 
 
 def missing_days(first: date, last: date, loaded: Collection[date]) -> list[date]:
@@ -32,7 +40,7 @@ def days_to_request(
     tries: Mapping[date, Tries],
     now: datetime,
 ) -> list[date]:
-    """The missing days to run again, newest first; not what runs, failed just now or too often.
+    """The missing days to run again, newest first, as far as another try makes sense.
 
     Args:
         missing: Days that the ledger does not hold.
@@ -55,4 +63,7 @@ def given_up(missing: Collection[date], tries: Mapping[date, Tries]) -> list[dat
 def _may_be_tried(tries: Tries, now: datetime) -> bool:
     if tries.last_failed_at is None:
         return True
-    return tries.failed < MAX_TRIES and now - tries.last_failed_at >= TRY_AGAIN_AFTER
+    if tries.needs_a_person or tries.failed >= MAX_TRIES:
+        return False
+    doubled: int = 2 ** (tries.failed - 1)
+    return now - tries.last_failed_at >= TRY_AGAIN_AFTER * doubled

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ from lms_assets.automation.processes import (
     terminated_as_interrupted,
 )
 from lms_assets.automation.runner import publish_batch, run_day
-from lms_assets.systems import resources
 from lms_assets.platform import Platform
+from lms_assets.systems import resources
 
 # Kinds that go on where a killed command left them.
 LASTING = ("backfill", "reclean")
@@ -165,7 +165,7 @@ def _runs(
     workers: int,
     *,
     from_lake: bool,
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """The ids of the days' runs, each as it ends."""
     if workers == 1 or len(days) <= 1:
         for day in days:
@@ -257,11 +257,11 @@ def _shared_out(days: Sequence[date], crew: Sequence[Worker]) -> Iterator[tuple[
         waiting.put(day)
     ended: Ended = SimpleQueue()
     stop = threading.Event()
+    left = len(crew)
     with ThreadPoolExecutor(len(crew)) as feeders:
         try:
             for worker in crew:
                 feeders.submit(_feed, worker, waiting, ended, stop)
-            left = len(crew)
             while left:
                 said = ended.get()
                 if said is None:
@@ -297,12 +297,15 @@ def work(batch: str, *, from_lake: bool) -> None:
     from lms_assets.platform import open_instance
     from lms_assets.settings import load_settings
 
-    with suppress(KeyboardInterrupt, BrokenPipeError), terminated_as_interrupted():
-        with open_instance(load_settings()) as instance:
-            for line in sys.stdin:
-                day = date.fromisoformat(line.strip())
-                result = run_day(instance, day, batch=batch, from_lake=from_lake)
-                print(json.dumps({"day": str(day), "run_id": result.run_id}), file=out, flush=True)
+    with (
+        suppress(KeyboardInterrupt, BrokenPipeError),
+        terminated_as_interrupted(),
+        open_instance(load_settings()) as instance,
+    ):
+        for line in sys.stdin:
+            day = date.fromisoformat(line.strip())
+            result = run_day(instance, day, batch=batch, from_lake=from_lake)
+            print(json.dumps({"day": str(day), "run_id": result.run_id}), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -243,6 +243,7 @@ def _given_up(facts: GivenUpFacts, texts: Texts) -> tuple[str, str, list[Block |
     blocks = [
         Paragraphs("", [end]),
         *_cause(facts.cause, texts),
+        *_failures(facts.others, texts),
         _links(facts.links, texts),
         _error(facts.error, texts),
     ]

@@ -209,11 +209,13 @@ class GivenUpFacts:
     Attributes:
         tries: Runs that failed.
         cause: Of the last one.
+        others: Days before it that were given up with it.
     """
 
     day: date
     tries: int = 1
     cause: Cause = field(default_factory=Cause)
+    others: list[DayFailure] = field(default_factory=list)
     error: str = ""
     links: Links = field(default_factory=Links)
     failure_message_id: str | None = None

@@ -5,16 +5,19 @@ letter is recorded once whichever of them was there.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
 import requests
+from sqlalchemy import Connection, text
 
 from lms_assets.automation.batches import Batch, BatchRun, close_batch, runs_of
-from lms_assets.automation.letters import Cause, GivenUpFacts, to_json
+from lms_assets.automation.catch_up import CATCH_UP_AGAIN, Hopeless
+from lms_assets.automation.due import next_tick
+from lms_assets.automation.letters import Cause, DayFailure, GivenUpFacts, to_json
 from lms_assets.automation.outbox import Address, DueLetter, Sender, deliver, record
 from lms_assets.automation.outcomes import (
     Outcome,
@@ -24,7 +27,6 @@ from lms_assets.automation.outcomes import (
     links,
     outcome_of,
 )
-from lms_assets.automation.due import next_tick
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 
@@ -83,18 +85,31 @@ class Messenger:
         if batch.kind == "schedule" and all(outcome.succeeded for outcome in outcomes):
             self._beat()
 
-    def tell_of_giving_up(self, day: date, *, tries: int, run_id: str, now: datetime) -> None:
-        """The letter that a day is not asked for any more is recorded, once for the day."""
-        outcome = self.outcome(run_id)
-        facts = GivenUpFacts(
-            day=day,
-            tries=tries,
-            cause=outcome.cause or Cause(),
-            error=outcome.error,
-            links=links(self._around(now), run_id),
-        )
-        letter = DueLetter("given_up", to_json(facts), day, f"given-up-{day}", None)
+    def tell_of_giving_up(self, hopeless: Sequence[Hopeless], *, now: datetime) -> None:
+        """One letter that these days are not asked for any more is recorded, once for each.
+
+        Args:
+            hopeless: Newest first.
+        """
         with self.warehouse.begin() as connection:
+            told = _days_given_up(connection)
+            new = [one for one in hopeless if one.day not in told]
+            if not new:
+                return
+            outcome = self.outcome(new[0].last_run_id)
+            facts = GivenUpFacts(
+                day=new[0].day,
+                tries=new[0].tries,
+                cause=outcome.cause or Cause(),
+                others=[
+                    DayFailure(day=one.day, cause=self.outcome(one.last_run_id).cause or Cause())
+                    for one in new[1:]
+                ],
+                error=outcome.error,
+                links=links(self._around(now), new[0].last_run_id),
+            )
+            key = f"given-up-{new[0].day}"
+            letter = DueLetter("given_up", to_json(facts), new[0].day, new[0].last_run_id, key)
             record(connection, letter, self.address, today=self._today(now))
 
     def send(self, *, now: datetime) -> int:
@@ -127,6 +142,13 @@ class Messenger:
             log.warning("HEARTBEAT_URL did not answer: %s", type(error).__name__)
 
 
+def _days_given_up(connection: Connection) -> set[date]:
+    """The days that a letter said are not asked for any more."""
+    facts = connection.scalars(text("select facts from letters where kind = 'given_up'"))
+    days = [day for one in facts for day in (one, *one.get("others", []))]
+    return {date.fromisoformat(day["day"]) for day in days}
+
+
 def _last_run_of_each_day(runs: list[BatchRun]) -> list[BatchRun]:
     """Newest day first; where a day was run again, its last run speaks for it."""
     last = {run.day: run for run in runs if not run.is_publication and run.day}
@@ -135,7 +157,7 @@ def _last_run_of_each_day(runs: list[BatchRun]) -> list[BatchRun]:
 
 def _brings_news(batch: Batch, outcomes: list[Outcome]) -> bool:
     """A catch-up that failed again tells nothing new: giving up has its own letter."""
-    return batch.kind != "catch_up_again" or any(outcome.succeeded for outcome in outcomes)
+    return batch.kind != CATCH_UP_AGAIN or any(outcome.succeeded for outcome in outcomes)
 
 
 def utc_now() -> datetime:

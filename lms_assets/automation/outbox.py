@@ -6,12 +6,14 @@ mail server has taken it, or until it was given up where people can see it.
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
+from msgspec import ValidationError
 from sqlalchemy import Connection, text
 
 from lms_assets.automation.letters import compose, message_id, subject
@@ -26,7 +28,7 @@ LOST = "mail.answer_lost"
 GIVE_UP_AFTER = timedelta(days=3)
 LONGEST_WAIT = timedelta(hours=1)
 # A daemon's tick that takes over a minute is repeated: no letter is begun after this long.
-BEGIN_WITHIN = timedelta(seconds=10)
+BEGIN_WITHIN_S = 10
 
 
 class Sender(Protocol):
@@ -77,13 +79,19 @@ class Address:
 
 
 def record(connection: Connection, letter: DueLetter, address: Address, *, today: date) -> bool:
-    """The letter waits in the outbox; False when it was recorded before."""
+    """The letter waits in the outbox; False when one of its run or batch was recorded before.
+
+    Of whatever kind: once a recovery is told, whoever looks next sees a day that is good.
+    """
     statement = """
         insert into letters (kind, day, run_id, batch, subject, message_id, facts)
-        values (:kind, :day, :run_id, :batch, :subject, :message_id, :facts)
+        select :kind, cast(:day as date), :run_id, :batch, :subject, :message_id,
+            cast(:facts as jsonb)
+        where not exists (select from letters where coalesce(batch, run_id) = :key)
         on conflict do nothing
     """
     values = {
+        "key": letter.key,
         "kind": letter.kind,
         "day": letter.day,
         "run_id": letter.run_id or letter.key,
@@ -103,12 +111,12 @@ def deliver(warehouse: Warehouse, mailer: Sender, address: Address, *, now: date
     Args:
         now: Aware; letters whose next try is later are left alone.
     """
-    sent = 0
+    sent, began = 0, time.monotonic()
     with _only_sender(warehouse) as is_mine:
         if not is_mine:
             return 0
         for row in _due(warehouse, now):
-            if datetime.now(now.tzinfo) - now > BEGIN_WITHIN:
+            if time.monotonic() - began > BEGIN_WITHIN_S:
                 break
             sent += _deliver_one(warehouse, mailer, address, row, now)
     return sent
@@ -131,22 +139,27 @@ def _deliver_one(
     warehouse: Warehouse, mailer: Sender, address: Address, row: Mapping[str, Any], now: datetime
 ) -> bool:
     recipients = [r for r in mailer.recipients if r not in row["delivered_to"]]
-    letter = compose(
-        row["kind"],
-        row["facts"],
-        language=address.language,
-        sender=mailer.sender,
-        recipients=list(mailer.recipients),
-        message_id=row["message_id"],
-        date=row["due_at"],
-    )
+    try:
+        letter = compose(
+            row["kind"],
+            row["facts"],
+            language=address.language,
+            sender=mailer.sender,
+            recipients=list(mailer.recipients),
+            message_id=row["message_id"],
+            date=row["due_at"],
+        )
+    except (KeyError, ValidationError) as mistake:
+        # Of another version of the code: the letters behind it must not wait for it.
+        _put_off(warehouse, row, f"cannot be written: {mistake}", now, for_good=True)
+        return False
     try:
         answers = mailer.send(letter, recipients)
     except Fault as fault:
         # The server may have taken it: once more, and then no further duplicate.
         lost_again = fault.code == LOST and LOST in (row["last_error"] or "")
         for_good = isinstance(fault, PermanentFault) or lost_again
-        _put_off(warehouse, row, f"{fault.code}: {fault}", now, for_good=for_good)
+        _put_off(warehouse, row, _why(row, fault), now, for_good=for_good)
         return False
     took = [address for address, refusal in answers.items() if refusal is None]
     refused = {address: r for address, r in answers.items() if r is not None}
@@ -157,6 +170,12 @@ def _deliver_one(
         return False
     _mark_sent(warehouse, row, reached, error, now)
     return True
+
+
+def _why(row: Mapping[str, Any], fault: Fault) -> str:
+    """What is kept of a failed try: that an answer was lost once is never forgotten."""
+    earlier = f" (before: {LOST})" if LOST in (row["last_error"] or "") else ""
+    return f"{fault.code}: {fault}{earlier if fault.code != LOST else ''}"
 
 
 def _mark_sent(

@@ -28,7 +28,7 @@ from lms_assets.automation.letters import (
     to_json,
 )
 from lms_assets.automation.outbox import DueLetter
-from lms_assets.failures import FACTS, FAULT
+from lms_assets.failures import FACTS, FAULT, FOR_GOOD
 from lms_assets.masking import Mask
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs import PARTITION_TAG, WILL_RETRY_TAG, batch_of
@@ -157,6 +157,16 @@ def _why(instance: dg.DagsterInstance, run_id: str) -> tuple[Cause, str]:
     return Cause(stage="other", code="host.interrupted", message=mask(message)), ""
 
 
+def failed_for_good(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the same run would fail again until a person has acted."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        data = entry.dagster_event.step_failure_data if entry.dagster_event else None
+        if data and data.user_failure_data:
+            said = data.user_failure_data.metadata.get(FOR_GOOD)
+            return said is not None and bool(said.value)
+    return False
+
+
 def _cause(step: str, metadata: Mapping[str, dg.MetadataValue], error: str) -> Cause:
     code = metadata.get(FAULT)
     stage = STAGE_OF_STEP.get(step, "other")
@@ -266,7 +276,7 @@ def _day_letter(
     if earlier is None:
         return "success", SuccessFacts(**common)
     return "recovered", RecoveredFacts(
-        cause=Cause(**earlier["facts"].get("cause", {})),
+        cause=Cause(**earlier["cause"]),
         failed_at=earlier["due_at"],
         failure_message_id=earlier["message_id"],
         **common,
@@ -364,10 +374,21 @@ def _is_number(value: object) -> bool:
 
 
 def _open_failure(connection: Connection, day: date) -> Mapping[str, Any] | None:
-    """The newest letter that told of the day's failure, when none told of its recovery since."""
+    """The newest letter that told of the day's failure, when none told since that it is good."""
     statement = """
         select * from letters where day = :day and kind in ('failure', 'given_up', 'recovered')
+            or kind = 'history' and :day between
+                cast(facts->>'first_day' as date) and cast(facts->>'last_day' as date)
+            or kind = 'given_up' and facts->'others' @> cast(:failed as jsonb)
         order by id desc limit 1
     """
-    row = connection.execute(text(statement), {"day": day}).mappings().first()
-    return dict(row) if row is not None and row["kind"] != "recovered" else None
+    failed = json.dumps([{"day": day.isoformat()}])
+    row = connection.execute(text(statement), {"day": day, "failed": failed}).mappings().first()
+    if row is None or row["kind"] == "recovered":
+        return None
+    others = [*row["facts"].get("failures", []), *row["facts"].get("others", [])]
+    told = {failure["day"]: failure["cause"] for failure in others}
+    if row["kind"] == "history" and day.isoformat() not in told:
+        return None
+    cause = told.get(day.isoformat()) or row["facts"].get("cause", {})
+    return {**row, "cause": cause}

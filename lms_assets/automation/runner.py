@@ -27,9 +27,6 @@ def run_day(
 ) -> dg.ExecuteInProcessResult:
     """One day's road was run to its end, good or bad.
 
-    Raises:
-        KeyboardInterrupt: Somebody stopped it; the run is marked so.
-
     Args:
         instance: Where the run is recorded.
         day: A day that is over.
@@ -37,6 +34,9 @@ def run_day(
         from_lake: The newest stored answer instead of the API's.
         mirror: Attempts that the API no longer has are deleted.
         force: However many they are.
+
+    Raises:
+        KeyboardInterrupt: Somebody stopped it; the run is marked so.
     """
     ops: dict[str, Any] = {
         "raw_attempts": {"config": {"from_lake": from_lake}},

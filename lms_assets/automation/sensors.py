@@ -12,14 +12,17 @@ import dagster as dg
 from lms_assets.automation.batches import (
     Batch,
     BatchRun,
+    newest_good_day,
     next_step,
     open_batch,
     open_batches,
     runs_of,
 )
 from lms_assets.automation.catch_up import find_gaps, request_days
+from lms_assets.automation.freshness import evaluation, freshness
 from lms_assets.automation.jobs import daily_attempts, publication
 from lms_assets.automation.messenger import Messenger, utc_now
+from lms_assets.automation.processes import end_orphans
 from lms_assets.logs import configure_logging
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs import BACKFILL_TAG, BATCH_TAG, batch_of
@@ -79,6 +82,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     )
     def batches(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SensorResult:
         tells = messenger(context.instance, warehouse)
+        end_orphans(context.instance, daemon_is_alive=True)
         adopt_backfills(context.instance, warehouse)
         with warehouse.begin() as connection:
             opened = open_batches(connection)
@@ -99,21 +103,24 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         job=daily_attempts,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=60,
-        description="Requests the days that are missing, newest first, a few at a time.",
+        description="Requests the missing days, newest first; warns when yesterday is late.",
     )
     def missing(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SensorResult:
-        gaps = find_gaps(context.instance, warehouse, settings, now=utc_now())
-        tells = messenger(context.instance, warehouse)
-        for hopeless in gaps.hopeless:
-            tells.tell_of_giving_up(
-                hopeless.day, tries=hopeless.tries, run_id=hopeless.last_run_id, now=utc_now()
-            )
-        requests = request_days(context.instance, warehouse, gaps, now=utc_now())
+        now = utc_now()
+        gaps = find_gaps(context.instance, warehouse, settings, now=now)
+        requests = request_days(context.instance, warehouse, gaps, now=now)
+        if not requests.batch:
+            # Together, once the last catch-up has ended.
+            messenger(context.instance, warehouse).tell_of_giving_up(gaps.hopeless, now=now)
+        found = freshness(settings, warehouse, now=now)
+        is_news = context.cursor != found.says
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(partition_key=day.isoformat(), tags={BATCH_TAG: requests.batch})
                 for day in requests.days
             ],
+            asset_events=[evaluation(found)] if is_news else [],
+            cursor=found.says,
             skip_reason=None
             if requests.days
             else f"{len(gaps.days)} days are missing; none to ask for",
@@ -136,9 +143,10 @@ def untold_runs(instance: dg.DagsterInstance, warehouse: Warehouse, *, now: date
 
 
 def _publication_of(batch: Batch, runs: Sequence[BatchRun]) -> dg.RunRequest:
-    newest = max(run.day for run in runs if run.succeeded and run.day)
     return dg.RunRequest(
-        run_key=f"publication-{batch.batch}", partition_key=newest, tags={BATCH_TAG: batch.batch}
+        run_key=f"publication-{batch.batch}",
+        partition_key=str(newest_good_day(runs)),
+        tags={BATCH_TAG: batch.batch},
     )
 
 

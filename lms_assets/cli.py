@@ -58,7 +58,10 @@ class Day(click.ParamType[date]):
 DAY = Day()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin with ./lms demo. Days are written as 2025-07-24. Settings: .env.example.",
+)
 def lms() -> None:
     """Students' attempts: from the grader's API to PostgreSQL, Google Sheets and a letter."""
 
@@ -94,14 +97,23 @@ COUNTERS = ("received", "inserted", "updated", "unchanged", "duplicates", "outsi
 
 
 @lms.command()
-@click.option("--days", default=3, show_default=True, type=click.IntRange(1, 3660))
+@click.option(
+    "--days",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1, 3660),
+    help="How many of the newest days that are over.",
+)
 @click.option(
     "--records",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A JSON array of recorded API records, served instead of made-up ones.",
+    help="A JSON array of recorded API records, instead of made-up ones: all days in it.",
 )
 def demo(days: int, records: Path | None) -> None:
-    """Fills a database, a workbook and an outbox from a demo API: nothing configured is touched."""
+    """A trial on this machine alone, with made-up students.
+
+    Fills a database, a workbook and an outbox from a demo API; nothing configured is touched.
+    """
     from lms_assets.demo import demo_days, demo_settings
 
     settings = demo_settings(records)
@@ -154,7 +166,7 @@ def _show_places(settings: Settings) -> None:
 @click.option("--mirror", is_flag=True, help="Delete attempts that the API no longer has.")
 @click.option("--force", is_flag=True, help="With --mirror: however many they are.")
 def run(day: date | None, as_json: bool, mirror: bool, force: bool) -> None:
-    """One DAY now, in this process; yesterday if left out."""
+    """Loads one DAY now, in this process; yesterday if left out."""
     settings = load_settings()
     if force and not mirror:
         raise click.UsageError("--force goes with --mirror.")
@@ -192,7 +204,10 @@ def _ended_day(day: date | None, settings: Settings) -> date:
 @click.argument("last", type=DAY)
 @click.option("--again", is_flag=True, help="Also the days that are loaded already.")
 def backfill(first: date, last: date, again: bool) -> None:
-    """Every day from FIRST to LAST, both included; days already loaded are left out."""
+    """Loads every day from FIRST to LAST, both included.
+
+    Days that are loaded already are left out: called again after a stop, it goes on.
+    """
     settings = load_settings()
     days = _range(first, last, settings)
     with ready(settings) as (platform, instance):
@@ -209,7 +224,10 @@ def backfill(first: date, last: date, again: bool) -> None:
 @click.argument("first", type=DAY)
 @click.argument("last", type=DAY)
 def reclean(first: date, last: date) -> None:
-    """The days from FIRST to LAST again from the lake, by today's rules, without the API."""
+    """Loads days again from the lake, without the API.
+
+    Every day from FIRST to LAST, both included, of which the lake has an answer; by today's rules.
+    """
     settings = load_settings()
     with ready(settings) as (platform, instance):
         from lms_assets.automation.replaying import replay_quarantine
@@ -239,9 +257,10 @@ def _run_days(
     from_lake: bool = False,
 ) -> int:
     """The days were run side by side; those that failed are listed, and are the exit code."""
-    from lms_assets.automation.history import run_batch
+    from lms_assets.automation.history import finish_left_open, run_batch
 
     if not days:
+        finish_left_open(platform, instance)
         click.echo("Nothing to do.")
         return 0
     with BatchProgress(len(days)) as progress:
@@ -264,7 +283,7 @@ def _run_days(
 @click.argument("sql")
 @click.option("--csv", "as_csv", is_flag=True, help="A heading row, then rows.")
 def query(sql: str, as_csv: bool) -> None:
-    """The rows of a SQL query, in a session that cannot write."""
+    """Shows the rows of a SQL query, in a session that cannot write."""
     from lms_assets.platform import prepare
 
     warehouse = prepare(load_settings()).warehouse
@@ -290,12 +309,18 @@ def _write_table(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 @lms.command()
-@click.option("--from", "config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--from",
+    "config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="config.ini of ETL-Project: prints the .env that says the same.",
+)
 @click.option("--stop", is_flag=True, help="Stop the embedded PostgreSQL that was left running.")
 def env(config: Path | None, stop: bool) -> None:
-    """What bare Dagster tools need: eval "$(./lms env)", then dg, dagster, dagster-webserver.
+    """Prints what bare Dagster tools need.
 
-    With --from config.ini of ETL-Project: the .env that says the same.
+    eval "$(./lms env)", then dg, dagster, dagster-webserver, dagster-daemon. The embedded
+    PostgreSQL is left running for them, until ./lms env --stop.
     """
     if config is not None:
         from lms_assets.switching import env_from_config_ini
@@ -323,7 +348,7 @@ def env(config: Path | None, stop: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="The slow tests too.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(everything: bool, arguments: tuple[str, ...]) -> None:
-    """The tests; other arguments are pytest's."""
+    """Runs the tests; other arguments are pytest's."""
     chosen = [] if everything else ["-m", "not slow"]
     command = [sys.executable, "-m", "pytest", *chosen, *arguments]
     # The tests make their own settings: nobody's configured systems are theirs.
@@ -335,7 +360,10 @@ def test(everything: bool, arguments: tuple[str, ...]) -> None:
 @lms.command()
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 def up(port: int) -> None:
-    """The page on 127.0.0.1, the daemon, and the embedded parts that are needed; Ctrl-C ends it."""
+    """Serves Dagster's page on 127.0.0.1 and runs the daemon.
+
+    Ctrl-C ends all that it started. The daemon pulls each day by itself, catches up on missed ones and sends the letters.
+    """
     from lms_assets.automation.up import serve
 
     settings = load_settings()
@@ -345,7 +373,7 @@ def up(port: int) -> None:
 
 @lms.command()
 def gaps() -> None:
-    """The days since LMS_FIRST_DAY that the ledger does not hold."""
+    """Lists the days since LMS_FIRST_DAY that are not loaded."""
     from lms_assets.attempts.ledger import loaded_days
     from lms_assets.automation.gaps import missing_days
     from lms_assets.platform import prepare
@@ -363,7 +391,7 @@ def gaps() -> None:
 @lms.command()
 @click.option("--alive", is_flag=True, help="For a monitor: daemon, letters and yesterday's day.")
 def doctor(alive: bool) -> None:
-    """Each outside system: works, or what to do."""
+    """Tries each outside system: works, or what to do."""
     from lms_assets import health
 
     settings = load_settings()
@@ -390,7 +418,7 @@ def _show_findings(findings: "list[Finding]") -> None:
 @lms.group(invoke_without_command=True)
 @click.pass_context
 def letters(context: click.Context) -> None:
-    """Letters that were sent, wait, or were given up."""
+    """Lists the letters: sent, waiting, given up."""
     if context.invoked_subcommand is not None:
         return
     from lms_assets.platform import prepare
@@ -414,7 +442,7 @@ def _brief(value: object) -> object:
 @letters.command()
 @click.argument("letter", type=int)
 def resend(letter: int) -> None:
-    """The letter with this id goes out again, to everybody."""
+    """Sends the LETTER with this id again, to everybody."""
     settings = load_settings()
     with ready(settings) as (platform, instance):
         from lms_assets.automation.history import messenger_of
@@ -432,7 +460,7 @@ def resend(letter: int) -> None:
 @lms.group(invoke_without_command=True)
 @click.pass_context
 def quarantine(context: click.Context) -> None:
-    """Refused records, counted by day and reason."""
+    """Counts the refused records by day and reason."""
     if context.invoked_subcommand is not None:
         return
     from lms_assets.attempts.quarantine import counts
@@ -448,7 +476,7 @@ def quarantine(context: click.Context) -> None:
 @click.option("--from", "first", type=DAY, help="Only days from this one on.")
 @click.option("--to", "last", type=DAY, help="Only days up to this one, included.")
 def replay(reason: str | None, first: date | None, last: date | None) -> None:
-    """Cleans them again by today's rules and loads what is now good."""
+    """Cleans refused records again by today's rules and loads what is now good."""
     settings = load_settings()
     with ready(settings) as (platform, instance):
         from lms_assets.automation.replaying import replay_quarantine
@@ -464,7 +492,10 @@ def replay(reason: str | None, first: date | None, last: date | None) -> None:
 @lms.command()
 @click.argument("user_id")
 def erase(user_id: str) -> None:
-    """Removes one student from every table, object and figure, for good."""
+    """Removes one student for good: tables, lake, figures.
+
+    USER_ID as in attempts.user_id. Later pulls and replays drop the student's records.
+    """
     settings = load_settings()
     with ready(settings) as (platform, instance):
         from lms_assets.automation.replaying import erase_student
@@ -479,7 +510,10 @@ def erase(user_id: str) -> None:
 @lms.command()
 @click.option("--zone", help="The zone of the sessions that wrote the old table, as Europe/Moscow.")
 def adopt(zone: str | None) -> None:
-    """Takes over the tables of the two earlier systems; every row is kept or set aside."""
+    """Takes over the tables of the two earlier systems.
+
+    Every row is kept, or set aside with a reason; the old table stays under another name.
+    """
     from lms_assets.automation.replaying import adopt_earlier
 
     def told(done: int, total: int) -> None:
@@ -504,7 +538,7 @@ def adopt(zone: str | None) -> None:
 
 @lms.command()
 def page() -> None:
-    """Opens the page of figures in the browser, and prints where it is."""
+    """Opens the page of figures in the browser; prints where it is."""
     file = load_settings().lms_home / "report.html"
     if not file.exists():
         raise click.UsageError("There is no page yet: ./lms run or ./lms demo makes it.")
@@ -515,9 +549,18 @@ def page() -> None:
 @lms.command()
 @click.argument("first", type=DAY)
 @click.argument("last", type=DAY)
-@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--to",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder, made if it is not there.",
+)
 def export(first: date, last: date, to: Path) -> None:
-    """Writes attempts and figures, from FIRST to LAST, to a folder as Parquet and CSV."""
+    """Writes attempts and figures as Parquet and CSV.
+
+    Attempts and figures by day from FIRST to LAST, both included; the other figures as of the
+    newest loaded day. Files of an earlier export in the folder are replaced.
+    """
     if first > last:
         raise click.UsageError(f"{first} is after {last}: give the earlier day first.")
     from lms_assets.platform import prepare

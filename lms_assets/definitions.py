@@ -15,7 +15,7 @@ from lms_assets.automation.sensors import sensors
 from lms_assets.settings import load_settings
 from lms_assets.statistics.assets import statistics_assets
 from lms_assets.statistics.checks import statistics_checks
-from lms_assets.systems import resources
+from lms_assets.systems import resources, sealed
 
 
 @dg.definitions
@@ -28,7 +28,7 @@ def platform() -> dg.Definitions:
         jobs=[daily_attempts, publication],
         schedules=[scheduled_attempts(settings)],
         sensors=sensors(settings),
-        resources=resources(settings),
+        resources=sealed(resources(settings)),
         # One process per run: a process per step would cost five times as much.
         executor=dg.in_process_executor,
     )

@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
@@ -41,14 +41,22 @@ def told_to_dagster() -> Iterator[None]:
 
 def failure(fault: Fault) -> dg.Failure:
     """The fault as Dagster knows one."""
-    mask = Mask(load_settings().secret_values)
-    facts = json.dumps(fault.facts, default=str, ensure_ascii=False)
+    mask = Mask(load_settings().secret_values).mask
     return dg.Failure(
-        mask.mask(str(fault)),
+        mask(str(fault)),
         metadata={
             FAULT: fault.code,
-            FACTS: mask.mask(facts),
+            FACTS: json.dumps(_masked(fault.facts, mask), ensure_ascii=False),
             FOR_GOOD: not isinstance(fault, TemporaryFault),
         },
         allow_retries=isinstance(fault, TemporaryFault),
     )
+
+
+def _masked(fact: object, mask: Callable[[str], str]) -> object:
+    """The fact as JSON can say it; masked before it is, since a mask may cut through an escape."""
+    if isinstance(fact, Mapping):
+        return {str(name): _masked(value, mask) for name, value in fact.items()}
+    if isinstance(fact, list | tuple):
+        return [_masked(value, mask) for value in fact]
+    return fact if fact is None or isinstance(fact, int | float) else mask(str(fact))

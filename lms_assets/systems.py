@@ -1,7 +1,9 @@
 """Each outside system by the settings, or the embedded double behind the same methods."""
 
+import os
 from typing import Any
 
+import dagster as dg
 from sqlalchemy import URL
 
 from lms_assets.attempts.erasure import Erasure
@@ -90,6 +92,36 @@ def resources(settings: Settings) -> dict[str, Any]:
         "presentation": presentation(settings),
         "erasure": erasure(settings),
         "limits": Limits(max_rejected_pct=settings.lms_max_rejected_pct),
+    }
+
+
+def sealed(made: dict[str, Any]) -> dict[str, Any]:
+    """The same systems for Dagster's definitions, their secrets given by variable.
+
+    Dagster's page answers with the values that a resource was made with, also of fields
+    that are marked as secret; of a variable it knows the name alone, until a run begins.
+    """
+    return {name: _sealed(name, system) for name, system in made.items()}
+
+
+def _sealed(name: str, system: Any) -> Any:  # noqa: ANN401 - a resource or what stands in for one
+    if not isinstance(system, dg.ConfigurableResource):
+        return system
+    given = {field: getattr(system, field) for field in system.model_fields_set}
+    for field in _secret_fields(system) & given.keys():
+        variable = f"LMS_SEALED_{name}_{field}".upper()
+        os.environ[variable] = given[field]
+        given[field] = dg.EnvVar(variable)
+    return type(system)(**given)
+
+
+def _secret_fields(system: "dg.ConfigurableResource[Any]") -> set[str]:
+    fields = type(system).model_fields.items()
+    extras = {name: field.json_schema_extra for name, field in fields}
+    return {
+        name
+        for name, extra in extras.items()
+        if isinstance(extra, dict) and extra.get("dagster__is_secret")
     }
 
 

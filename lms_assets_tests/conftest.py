@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets_tests.driving import debian_postgres, debian_programs
 
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
@@ -20,9 +21,12 @@ settings.load_profile("here")
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server to make databases on: the one of LMS_TEST_POSTGRES_URL, else the embedded one."""
-    if given := os.environ.get("LMS_TEST_POSTGRES_URL"):
-        yield given
+    """A server to make databases on: the embedded one; Debian's with LMS_TEST_POSTGRES=debian."""
+    if os.environ.get("LMS_TEST_POSTGRES") == "debian":
+        programs = debian_programs()
+        assert programs, "Debian's PostgreSQL is not installed: apt-get install postgresql"
+        with debian_postgres(programs) as debian:
+            yield debian.url("postgres")
         return
     # Not under pytest's own folder: that is closed to the user that the server runs as for root.
     with tempfile.TemporaryDirectory(prefix="lms-test-") as folder:

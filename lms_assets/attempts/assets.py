@@ -289,7 +289,7 @@ def attempts_table(
         tombstones = erasure.tombstones(warehouse)
         load = warehouse.in_transaction(
             lambda connection: _loaded(
-                connection, cleaned_attempts, lake, mirror, tombstones, run_id=context.run_id
+                connection, cleaned_attempts, lake, mirror, tombstones, run_id=context.run.run_id
             )
         )
         context.log.info("loaded: %s", _said(load.counters() | load.stages))

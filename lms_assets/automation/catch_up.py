@@ -16,7 +16,7 @@ from lms_assets.automation.batches import (
     open_batches,
     runs_of,
 )
-from lms_assets.automation.due import newest_due_day
+from lms_assets.automation.due import last_tick, newest_due_day
 from lms_assets.automation.gaps import AT_A_TIME, Tries, days_to_request, given_up, missing_days
 from lms_assets.automation.outcomes import failed_for_good
 from lms_assets.resources.warehouse import Warehouse
@@ -88,16 +88,20 @@ def find_gaps(
 ) -> Gaps:
     """What is missing now.
 
-    For an hour after LMS_HOUR the newest day is left to the schedule.
+    Where only the newest day is missing before its hour, or within an hour of it, that is left
+    to the schedule; after a pause of the machine it is caught up with the others.
     """
     newest = newest_due_day(settings, now, grace=LEFT_TO_THE_SCHEDULE)
     today = now.astimezone(settings.zone).date()
     first = max(settings.lms_first_day, today - timedelta(days=settings.lms_catch_up_days))
     with warehouse.begin() as connection:
-        days = missing_days(first, newest, loaded_days(connection, first, newest))
+        loaded = loaded_days(connection, first, today)
         loaded_at = connection.scalar(text("select max(loaded_at) from load_ledger"))
+    days = missing_days(first, newest, loaded)
     if not days:
         return Gaps([], {})
+    if now - last_tick(settings, now) >= LEFT_TO_THE_SCHEDULE:
+        days = missing_days(first, today - timedelta(days=1), loaded)
     since = now - timedelta(days=settings.lms_catch_up_days)
     runs = _runs_of_days(instance, days, since=since)
     last = {day: found[-1] for day, found in runs.items() if found[-1].has_ended}

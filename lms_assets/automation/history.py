@@ -80,11 +80,19 @@ def run_alone(
 ) -> Outcome:
     """One day was run in this process, published by itself, and its letter handed over."""
     messenger = messenger_of(platform, instance)
+    _tell_of_orphans(instance, messenger)
     with terminated_as_interrupted():
         run_id = run_day(instance, day, mirror=mirror, force=force).run_id
         messenger.tell_of_run(run_id, now=utc_now())
         messenger.send(now=utc_now())
     return messenger.outcome(run_id)
+
+
+def _tell_of_orphans(instance: dg.DagsterInstance, messenger: Messenger) -> None:
+    """Runs that were killed are failed, and each has its letter."""
+    now = utc_now()
+    for run_id in end_orphans(instance, daemon_is_alive=has_a_daemon(instance, now=now)):
+        messenger.tell_of_run(run_id, now=now)
 
 
 def run_batch(
@@ -108,9 +116,10 @@ def run_batch(
         workers: Processes beside this one; with 1 the days are run in this one.
         from_lake: From the stored answers instead of the API.
     """
-    end_orphans(instance, daemon_is_alive=has_a_daemon(instance, now=utc_now()))
     messenger = messenger_of(platform, instance)
+    _tell_of_orphans(instance, messenger)
     batch = _left_open(platform, days, kind=kind) or _new_batch(platform, days, kind=kind)
+    finish_left_open(platform, instance, but=batch)
     outcomes = []
     with terminated_as_interrupted(), leading(platform.warehouse, batch):
         done = {run.day for run in runs_of(instance, batch) if run.succeeded}
@@ -142,6 +151,25 @@ def _left_open(platform: Platform, days: Sequence[date], *, kind: str) -> str | 
             if batch.kind == kind and not batch.is_led and wanted <= set(batch.days)
         ]
     return left[-1] if left and kind in LASTING else None
+
+
+def finish_left_open(
+    platform: Platform, instance: dg.DagsterInstance, *, but: str | None = None
+) -> None:
+    """Batches of commands that were killed are published and told of, as far as they came.
+
+    Args:
+        but: The one that goes on.
+    """
+    with platform.warehouse.begin() as connection:
+        left = [
+            batch.batch
+            for batch in open_batches(connection)
+            if batch.kind in LASTING and not batch.is_led and batch.batch != but
+        ]
+    for batch in left:
+        with leading(platform.warehouse, batch):
+            _finish(platform, instance, messenger_of(platform, instance), batch)
 
 
 def _finish(

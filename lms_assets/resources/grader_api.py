@@ -110,7 +110,8 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    url: str
+    # It may hold a name and a password.
+    url: str = Field(json_schema_extra={"dagster__is_secret": True})
     client: str
     client_key: str = Field(repr=False, json_schema_extra={"dagster__is_secret": True})
     timeout_s: float = 300

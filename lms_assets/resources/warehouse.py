@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,16 @@ T = TypeVar("T")
 EMBEDDED = "embedded:"
 MIGRATION_LOCK = 7_041_001
 LOCK_TIMEOUT_S = 30
+ROWS_AT_A_TIME = 2000
+# Sent as it is, a query could end the read-only transaction and go on in another one;
+# as a cursor of a block it can do neither.
+OPEN_QUERY = """
+do $$
+declare query refcursor := 'lms_query';
+begin
+    open query no scroll for execute current_setting('lms.query');
+end $$
+"""
 
 # SQLSTATE (its class, or the whole of it) → the fault's code, and whether it passes by itself.
 _STATES: tuple[tuple[str, str, type[Fault]], ...] = (
@@ -120,14 +131,20 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def read_only(self, statement: str) -> Iterator[tuple[list[str], Iterator[tuple[Any, ...]]]]:
-        """The columns and the rows of a person's query, in a session that cannot write."""
+        """The columns and the rows of one query of a person's, in a session that cannot write.
+
+        The rows are fetched a part at a time, however many they are.
+        """
         with self._faults_by_name():
             raw = self.engine.raw_connection()
             try:
-                raw.dbapi_connection.set_session(readonly=True)  # type: ignore[union-attr]
-                cursor = raw.cursor()
-                cursor.execute(statement)
-                yield [str(c[0]) for c in cursor.description or ()], iter(cursor.fetchone, None)
+                session: Any = raw.driver_connection
+                session.set_session(readonly=True)
+                session.cursor().execute("select set_config('lms.query', %s, true)", (statement,))
+                session.cursor().execute(OPEN_QUERY)
+                cursor = session.cursor("lms_query")
+                first = cursor.fetchmany(ROWS_AT_A_TIME)
+                yield [str(c[0]) for c in cursor.description or ()], chain(first, cursor)
             finally:
                 raw.close()
 

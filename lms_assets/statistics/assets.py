@@ -150,7 +150,7 @@ def statistics_page(
         with warehouse.begin() as connection:
             html = page_of(connection, presentation, made_at=datetime.now(UTC))
         page = Path(presentation.page)
-        unfinished = page.with_name(f".{page.name}.{context.run_id}")
+        unfinished = page.with_name(f".{page.name}.{context.run.run_id}")
         unfinished.write_text(html, encoding="utf-8")
         unfinished.replace(page)
     yield dg.MaterializeResult(

@@ -339,8 +339,10 @@ def env(config: Path | None, stop: bool) -> None:
         postgres.keep_running()
     variables = prepare(settings).environment
     path = f"{Path(sys.executable).parent}{os.pathsep}$PATH"
+    variables = {**variables, "VIRTUAL_ENV": sys.prefix}
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(f"export VIRTUAL_ENV={shlex.quote(sys.prefix)}")
     click.echo(f'export PATH="{path}"')
 
 

@@ -57,10 +57,13 @@ class EmbeddedPostgres:
 
     def keep_running(self) -> None:
         """The server goes on after its last user left, until :meth:`stop`: bare tools need it."""
+        self._users.mkdir(parents=True, exist_ok=True)
         self._users.joinpath("keep").touch()
 
     def stop(self) -> None:
         """The server has stopped, whoever used it."""
+        if not self._users.is_dir():
+            return
         with self._lock:
             self._stop()
             for mark in self._users.iterdir():

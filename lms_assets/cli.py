@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lms_assets.faults import Fault
+from lms_assets.faults import Fault, TemporaryFault
 from lms_assets.progress import BatchProgress
 from lms_assets.settings import (
     Settings,
@@ -72,7 +72,8 @@ def main() -> None:
         lms(prog_name="lms", standalone_mode=False)
     except (SettingsError, Fault) as error:
         err.print(f"lms: {error}", style="red", markup=False)
-        sys.exit(USAGE)
+        # What passes by itself is no wrong setting: the same call may work later.
+        sys.exit(FAILED if isinstance(error, TemporaryFault) else USAGE)
     except click.ClickException as error:
         error.show()
         sys.exit(USAGE)
@@ -339,7 +340,6 @@ def env(config: Path | None, stop: bool) -> None:
         postgres.keep_running()
     variables = prepare(settings).environment
     path = f"{Path(sys.executable).parent}{os.pathsep}$PATH"
-    variables = {**variables, "VIRTUAL_ENV": sys.prefix}
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(f"export VIRTUAL_ENV={shlex.quote(sys.prefix)}")
@@ -364,7 +364,8 @@ def test(everything: bool, arguments: tuple[str, ...]) -> None:
 def up(port: int) -> None:
     """Serves Dagster's page on 127.0.0.1 and runs the daemon.
 
-    Ctrl-C ends all that it started. The daemon pulls each day by itself, catches up on missed ones and sends the letters.
+    The daemon pulls each day by itself, catches up on missed ones and sends the letters. Ctrl-C
+    ends all that it started.
     """
     from lms_assets.automation.up import serve
 

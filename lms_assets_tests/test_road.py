@@ -336,6 +336,42 @@ def _whole(letter: EmailMessage) -> str:
     return f"{letter}{''.join(str(part) for part in parts)}"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code", "said"),
+    [
+        ({"DB_PASSWORD": "not-this-0ne"}, 2, "DB_PASSWORD"),
+        ({"DB_NAME": "nowhere"}, 2, "CREATE DATABASE"),
+        ({"DB_USER": "poor", "DB_PASSWORD": "poor"}, 2, "GRANT CREATE"),
+        ({"DB_PORT": "9"}, 1, "DB_PORT"),
+    ],
+    ids=lambda given: "-".join(given) if isinstance(given, dict) else None,
+)
+def test_a_database_that_cannot_be_used_ends_the_command_before_anything_is_asked(
+    outside: Outside, postgres: Server, wrong: dict[str, str], code: int, said: str
+) -> None:
+    postgres.execute("drop role if exists poor", "create role poor login password 'poor'")
+    postgres.execute("drop database if exists fresh", "create database fresh")
+    asked = len(outside.api.requests)
+    ended = outside.place.lms("run", str(DAY), "--json", **{"DB_NAME": "fresh", **wrong})
+    assert ended.code == code
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+    assert [secret for secret in (DB_PASSWORD, "not-this-0ne") if secret in ended.err] == []
+    assert len(outside.api.requests) == asked
+
+
+@pytest.mark.slow
+def test_two_runs_of_one_day_at_once_load_it_once(outside: Outside, second_run: Said) -> None:
+    day = date(2025, 8, 20)
+    outside.api.behaviours[:] = [answer([record("ann", "run", day=day), record("ann", day=day)])]
+    both = [outside.place.started("run", str(day)) for _ in range(2)]
+    assert [run.wait(120) for run in both] == [0, 0]
+    brought = (
+        f"select inserted, updated, unchanged from load_ledger where day = '{day}' order by id"
+    )
+    assert rows(outside.warehouse, brought) == [(2, 0, 0), (0, 0, 2)]
+
+
 # ------------------------------------------------------------------ killed on the way
 
 

@@ -29,6 +29,7 @@ GIVE_UP_AFTER = timedelta(days=3)
 LONGEST_WAIT = timedelta(hours=1)
 # A daemon's tick that takes over a minute is repeated: no letter is begun after this long.
 BEGIN_WITHIN_S = 10
+PATIENCE_S = 5
 
 
 class Sender(Protocol):
@@ -81,12 +82,13 @@ class Address:
 def record(connection: Connection, letter: DueLetter, address: Address, *, today: date) -> bool:
     """The letter waits in the outbox; False when one of its run or batch was recorded before.
 
-    Of whatever kind: once a recovery is told, whoever looks next sees a day that is good.
+    Of whatever kind: once a recovery is told, whoever looks next sees a day that is good. It is
+    due at once, also where the database's clock is ahead of this machine's.
     """
     statement = """
-        insert into letters (kind, day, run_id, batch, subject, message_id, facts)
+        insert into letters (kind, day, run_id, batch, subject, message_id, facts, next_try_at)
         select :kind, cast(:day as date), :run_id, :batch, :subject, :message_id,
-            cast(:facts as jsonb)
+            cast(:facts as jsonb), now() - interval '1 hour'
         where not exists (select from letters where coalesce(batch, run_id) = :key)
         on conflict do nothing
     """
@@ -106,17 +108,17 @@ def record(connection: Connection, letter: DueLetter, address: Address, *, today
 def deliver(warehouse: Warehouse, mailer: Sender, address: Address, *, now: datetime) -> int:
     """Every letter that is due was handed over, put off, or given up; how many were sent.
 
-    One sender at a time: a second one leaves the letters to the first.
+    One sender at a time: a second one waits a moment, then leaves the letters to the first.
 
     Args:
         now: Aware; letters whose next try is later are left alone.
     """
     sent, began = 0, time.monotonic()
     with _only_sender(warehouse) as is_mine:
-        if not is_mine:
-            return 0
-        for row in _due(warehouse, now):
-            if time.monotonic() - began > BEGIN_WITHIN_S:
+        # Looked for again after each: others may have recorded one meanwhile, and not wait.
+        while is_mine and time.monotonic() - began < BEGIN_WITHIN_S:
+            row = _first_due(warehouse, now)
+            if row is None:
                 break
             sent += _deliver_one(warehouse, mailer, address, row, now)
     return sent
@@ -125,14 +127,21 @@ def deliver(warehouse: Warehouse, mailer: Sender, address: Address, *, now: date
 @contextmanager
 def _only_sender(warehouse: Warehouse) -> Iterator[bool]:
     with warehouse.engine.connect() as connection:
-        yield bool(connection.scalar(text("select pg_try_advisory_lock(:k)"), {"k": SENDER_LOCK}))
+        statement, until = text("select pg_try_advisory_lock(:k)"), time.monotonic() + PATIENCE_S
+        while not (is_mine := connection.scalar(statement, {"k": SENDER_LOCK})):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.1)
+        yield bool(is_mine)
 
 
-def _due(warehouse: Warehouse, now: datetime) -> list[dict[str, Any]]:
+def _first_due(warehouse: Warehouse, now: datetime) -> dict[str, Any] | None:
     statement = """
-        select * from letters where status = 'waiting' and next_try_at <= :now order by id
+        select * from letters where status = 'waiting' and next_try_at <= :now
+        order by id limit 1
     """
-    return warehouse.rows(statement, now=now)
+    rows = warehouse.rows(statement, now=now)
+    return rows[0] if rows else None
 
 
 def _deliver_one(

@@ -1,0 +1,182 @@
+"""`lms up`: a real daemon, killed and started again, beside other commands."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+
+import psutil
+import pytest
+
+from lms_assets_tests.api_server import ApiServer, free_port
+from lms_assets_tests.daemons import Up, begin, up
+from lms_assets_tests.homes import LMS, Grader, Home, descendants_of, end, home, wait_until
+
+pytestmark = pytest.mark.slow
+
+NOW = datetime.now(UTC)
+# An hour that has passed wherever the clock stands, so that yesterday is due.
+HOUR = (NOW - timedelta(hours=3)).hour
+
+
+def ago(days: int) -> date:
+    return NOW.date() - timedelta(days=days)
+
+
+AUTOMATION = """
+query {
+  schedulesOrError(repositorySelector:
+    {repositoryName: "__repository__", repositoryLocationName: "lms_assets"}) {
+    ... on Schedules { results { name scheduleState { status } } } }
+  sensorsOrError(repositorySelector:
+    {repositoryName: "__repository__", repositoryLocationName: "lms_assets"}) {
+    ... on Sensors { results { name sensorState { status } } } }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def grader() -> Grader:
+    return Grader()
+
+
+@pytest.fixture(scope="module")
+def here(grader: Grader) -> Iterator[Up]:
+    with up(grader, lms_first_day=ago(9), lms_catch_up_days=0) as here:
+        yield here
+
+
+def test_schedule_and_sensors_are_on_after_the_first_start(here: Up) -> None:
+    said = here.ask(AUTOMATION)
+    (schedule,) = said["schedulesOrError"]["results"]
+    states = {
+        one["name"]: one["sensorState"]["status"] for one in said["sensorsOrError"]["results"]
+    }
+    assert schedule["scheduleState"]["status"] == "RUNNING"
+    assert states == dict.fromkeys(
+        ["run_succeeded", "run_failed", "letters", "batches", "missing"], "RUNNING"
+    )
+
+
+def test_a_run_in_a_terminal_beside_the_daemon_has_one_letter(here: Up) -> None:
+    assert here.place.lms("run", str(ago(3))).returncode == 0
+    before = {name: here.ticks(name) for name in ("run_succeeded", "letters")}
+    wait_until(lambda: all(here.ticks(name) >= n + 2 for name, n in before.items()))
+    rows = here.place.rows("select kind, status from letters where day = :day", day=ago(3))
+    assert rows == [{"kind": "success", "status": "sent"}]
+
+
+def test_a_backfill_in_a_terminal_beside_the_daemon_is_published_and_told_of_once(
+    here: Up,
+) -> None:
+    assert here.place.lms("backfill", str(ago(8)), str(ago(6))).returncode == 0
+    before = here.ticks("batches")
+    wait_until(lambda: here.ticks("batches") >= before + 2)
+    rows = here.place.rows("select kind, status from letters where day = :day", day=ago(6))
+    assert rows == [{"kind": "history", "status": "sent"}]
+    assert [day for day, _ in here.place.runs("publication")] == [str(ago(6))]
+
+
+def test_a_second_one_in_the_same_home_is_refused(here: Up) -> None:
+    said = here.place.lms("up", "--port", str(free_port()))
+    assert said.returncode == 1
+    assert "It is up already" in said.stdout
+
+
+def test_the_daemon_is_a_sign_of_life(here: Up) -> None:
+    wait_until(lambda: "daemon      works" in here.place.lms("doctor", "--alive").stdout)
+
+
+@pytest.fixture
+def place(grader: Grader) -> Iterator[Home]:
+    """A home of its own over the same API, which answers at once again."""
+    grader.latency_s, grader.failing = 0, set()
+    with (
+        ApiServer(grader) as api,
+        home(api, lms_first_day=ago(3), lms_catch_up_days=0, lms_hour=HOUR) as place,
+    ):
+        yield place
+
+
+def test_every_day_of_a_pause_is_run_on_return_with_one_letter(place: Home) -> None:
+    assert place.lms("run", str(ago(3))).returncode == 0
+    place.environment["LMS_CATCH_UP_DAYS"] = "30"
+    begin(place, free_port())
+    wait_until(lambda: place.loaded() == [str(ago(3)), str(ago(2)), str(ago(1))])
+    wait_until(lambda: len(place.letters()) == 2 and place.letters()[-1][1] == "sent")
+    assert place.letters() == [("success", "sent"), ("history", "sent")]
+    assert len(place.runs("publication")) == 1
+
+
+def test_a_run_that_died_with_the_machine_is_failed_told_of_and_run_again(
+    place: Home, grader: Grader
+) -> None:
+    grader.latency_s = 600
+    place.environment |= {"LMS_CATCH_UP_DAYS": "1", "API_CONCURRENCY": "1"}
+    port = free_port()
+    begin(place, port)
+    wait_until(lambda: grader.asked[str(ago(1))])
+    wait_until(lambda: place.runs() == [(str(ago(1)), "STARTED")])
+    machine = place.started[-1]
+    # Runs are children of the code servers, which the daemon and the page have started.
+    everything = [machine, *descendants_of(machine.pid)]
+    for process in everything:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            process.kill()
+    machine.wait(10)
+    assert place.runs() == [(str(ago(1)), "STARTED")]
+
+    grader.latency_s = 0
+    begin(place, port)
+
+    assert "1 runs of a process that died were marked failed" in place.said("up")
+    assert place.runs()[0] == (str(ago(1)), "FAILURE")
+    wait_until(lambda: place.letters() == [("failure", "sent")])
+    # The one place at the API is free again.
+    assert place.lms("run", str(ago(1))).returncode == 0
+    assert place.letters() == [("failure", "sent"), ("recovered", "sent")]
+
+
+def test_what_a_killed_one_left_running_is_ended_by_the_next(place: Home) -> None:
+    port = free_port()
+    begin(place, port)
+    killed = place.started[-1]
+    left = descendants_of(killed.pid)
+    killed.kill()
+    killed.wait(10)
+    assert any(process.is_running() for process in left)
+    begin(place, port)
+    psutil.wait_procs(left, timeout=20)
+    assert not any(process.is_running() for process in left)
+
+
+def test_ctrl_c_ends_all_that_it_started_and_nothing_else_also_in_the_background(
+    place: Home,
+) -> None:
+    # As a shell without job control starts it: deaf to SIGINT unless it listens again.
+    script = f'sleep 600 & echo $!; "{LMS}" up --port {free_port()} > "$LOG" 2>&1 & echo $!; wait'
+    log = place.folder / "background.log"
+    shell = subprocess.Popen(
+        ["sh", "-c", script],
+        env={**place.environment, "LOG": str(log)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert shell.stdout is not None
+    bystander, pid = (int(shell.stdout.readline()) for _ in range(2))
+    try:
+        wait_until(lambda: log.exists() and "Daemon       ready" in log.read_text())
+        started = [psutil.Process(pid), *descendants_of(pid)]
+        assert len(started) >= 3
+        os.kill(pid, signal.SIGINT)
+        _, alive = psutil.wait_procs(started, timeout=40)
+        assert alive == []
+        assert psutil.pid_exists(bystander)
+        assert "Stopping" in log.read_text()
+        assert "Traceback" not in log.read_text()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(bystander, signal.SIGKILL)
+        end(shell)

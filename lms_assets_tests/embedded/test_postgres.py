@@ -1,0 +1,160 @@
+"""The embedded PostgreSQL is shared by whoever needs it, and is gone with the last of them."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.settings import running_as_root
+from lms_assets_tests.driving import PROJECT, connected
+
+USER = """
+import sys
+from pathlib import Path
+from lms_assets.embedded.postgres import EmbeddedPostgres
+print(EmbeddedPostgres(Path(sys.argv[1])).start(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A home's folder for it; what was left running is stopped."""
+    # Not under pytest's own folder: that is closed to the user that PostgreSQL runs as for root.
+    with tempfile.TemporaryDirectory(prefix="lms-postgres-") as name:
+        home = Path(name).resolve()
+        yield home / "postgres"
+        for data in home.rglob("postmaster.pid"):
+            EmbeddedPostgres(data.parent).stop()
+
+
+@contextmanager
+def user(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process that uses the server until its input ends; its first line is the URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", USER, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=60)
+
+
+def url_of(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def pid_of(folder: Path) -> int | None:
+    """The server's process, while it runs."""
+    file = folder / "postmaster.pid"
+    if not file.exists():
+        return None
+    pid = int(file.read_text().split()[0])
+    return pid if psutil.pid_exists(pid) else None
+
+
+def test_it_starts_on_an_empty_folder_and_keeps_what_it_was_given(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    with connected(server.start()) as cursor:
+        cursor.execute("create table kept (n int); insert into kept values (7)")
+    server.leave(os.getpid())
+    assert pid_of(folder) is None
+    with connected(EmbeddedPostgres(folder).start()) as cursor:
+        cursor.execute("select n from kept")
+        assert cursor.fetchall() == [(7,)]
+
+
+def test_it_serves_until_the_last_of_its_users_left(folder: Path) -> None:
+    with user(folder) as first:
+        assert url_of(first)
+        with user(folder) as second:
+            assert url_of(second)
+            running = pid_of(folder)
+        assert pid_of(folder) == running is not None
+    assert pid_of(folder) is None
+
+
+def test_two_that_start_it_at_once_on_an_empty_folder_share_one(folder: Path) -> None:
+    with user(folder) as first, user(folder) as second:
+        assert url_of(first) == url_of(second) != ""
+
+
+def test_a_user_that_was_killed_does_not_keep_it_running(folder: Path) -> None:
+    with user(folder) as killed:
+        assert url_of(killed)
+        killed.kill()
+        killed.wait()
+        assert pid_of(folder) is not None
+        with user(folder) as last:
+            assert url_of(last)
+    assert pid_of(folder) is None
+
+
+def test_a_server_that_was_killed_comes_back_with_what_was_committed(folder: Path) -> None:
+    first = EmbeddedPostgres(folder)
+    with connected(first.start()) as cursor:
+        cursor.execute("create table kept (n int); insert into kept values (7)")
+    pid = pid_of(folder)
+    assert pid is not None
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=20)
+    with connected(EmbeddedPostgres(folder).start()) as cursor:
+        cursor.execute("select n from kept")
+        assert cursor.fetchall() == [(7,)]
+
+
+def test_it_can_be_told_to_stay_and_then_to_stop(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    server.start()
+    server.keep_running()
+    server.leave(os.getpid())
+    assert pid_of(folder) is not None
+    server.stop()
+    assert pid_of(folder) is None
+
+
+def test_a_forked_child_that_ends_takes_nothing_with_it(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    server.start()
+    server.leave(os.getpid() + 1)
+    assert pid_of(folder) is not None
+
+
+def test_a_folder_may_have_spaces_and_letters_of_any_alphabet(folder: Path) -> None:
+    place = folder.parent / "Мои данные %20 'x'" / "postgres"
+    place.parent.mkdir()
+    with connected(EmbeddedPostgres(place).start()) as cursor:
+        cursor.execute("select current_database()")
+        assert cursor.fetchone() == ("lms",)
+
+
+def test_a_folder_may_lie_deep(folder: Path) -> None:
+    """A socket's path has at most some hundred characters; a home's has none such limit."""
+    place = folder.parent / "/".join(["a-rather-long-name-of-a-folder"] * 5) / "postgres"
+    place.parent.mkdir(parents=True)
+    with connected(EmbeddedPostgres(place).start()) as cursor:
+        cursor.execute("select 1")
+
+
+def test_its_data_are_closed_to_others_and_it_listens_on_no_port(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    with connected(server.start()) as cursor:
+        cursor.execute("show listen_addresses")
+        assert cursor.fetchone() == ("",)
+    assert folder.stat().st_mode & 0o077 == 0
+    if running_as_root():
+        assert psutil.Process(pid_of(folder)).username() != "root"

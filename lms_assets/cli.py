@@ -212,10 +212,9 @@ def backfill(first: date, last: date, again: bool) -> None:
     settings = load_settings()
     days = _range(first, last, settings)
     with ready(settings) as (platform, instance):
-        from lms_assets.attempts.ledger import loaded_days
+        from lms_assets.automation.catch_up import finished_days
 
-        with platform.warehouse.begin() as connection:
-            loaded = set() if again else loaded_days(connection, first, last)
+        loaded = set() if again else finished_days(instance, platform.warehouse, first, last)
         left = [day for day in days if day not in loaded]
         err.print(f"{len(days)} days, of which {len(days) - len(left)} are loaded already.")
         sys.exit(_run_days(platform, instance, left, kind="backfill"))

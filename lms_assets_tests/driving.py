@@ -110,7 +110,7 @@ class Checkout:
 def checkout(**variables: str) -> Iterator[Checkout]:
     """A fresh checkout; its servers and files are gone afterwards."""
     # Not under pytest's own folder: that is closed to the user that PostgreSQL runs as for root.
-    with tempfile.TemporaryDirectory(prefix="lms-checkout-") as name:
+    with tempfile.TemporaryDirectory(prefix="lms checkout ") as name:
         folder = Path(name).resolve()
         folder.chmod(0o755)
         shutil.copytree(
@@ -205,8 +205,9 @@ def secrets_in_database(url: str, secrets: Mapping[str, str]) -> list[str]:
 @contextmanager
 def connected(url: str) -> Iterator[Any]:
     """A cursor of a session that commits each statement."""
-    target = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = psycopg2.connect(target)
+    target = make_url(url)
+    parts = target.translate_connect_args(username="user", database="dbname")
+    connection = psycopg2.connect(**{**parts, **target.query})
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:

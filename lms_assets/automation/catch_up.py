@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 from sqlalchemy import text
 
-from lms_assets.attempts.ledger import loaded_days
 from lms_assets.automation.batches import (
     Batch,
     BatchRun,
@@ -94,8 +93,8 @@ def find_gaps(
     newest = newest_due_day(settings, now, grace=LEFT_TO_THE_SCHEDULE)
     today = now.astimezone(settings.zone).date()
     first = max(settings.lms_first_day, today - timedelta(days=settings.lms_catch_up_days))
+    loaded = finished_days(instance, warehouse, first, today)
     with warehouse.begin() as connection:
-        loaded = loaded_days(connection, first, today)
         loaded_at = connection.scalar(text("select max(loaded_at) from load_ledger"))
     days = missing_days(first, newest, loaded)
     if not days:
@@ -113,6 +112,28 @@ def find_gaps(
         and failed_for_good(instance, run.run_id)
     )
     return Gaps(days, runs, hopeless)
+
+
+def finished_days(
+    instance: dg.DagsterInstance, warehouse: Warehouse, first: date, last: date
+) -> set[date]:
+    """The days that the ledger holds and whose run came to its end: the figures are there too."""
+    loads = warehouse.rows(
+        """
+        select distinct on (day) day, run_id from load_ledger
+        where day between :first and :last order by day, id desc
+        """,
+        first=first,
+        last=last,
+    )
+    if not loads:
+        return set()
+    ids = [load["run_id"] for load in loads]
+    broken = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    # A run that was purged ended long ago.
+    found = instance.get_runs(dg.RunsFilter(run_ids=ids, statuses=broken))
+    unfinished = {run.run_id for run in found}
+    return {load["day"] for load in loads if load["run_id"] not in unfinished}
 
 
 def request_days(

@@ -28,6 +28,7 @@ from lms_assets.automation.letters import (
     to_json,
 )
 from lms_assets.automation.outbox import DueLetter
+from lms_assets.automation.processes import was_interrupted
 from lms_assets.failures import FACTS, FAULT, FOR_GOOD
 from lms_assets.masking import Mask
 from lms_assets.resources.warehouse import Warehouse
@@ -146,6 +147,8 @@ def _why(instance: dg.DagsterInstance, run_id: str) -> tuple[Cause, str]:
     mask = Mask(load_settings().secret_values).mask
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         event = entry.dagster_event
+        if event is not None and was_interrupted(event):
+            break
         if event is not None:
             failure = event.step_failure_data
             metadata = failure.user_failure_data.metadata if failure.user_failure_data else {}

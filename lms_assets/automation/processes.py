@@ -73,6 +73,12 @@ def has_a_daemon(instance: dg.DagsterInstance, *, now: datetime) -> bool:
     return now.timestamp() - newest < DAEMON_IS_ALIVE_WITHIN.total_seconds()
 
 
+def was_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed because its process was told to stop."""
+    error = event.step_failure_data.error if event.is_step_failure else None
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
+
+
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
     """A polite kill ends this command as Ctrl-C does, children included."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from lms_assets.automation.processes import process_tags
+from lms_assets.automation.processes import process_tags, was_interrupted
 from lms_assets.runs import BATCH_TAG, PUBLICATION_TAG
 
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -66,7 +66,7 @@ def _execute(
 
     definition = platform().resolve_job_def(job)
     try:
-        return definition.execute_in_process(
+        result = definition.execute_in_process(
             instance=instance,
             partition_key=day.isoformat(),
             tags={**tags, **process_tags()},
@@ -76,3 +76,6 @@ def _execute(
         )
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
+    if any(map(was_interrupted, result.all_events)):
+        raise KeyboardInterrupt
+    return result

@@ -165,5 +165,10 @@ def adopt_backfills(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
 def _days_of_backfill(instance: dg.DagsterInstance, backfill_id: str) -> list[date]:
     """Its days, as far as the backfill itself names them; its runs tell the rest."""
     backfill = instance.get_backfill(backfill_id)
-    names = (backfill.partition_names if backfill else None) or []
-    return [date.fromisoformat(name) for name in names]
+    if backfill is None:
+        return []
+    names = set(backfill.partition_names or [])
+    if backfill.asset_backfill_data:
+        target = backfill.asset_backfill_data.target_subset
+        names |= {one.partition_key or "" for one in target.iterate_asset_partitions()}
+    return [date.fromisoformat(name) for name in sorted(names - {""})]

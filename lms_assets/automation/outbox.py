@@ -158,7 +158,7 @@ def _deliver_one(
             message_id=row["message_id"],
             date=row["due_at"],
         )
-    except (KeyError, ValidationError) as mistake:
+    except (KeyError, ValueError, ValidationError) as mistake:
         # Of another version of the code: the letters behind it must not wait for it.
         _put_off(warehouse, row, f"cannot be written: {mistake}", now, for_good=True)
         return False

@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -126,7 +127,7 @@ def demo(days: int, records: Path | None) -> None:
     with ready(settings) as (platform, instance):
         from lms_assets.automation.history import run_batch
 
-        err.print(f"Materializing {len(wanted)} days with the real job …")
+        err.print(f"Materializing with the real job: {wanted[0]} to {wanted[-1]} …")
         with BatchProgress(len(wanted)) as progress:
             outcome = run_batch(
                 platform, instance, wanted, kind="demo", tell=progress.tell, workers=1
@@ -194,8 +195,9 @@ def _ended_day(day: date | None, settings: Settings) -> date:
     if wanted > newest:
         raise click.UsageError(f"{wanted} is not over yet: the newest whole day is {newest}.")
     if wanted < settings.lms_first_day:
+        earlier = "./lms demo --days N makes it" if settings.is_demo else "set it"
         raise click.UsageError(
-            f"{wanted} is before LMS_FIRST_DAY ({settings.lms_first_day}): set it earlier."
+            f"{wanted} is before LMS_FIRST_DAY ({settings.lms_first_day}): {earlier} earlier."
         )
     return wanted
 
@@ -216,7 +218,8 @@ def backfill(first: date, last: date, again: bool) -> None:
 
         loaded = set() if again else finished_days(instance, platform.warehouse, first, last)
         left = [day for day in days if day not in loaded]
-        err.print(f"{len(days)} days, of which {len(days) - len(left)} are loaded already.")
+        held = "all once more" if again else f"of which {len(days) - len(left)} are loaded already"
+        err.print(f"{len(days)} days, {held}.")
         sys.exit(_run_days(platform, instance, left, kind="backfill"))
 
 
@@ -291,7 +294,10 @@ def query(sql: str, as_csv: bool) -> None:
         with warehouse.read_only(sql) as (columns, rows):
             _write_csv(columns, rows) if as_csv else _write_table(columns, rows)
     except Fault as fault:
-        err.print(str(fault.facts.get("reason", fault)), markup=False)
+        reason = str(fault.facts.get("reason", fault))
+        if "as cursor" in reason or "multi-query" in reason:
+            reason = "Only one statement that gives rows (SELECT, WITH, VALUES): this is read-only."
+        err.print(reason, markup=False)
         sys.exit(FAILED)
 
 
@@ -302,10 +308,25 @@ def _write_csv(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 def _write_table(columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
+    """A table, or a record under the other where its columns do not fit side by side."""
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    texts = [["" if value is None else _short(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    if sum(min(width, 40) + 3 for width in widths) < console.width:
+        table = Table(*columns)
+        for row in texts:
+            table.add_row(*row)
+        console.print(table, markup=False)
+        return
+    left = max(map(len, columns))
+    for number, row in enumerate(texts, 1):
+        click.echo(f"-[ {number} ]-")
+        for column, text in zip(columns, row, strict=True):
+            click.echo(f"{column:<{left}}  {text}")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 @lms.command()
@@ -503,6 +524,8 @@ def erase(user_id: str) -> None:
         from lms_assets.automation.replaying import erase_student
 
         receipt = erase_student(platform, instance, user_id, tell=lambda _: None)
+    if not (receipt.attempts or receipt.rejected_records or receipt.raw_records):
+        click.echo("Nothing of this id was found; what comes of it later is dropped all the same.")
     click.echo(
         f"Receipt {receipt.id}: {receipt.attempts} attempts, {receipt.rejected_records} refused "
         f"records, {receipt.raw_records} raw records in {receipt.raw_objects} answers removed."
@@ -543,9 +566,10 @@ def page() -> None:
     """Opens the page of figures in the browser; prints where it is."""
     file = load_settings().lms_home / "report.html"
     if not file.exists():
-        raise click.UsageError("There is no page yet: ./lms run or ./lms demo makes it.")
+        err.print("There is no page yet: ./lms run or ./lms demo makes it.")
+        sys.exit(FAILED)
     click.echo(str(file))
-    click.launch(str(file))
+    webbrowser.open(file.as_uri())
 
 
 @lms.command()

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lms_assets.faults import Fault
-from lms_assets.settings import Settings
+from lms_assets.settings import Settings, unknown_settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -27,9 +27,10 @@ class Finding:
 
 
 def systems(settings: Settings) -> Iterator[Finding]:
-    """Each outside system, or the double that stands in for it."""
+    """The settings, then each outside system, or the double that stands in for it."""
     from lms_assets.systems import resources
 
+    yield _settings(settings)
     made = resources(settings)
     double = {
         "PostgreSQL": settings.db_host is None,
@@ -49,6 +50,18 @@ def systems(settings: Settings) -> Iterator[Finding]:
         yield _finding(system, check, "embedded: " if double[system] else "")
         if system == "PostgreSQL" and settings.lms_postgres_port and double[system]:
             yield _reading_port(settings, made["warehouse"], settings.lms_postgres_port)
+
+
+def _settings(settings: Settings) -> Finding:
+    """What every command begins with; a misspelt name leaves its default in force."""
+    from lms_assets.platform import prepare
+
+    unknown = unknown_settings()
+    if unknown:
+        return Finding("settings", False, "; ".join(unknown))
+    mode = f"demo mode, since no API_URL is set; home {settings.lms_home}"
+    says = mode if settings.is_demo else f"home {settings.lms_home}"
+    return _finding("settings", lambda: prepare(settings) and says, "")
 
 
 def _reading_port(settings: Settings, warehouse: "Warehouse", port: int) -> Finding:

@@ -7,10 +7,12 @@ command with a wrong setting says so at once.
 import json
 import os
 from datetime import date, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
+from dotenv.parser import Binding, parse_stream
 from pydantic import (
     AliasChoices,
     BeforeValidator,
@@ -191,6 +193,9 @@ class Settings(BaseSettings):
         return records if self.is_demo and records.exists() else None
 
 
+# Variables that our own processes tell each other.
+_OWN = ("LMS_DEMO", "LMS_SEALED_", "LMS_DAGSTER_", "LMS_PYTHON", "LMS_VERBOSE", "LMS_TEST_")
+
 _OUTSIDE = (
     "api_url",
     "api_client",
@@ -221,8 +226,10 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
     Raises:
         SettingsError: With one line per variable that is missing or wrong, and never its value.
     """
+    file = project_folder() / ".env"
+    _refuse_unreadable_lines(file)
     try:
-        settings = Settings(_env_file=project_folder() / ".env", **_forced_demo(demo), **given)
+        settings = Settings(_env_file=file, **_forced_demo(demo), **given)
     except ValidationError as error:
         lines = [_line(e["loc"], e["msg"]) for e in error.errors(include_input=False)]
         raise SettingsError("\n".join(lines)) from None
@@ -234,6 +241,35 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
         }
     )
     return _demo(settings) if settings.is_demo or settings.api_url is None else settings
+
+
+def _refuse_unreadable_lines(file: Path) -> None:
+    """A line that says nothing would silently leave a default, or demo mode, in its place."""
+    for binding in _bindings(file):
+        if binding.error or (binding.key and binding.value is None):
+            line = binding.original.line
+            raise SettingsError(f".env: line {line} cannot be read: write it as NAME=value")
+
+
+def _bindings(file: Path) -> list[Binding]:
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8-sig") as stream:
+        return list(parse_stream(stream))
+
+
+def unknown_settings() -> list[str]:
+    """What looks like a setting of ours, here or in ``.env``, and is none."""
+    known = {name.upper() for name in Settings.model_fields}
+    named = {b.key for b in _bindings(project_folder() / ".env") if b.key} | {
+        name for name in os.environ if name.startswith("LMS_") and not name.startswith(_OWN)
+    }
+    told = []
+    for name in sorted(named - known):
+        near = get_close_matches(name, known, n=1, cutoff=0.8)
+        if near or name.startswith("LMS_"):
+            told.append(f"{name} is no setting" + (f": {near[0]} is meant?" if near else ""))
+    return told
 
 
 def _forced_demo(demo: bool) -> dict[str, Any]:

@@ -126,8 +126,8 @@ def test_every_day_of_the_demo_shows_as_materialized(fortnight: Fortnight) -> No
         ('["cleaned_attempts"]', 13),
         ('["daily_statistics"]', 13),
         ('["raw_attempts"]', 13),
-        ('["statistics_page"]', 1),
-        ('["statistics_sheet"]', 1),
+        ('["statistics_page"]', 13),
+        ('["statistics_sheet"]', 13),
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lms_assets.cli import lms
 from lms_assets.demo import demo_settings
-from lms_assets.settings import Settings, SettingsError, load_settings
+from lms_assets.settings import Settings, SettingsError, load_settings, unknown_settings
 from lms_assets_tests.driving import drive
 
 REAL = {
@@ -279,3 +279,23 @@ def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     settings = told(monkeypatch, **{**REAL, **secrets})
     assert "s3cret" not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize("line", ["API_URL https://api.example.org", "LMS_LANGUAGE"])
+def test_a_line_of_the_env_file_that_says_nothing_is_refused_by_its_number(
+    project: Path, line: str
+) -> None:
+    (project / ".env").write_text(f"LMS_HOUR=7\n{line}\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="line 2"):
+        load_settings()
+
+
+def test_a_misspelt_setting_is_told_with_the_one_that_is_near(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMS_TIMEZON", "Europe/Moscow")
+    (project / ".env").write_text("API_URLS=https://api.example.org\nEDITOR=vi\n")
+    assert unknown_settings() == [
+        "API_URLS is no setting: API_URL is meant?",
+        "LMS_TIMEZON is no setting: LMS_TIMEZONE is meant?",
+    ]

@@ -9,7 +9,8 @@ from babel.numbers import get_decimal_symbol, get_group_symbol
 from lms_assets.automation.letter_facts import DayFigures
 from lms_assets.texts import Texts
 
-COLOURS = {"runs": "#b7c0cc", "correct": "#3b73b9", "wrong": "#e8873a", "ungraded": "#8a63b8"}
+# As on the page: a verdict has one colour everywhere.
+COLOURS = {"runs": "#2f6fce", "correct": "#0f8a6d", "wrong": "#cf6a1b", "ungraded": "#8a92a0"}
 SHARPNESS = 2
 
 

@@ -107,6 +107,7 @@ class Outcome:
             **none,
             **counters,
             "duration_s": self.duration_s,
+            **({"error": self.cause.message} if self.cause else {}),
         }
 
 
@@ -153,7 +154,10 @@ def _why(instance: dg.DagsterInstance, run_id: str) -> tuple[Cause, str]:
             failure = event.step_failure_data
             metadata = failure.user_failure_data.metadata if failure.user_failure_data else {}
             error = failure.error.to_string() if failure.error else ""
-            return _cause(event.step_key or "", metadata, error), mask(error)
+            cause = _cause(event.step_key or "", metadata, error)
+            # A fault with a name was raised on purpose: where in the code says nothing more.
+            shown = str(failure.error.message) if cause.code and failure.error else error
+            return cause, mask(shown)
     message = "The run was interrupted before it ended."
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
         message = entry.dagster_event.message or message if entry.dagster_event else message

@@ -7,8 +7,9 @@ defined in `measures.py`; here each has one heading and one definition, in
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
@@ -29,7 +30,7 @@ from lms_assets.resources.tabs import (
 )
 from lms_assets.statistics import measures
 from lms_assets.statistics.names import Names
-from lms_assets.texts import Texts
+from lms_assets.texts import LANGUAGES, Texts
 
 Figures = Mapping[str, Any]
 
@@ -195,15 +196,21 @@ def figures_for_sheet(connection: Connection) -> SheetFigures:
 
 def tabs_of(figures: SheetFigures, presented: Presented, *, made_at: datetime) -> list[Tab]:
     """All tabs that the settings ask for."""
-    language, names = presented.language, presented.names
-    with_students = presented.sheet_students
-    made = tabs(
-        figures, language=language, names=names, with_students=with_students, made_at=made_at
+    in_language = partial(
+        tabs,
+        figures,
+        names=presented.names,
+        with_students=presented.sheet_students,
+        made_at=made_at,
     )
+    made = in_language(language=presented.language)
     if presented.sheet_per_day:
         newest = [row["day"] for row in figures.daily[-DAY_TABS_KEPT:]]
-        made += [per_day_tab(figures, day, language, made_at=made_at) for day in newest]
-    return made
+        made += [per_day_tab(figures, d, presented.language, made_at=made_at) for d in newest]
+    # Tabs of a language that was set before would go on showing older figures.
+    others = [one for one in LANGUAGES if one != presented.language]
+    left = [tab for other in others for tab in in_language(language=other)]
+    return made + [replace(tab, made_if_missing=False) for tab in left]
 
 
 def tabs(

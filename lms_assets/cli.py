@@ -136,6 +136,14 @@ def demo(days: int, records: Path | None) -> None:
         if not any(load.changed for load in outcome.loads):
             click.echo("Nothing changed: the table already held all of it.")
         _show_places(settings)
+        others = platform.warehouse.rows(
+            "select count(distinct day) as n from load_ledger where not day = any(:days)",
+            days=wanted,
+        )[0]["n"]
+        if others:
+            click.echo(
+                f"{others} other days are here from before: remove {settings.lms_home} for none."
+            )
     sys.exit(FAILED if outcome.failed else 0)
 
 

@@ -83,6 +83,15 @@ def test_the_page_shows_the_whole_road_as_a_graph(page: Page, here: Up) -> None:
 
 
 @pytest.mark.slow
+def test_the_page_warns_when_yesterday_is_not_there(page: Page, here: Up) -> None:
+    wait_until(lambda: here.ticks("missing") >= 1)
+    page.goto(f"{here.address}/assets/attempts_table?view=checks")
+    page.get_by_text("yesterday_is_loaded").first.click()
+    expect(page.get_by_text("is not loaded").first).to_be_visible(timeout=SOON_MS)
+    shown(page, "yesterday-is-late")
+
+
+@pytest.mark.slow
 def test_a_day_is_materialized_by_clicks_and_its_figures_are_shown(page: Page, here: Up) -> None:
     day = str(ago(2))
     launch(page, here, day)
@@ -125,11 +134,3 @@ def test_a_failing_day_is_red_and_says_why(page: Page, here: Up) -> None:
     shown(page, "a-failing-day")
     assert "k3y-of-the-test" not in page.content()
     wait_until(lambda: here.place.letters()[-1] == ("failure", "sent"))
-
-
-@pytest.mark.slow
-def test_the_page_warns_when_yesterday_is_not_there(page: Page, here: Up) -> None:
-    page.goto(f"{here.address}/assets/attempts_table?view=checks")
-    page.get_by_text("yesterday_is_loaded").first.click()
-    expect(page.get_by_text("is not loaded").first).to_be_visible(timeout=SOON_MS)
-    shown(page, "yesterday-is-late")

@@ -14,6 +14,7 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 
 CHECK = "yesterday_is_loaded"
+CHECK_KEY = dg.AssetCheckKey(attempts_table.key, CHECK)
 LATE_AFTER = timedelta(hours=2)
 
 
@@ -58,7 +59,7 @@ def evaluation(found: Freshness) -> dg.AssetCheckEvaluation:
 
 
 def freshness_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """The check as a run makes it; between runs a sensor records the same."""
+    """The check as a person runs it from the page; a sensor records the same by itself."""
 
     @dg.asset_check(
         name=CHECK,

@@ -29,6 +29,7 @@ from lms_assets.runs import BACKFILL_TAG, BATCH_TAG, batch_of
 from lms_assets.settings import Settings
 
 EVERY_S = 30
+REPEAT_S = 1800
 LOOK_BACK = timedelta(days=2)
 
 
@@ -113,14 +114,15 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
             # Together, once the last catch-up has ended.
             messenger(context.instance, warehouse).tell_of_giving_up(gaps.hopeless, now=now)
         found = freshness(settings, warehouse, now=now)
-        is_news = context.cursor != found.says
+        # Said again twice an hour: a failing run shows the check as failed, whatever it says.
+        said = f"{found.says} {int(now.timestamp() // REPEAT_S)}"
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(partition_key=day.isoformat(), tags={BATCH_TAG: requests.batch})
                 for day in requests.days
             ],
-            asset_events=[evaluation(found)] if is_news else [],
-            cursor=found.says,
+            asset_events=[evaluation(found)] if said != context.cursor else [],
+            cursor=said,
             skip_reason=None
             if requests.days
             else f"{len(gaps.days)} days are missing; none to ask for",

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from lms_assets.attempts.cleaning import CODE_VERSION, Counts, Tombstones, clean_day
 from lms_assets.attempts.erasure import Erasure, drop_erased
-from lms_assets.attempts.ledger import Load, Pull, newest_load
+from lms_assets.attempts.ledger import Load, Pull, newest_load, zone_of_ledger
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.merge import Mirror, is_loaded_already, merge_day, record_unchanged
 from lms_assets.attempts.quarantine import replay_day
@@ -308,6 +308,10 @@ def _loaded(
     *,
     run_id: str,
 ) -> Load:
+    loaded = zone_of_ledger(connection)
+    if loaded not in (None, pull.zone):
+        # The command refuses it before; Dagster's bare tools come here.
+        raise PermanentFault("settings.zone_changed", zone=pull.zone, loaded=loaded)
     if is_loaded_already(connection, pull) and not mirror.is_on:
         return record_unchanged(connection, pull, run_id=run_id)
     before = newest_load(connection, date.fromisoformat(pull.day))

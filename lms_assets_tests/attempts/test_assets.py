@@ -6,10 +6,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import text
 
 from lms_assets.attempts.assets import (
     PullConfig,
     _told_as_faults,
+    attempts_table,
     cleaned_attempts,
     raw_attempts,
 )
@@ -25,22 +27,19 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets_tests.day_loads import stored
 
 
-def test_a_stored_answer_that_is_no_array_fails_its_day_with_a_name(
-    tmp_path: Path, warehouse: Warehouse
-) -> None:
-    lake = Lake(url=str(tmp_path))
-    day = date.fromisoformat(attempt_days.get_first_partition_key() or "")
-    body = b'[{"lti_user_id": "ann"}, {"lti_user_id": ann}]'
-    answer = stored(lake, body, records=2, day=day)
+def fault_of(
+    lake: Lake, warehouse: Warehouse, day: date, assets: list[dg.AssetsDefinition]
+) -> dict[str, object]:
+    """Why the day could not be materialized from the lake: code and facts of the fault."""
     result = dg.materialize(
-        [raw_attempts, cleaned_attempts],
+        assets,
         partition_key=day.isoformat(),
         resources={
             "grader_api": GraderApi(url="http://127.0.0.1:9", client="c", client_key="k"),
             "lake": lake,
             "lake_references": LakeReferences(lake=lake),
             "warehouse": warehouse,
-            "erasure": Erasure(key_file=str(tmp_path / "erasure.key")),
+            "erasure": Erasure(key_file=f"{lake.url}/erasure.key"),
             "limits": Limits(),
         },
         run_config=dg.RunConfig(ops={"raw_attempts": PullConfig(from_lake=True)}),
@@ -49,9 +48,22 @@ def test_a_stored_answer_that_is_no_array_fails_its_day_with_a_name(
     (failed,) = result.get_step_failure_events()
     told = failed.step_failure_data.user_failure_data
     assert told is not None
-    assert told.metadata[FAULT].value == "cleaning.not_an_array"
-    facts = json.loads(str(told.metadata[FACTS].value))
-    assert facts == {"day": day.isoformat(), "object": answer.key, "position": 25}
+    return {"code": told.metadata[FAULT].value, **json.loads(str(told.metadata[FACTS].value))}
+
+
+def test_a_stored_answer_that_is_no_array_fails_its_day_with_a_name(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    lake = Lake(url=str(tmp_path))
+    day = date.fromisoformat(attempt_days.get_first_partition_key() or "")
+    body = b'[{"lti_user_id": "ann"}, {"lti_user_id": ann}]'
+    answer = stored(lake, body, records=2, day=day)
+    assert fault_of(lake, warehouse, day, [raw_attempts, cleaned_attempts]) == {
+        "code": "cleaning.not_an_array",
+        "day": day.isoformat(),
+        "object": answer.key,
+        "position": 25,
+    }
     assert not list(tmp_path.rglob("*.parquet"))
 
 
@@ -61,3 +73,26 @@ def test_a_frame_that_is_not_as_declared_is_told_by_its_columns(tmp_path: Path) 
         check_frame(no_attempts().astype({"created_at": "string"}))
     assert raised.value.code == "cleaning.not_as_declared"
     assert raised.value.facts == {"columns": "created_at"}
+
+
+def test_a_day_cut_by_another_zone_than_the_loaded_ones_is_refused(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    with warehouse.begin() as connection:
+        connection.execute(
+            text(
+                """
+                insert into load_ledger (day, window_start, window_end, zone, received, inserted,
+                    updated, unchanged, duplicates, conflicting, outside_window, rejected, erased,
+                    vanished, stored, watch, checksum, code_version, run_id, stages)
+                values ('2023-01-01', '2022-12-31 21:00', '2023-01-01 21:00', 'Europe/Moscow',
+                    0, 0, 0, 0, 0, 0, 0, '{}', 0, 0, 0, '{}', 'c', '1', 'r', '{}')
+                """
+            )
+        )
+    lake = Lake(url=str(tmp_path))
+    day = date.fromisoformat(attempt_days.get_first_partition_key() or "")
+    stored(lake, b'[{"lti_user_id": "ann"}]', records=1, day=day)
+    road = [raw_attempts, cleaned_attempts, attempts_table]
+    fault = fault_of(lake, warehouse, day, road)
+    assert (fault["code"], fault["loaded"]) == ("settings.zone_changed", "Europe/Moscow")

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -68,6 +69,15 @@ def test_a_publication_is_two_reads_and_one_write(server: SheetsServer) -> None:
     server.calls.clear()
     publisher(server).publish([DAILY])
     assert server.calls == ["token", "read", "read", "write"]
+
+
+def test_a_year_of_days_is_one_write_and_complete(server: SheetsServer) -> None:
+    days = [(date(2025, 1, 1) + timedelta(days=n), n, 50.0) for n in range(365)]
+    sheets = publisher(server)
+    sheets.publish([replace(DAILY, rows=days)])
+    assert calls(server, "write") == 1
+    shown = [(row[0], row[1]) for row in sheets.read("Daily")[1:366]]
+    assert shown == [(45658 + n, n) for n in range(365)]
 
 
 def test_cells_have_their_types_and_formats(server: SheetsServer) -> None:

@@ -236,10 +236,11 @@ def _skip_space(text: str, position: int) -> int:
     return found.end() if found else position
 
 
+# Possessive groups would say the same shorter; Python before 3.11.5 matches them wrongly.
 _TOKEN = re.compile(
     r"""[ \t\n\r]*(?:
       (?P<mark>[\[\]{},:])
-    | (?P<string>"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")
+    | (?P<string>"[^"\\]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\]*)*")
     | (?P<scalar>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?
                |true|false|null|NaN|-?Infinity)
     )""",
@@ -248,7 +249,7 @@ _TOKEN = re.compile(
 # What may be left where the text was cut inside a token, or between two.
 _CUT_TOKEN = re.compile(
     r"""[ \t\n\r]*(?:
-      "(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+(?:\\(?:u[0-9a-fA-F]{0,3})?)?
+      "[^"\\]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\]*)*(?:\\(?:u[0-9a-fA-F]{0,3})?)?
     | [-+.0-9A-Za-z]{0,9}
     )\Z""",
     re.VERBOSE,
@@ -299,7 +300,7 @@ def _end_by_tokens(text: str, start: int) -> int | None:
 
 
 _ODD_BYTE = re.compile(rb"[^\x20-\x7e]")
-_STRING_OR_ODD = re.compile(r'"(?:[^"\\]|\\.)*+"|[^\x20-\x7e\t\n\r]', re.DOTALL)
+_STRING_OR_ODD = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^\x20-\x7e\t\n\r]', re.DOTALL)
 _ODD = re.compile(r"[\udc80-\udcff]|[^\x20-\x7e\udc80-\udcff]+")
 _HIGH_SURROGATE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
 

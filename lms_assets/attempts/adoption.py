@@ -657,7 +657,13 @@ def _enter_days(run: _Run, old: _Old, *, seconds: float) -> list[date]:
     for row in days:
         pull = _pull(run, old, row, stages={"adopt_s": round(seconds / len(days), 3)})
         window = {"start": pull.window_start, "end": pull.window_end}
-        record_load(run.connection, pull, _load(run, pull, run.scalar(STORED, **window)))
+        record_load(
+            run.connection,
+            pull,
+            Load.of(
+                pull, run_id=run.run_id, inserted=pull.clean, stored=run.scalar(STORED, **window)
+            ),
+        )
     return [row["day"] for row in days]
 
 
@@ -684,28 +690,6 @@ def _pull(run: _Run, old: _Old, row: Any, *, stages: dict[str, float]) -> Pull: 
         attempts_key="",
         rejected_key="",
         stages=stages,
-    )
-
-
-def _load(run: _Run, pull: Pull, stored: int) -> Load:
-    return Load(
-        day=pull.day,
-        received=pull.received,
-        inserted=pull.clean,
-        updated=0,
-        unchanged=0,
-        duplicates=0,
-        conflicting=0,
-        outside_window=0,
-        rejected=pull.rejected,
-        erased=pull.erased,
-        vanished=0,
-        stored=stored,
-        watch=pull.watch,
-        checksum=pull.checksum,
-        code_version=pull.code_version,
-        run_id=run.run_id,
-        stages=pull.stages,
     )
 
 

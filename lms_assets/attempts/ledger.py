@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, text
 
@@ -80,6 +80,39 @@ class Load:
     code_version: str
     run_id: str
     stages: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        pull: Pull,
+        *,
+        run_id: str,
+        stored: int,
+        inserted: int = 0,
+        updated: int = 0,
+        vanished: int = 0,
+        stages: Mapping[str, float] | None = None,
+    ) -> Self:
+        """What became of a pull; clean records that changed nothing are the unchanged ones."""
+        return cls(
+            day=pull.day,
+            received=pull.received,
+            inserted=inserted,
+            updated=updated,
+            unchanged=pull.clean - inserted - updated,
+            duplicates=pull.duplicates,
+            conflicting=pull.conflicting,
+            outside_window=pull.outside_window,
+            rejected=pull.rejected,
+            erased=pull.erased,
+            vanished=vanished,
+            stored=stored,
+            watch=pull.watch,
+            checksum=pull.checksum,
+            code_version=pull.code_version,
+            run_id=run_id,
+            stages={**pull.stages, **(stages or {})},
+        )
 
     @property
     def is_empty(self) -> bool:

@@ -106,24 +106,14 @@ def merge_day(
     _quarantine(connection, pull, rejected, run_id)
     window = {"start": pull.window_start, "end": pull.window_end}
     vanished = _vanished(connection, window, pull, mirror or Mirror(), inserted=inserted)
-    load = Load(
-        day=pull.day,
-        received=pull.received,
+    load = Load.of(
+        pull,
+        run_id=run_id,
         inserted=inserted,
         updated=updated,
-        unchanged=pull.clean - inserted - updated,
-        duplicates=pull.duplicates,
-        conflicting=pull.conflicting,
-        outside_window=pull.outside_window,
-        rejected=pull.rejected,
-        erased=pull.erased,
         vanished=vanished,
         stored=connection.scalar(text(STORED), window) or 0,
-        watch=pull.watch,
-        checksum=pull.checksum,
-        code_version=pull.code_version,
-        run_id=run_id,
-        stages=pull.stages | {"merge_s": round(time.monotonic() - began, 3)},
+        stages={"merge_s": round(time.monotonic() - began, 3)},
     )
     record_load(connection, pull, load)
     return load
@@ -142,25 +132,7 @@ def is_loaded_already(connection: Connection, pull: Pull) -> bool:
 def record_unchanged(connection: Connection, pull: Pull, *, run_id: str) -> Load:
     """The ledger says that the day was pulled again and that nothing had to be loaded."""
     last = newest_load(connection, date.fromisoformat(pull.day))
-    load = Load(
-        day=pull.day,
-        received=pull.received,
-        inserted=0,
-        updated=0,
-        unchanged=pull.clean,
-        duplicates=pull.duplicates,
-        conflicting=pull.conflicting,
-        outside_window=pull.outside_window,
-        rejected=pull.rejected,
-        erased=pull.erased,
-        vanished=0,
-        stored=last.stored if last else 0,
-        watch=pull.watch,
-        checksum=pull.checksum,
-        code_version=pull.code_version,
-        run_id=run_id,
-        stages=pull.stages,
-    )
+    load = Load.of(pull, run_id=run_id, stored=last.stored if last else 0)
     record_load(connection, pull, load)
     return load
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from lms_assets.statistics.names import Names
-from lms_assets.statistics.page import render, vega_bundle
+from lms_assets.statistics.page.build import render, vega_bundle
 from lms_assets_tests.browser import chromium
-from lms_assets_tests.statistics.page_figures import large
+from lms_assets_tests.statistics.page.page_figures import large
 
 LARGEST_MB = 5
 SLOWEST_FIRST_CHART_MS = 2_000

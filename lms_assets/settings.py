@@ -6,11 +6,11 @@ command with a wrong setting says so at once.
 
 import json
 import os
-from datetime import date, timedelta
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from dotenv.parser import Binding, parse_stream
 from pydantic import (
@@ -23,6 +23,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lms_assets.days import is_zone
 
 
 def project_folder() -> Path:
@@ -114,7 +116,7 @@ class Settings(BaseSettings):
     @field_validator("lms_timezone")
     @classmethod
     def _zone_exists(cls, value: str) -> str:
-        if value not in available_timezones():
+        if not is_zone(value):
             raise ValueError("is not a zone of the IANA database, as Europe/Moscow is")
         return value
 
@@ -322,11 +324,6 @@ def remember_demo(settings: Settings, first_day: date) -> Settings:
     state = json.dumps({"first_day": first.isoformat()})
     settings.demo_state_file.write_text(state, encoding="utf-8")
     return _with_demo_state(settings)
-
-
-def days_between(first: date, last: date) -> list[date]:
-    """Every day from ``first`` to ``last``, both included."""
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def running_as_root() -> bool:

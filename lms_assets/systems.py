@@ -6,15 +6,15 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import URL
 
-from lms_assets.attempts.erasure import Erasure
+from lms_assets.amends.erasure import Erasure
 from lms_assets.attempts.limits import Limits
 from lms_assets.embedded.demo_api import DemoGraderApi
 from lms_assets.embedded.outbox import Outbox
 from lms_assets.embedded.workbook import WorkbookFile
-from lms_assets.resources.google_sheets import GoogleSheets
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, LakeReferences
 from lms_assets.resources.mail import Mailer
+from lms_assets.resources.spreadsheet.google import GoogleSheets
 from lms_assets.resources.warehouse import EMBEDDED, Warehouse
 from lms_assets.settings import Settings
 from lms_assets.statistics.presentation import Presentation

@@ -14,7 +14,7 @@ from lms_assets.attempts import merge
 from lms_assets.attempts.cleaning import CODE_VERSION, Counts, Tombstones, clean_day, record_chunks
 from lms_assets.attempts.ledger import Load, Pull
 from lms_assets.attempts.schema import ARROW_SCHEMA, REJECTED_SCHEMA
-from lms_assets.attempts.window import Window
+from lms_assets.days import Window
 from lms_assets.resources.lake import Lake, RawAnswer
 from lms_assets.resources.warehouse import Warehouse
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import URL, make_url
 
-from lms_assets.cli import main
+from lms_assets.commands.cli import main
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.resources.warehouse import EMBEDDED, Warehouse
 from lms_assets.settings import running_as_root

@@ -4,9 +4,9 @@ from datetime import date
 
 import dagster as dg
 
-from lms_assets.failures import failure
 from lms_assets.faults import Fault
-from lms_assets.runs import BATCH_TAG, PARTITION_TAG, PUBLICATION_TAG
+from lms_assets.faults.failures import failure
+from lms_assets.runs.tags import BATCH_TAG, PARTITION_TAG, PUBLICATION_TAG
 
 
 def ran(

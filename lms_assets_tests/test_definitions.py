@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 import yaml
 
+from lms_assets.attempts.partitions import attempt_days
 from lms_assets.definitions import platform
-from lms_assets.partitions import attempt_days
 from lms_assets.settings import Settings
 from lms_assets_tests.driving import PROJECT, Checkout, checkout
 

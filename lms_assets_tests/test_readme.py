@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from lms_assets.cli import lms
+from lms_assets.commands.cli import lms
 from lms_assets.settings import Settings, project_folder
 
 FOLDER = project_folder()

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-from lms_assets.cli import lms
-from lms_assets.demo import demo_settings
+from lms_assets.commands.cli import lms
+from lms_assets.commands.demo import demo_settings
 from lms_assets.settings import Settings, SettingsError, load_settings, unknown_settings
 from lms_assets_tests.driving import drive
 

@@ -12,11 +12,12 @@ import dagster as dg
 import pyarrow as pa
 from sqlalchemy import Connection
 
+from lms_assets.amends.erasure import Erasure, drop_erased
 from lms_assets.attempts.cleaning import CODE_VERSION, Counts, Tombstones, clean_day
-from lms_assets.attempts.erasure import Erasure, drop_erased
 from lms_assets.attempts.ledger import Load, Pull, newest_load, zone_of_ledger
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.merge import Mirror, is_loaded_already, merge_day, record_unchanged
+from lms_assets.attempts.partitions import attempt_days, window_of
 from lms_assets.attempts.quarantine import replay_day
 from lms_assets.attempts.schema import (
     ARROW_SCHEMA,
@@ -25,10 +26,9 @@ from lms_assets.attempts.schema import (
     check_frame,
     column_descriptions,
 )
-from lms_assets.attempts.window import Window, end_of_tomorrow
-from lms_assets.failures import told_to_dagster
+from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault
-from lms_assets.partitions import attempt_days, window_of
+from lms_assets.faults.failures import told_to_dagster
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, RawAnswer
 from lms_assets.resources.records import NotAnArray, record_chunks

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from lms_assets.attempts.assets import attempts_table
 from lms_assets.attempts.ledger import Load, load_of_run, newest_load
 from lms_assets.attempts.limits import Limits
-from lms_assets.failures import told_to_dagster
-from lms_assets.partitions import attempt_days, window_of
+from lms_assets.attempts.partitions import attempt_days, window_of
+from lms_assets.faults.failures import told_to_dagster
 from lms_assets.resources.warehouse import Warehouse
 
 

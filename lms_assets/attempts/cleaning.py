@@ -32,7 +32,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from lms_assets.attempts.window import Window, within
+from lms_assets.days import Window
 from lms_assets.resources.records import NotAnArray, ascii_text, count_records, record_chunks
 
 __all__ = [
@@ -54,7 +54,6 @@ __all__ = [
     "count_records",
     "course_and_task",
     "record_chunks",
-    "within",
 ]
 
 CODE_VERSION: Final = "1"

@@ -16,7 +16,7 @@ from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Counts, Tombstones, cl
 from lms_assets.attempts.corrections import Moved, correct_books
 from lms_assets.attempts.merge import copy, lock_day
 from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_COLUMNS, check_frame
-from lms_assets.attempts.window import Window
+from lms_assets.days import Window
 from lms_assets.resources.records import ascii_text
 from lms_assets.resources.warehouse import Warehouse
 

@@ -20,7 +20,7 @@ from dagster_pandas.constraints import (
     StrictColumnsConstraint,
 )
 
-from lms_assets.attempts.window import Window
+from lms_assets.days import Window
 
 __all__ = [
     "ARROW_SCHEMA",

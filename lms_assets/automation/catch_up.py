@@ -7,7 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 from sqlalchemy import text
 
-from lms_assets.automation.batches import (
+from lms_assets.automation.gaps import AT_A_TIME, Tries, days_to_request, given_up, missing_days
+from lms_assets.letters.outcomes import failed_for_good
+from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.batches import (
     Batch,
     BatchRun,
     batch_run,
@@ -15,11 +18,8 @@ from lms_assets.automation.batches import (
     open_batches,
     runs_of,
 )
-from lms_assets.automation.due import last_tick, newest_due_day
-from lms_assets.automation.gaps import AT_A_TIME, Tries, days_to_request, given_up, missing_days
-from lms_assets.automation.outcomes import failed_for_good
-from lms_assets.resources.warehouse import Warehouse
-from lms_assets.runs import PARTITION_TAG
+from lms_assets.runs.due import last_tick, newest_due_day
+from lms_assets.runs.tags import PARTITION_TAG
 from lms_assets.settings import Settings
 
 CATCH_UP = "catch_up"

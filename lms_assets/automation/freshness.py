@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from lms_assets.attempts.assets import attempts_table
-from lms_assets.automation.due import newest_due_day
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.due import newest_due_day
 from lms_assets.settings import Settings
 
 CHECK = "yesterday_is_loaded"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from lms_assets.settings import days_between
+from lms_assets.days import days_between
 
 MAX_TRIES = 5
 # After the first failure; each later one doubles it: an outage of an afternoon is survived.

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from lms_assets.automation.freshness import CHECK_KEY
-from lms_assets.runs import PUBLICATION_TAG
+from lms_assets.runs.tags import PUBLICATION_TAG
 
 daily_attempts = dg.define_asset_job(
     "daily_attempts",

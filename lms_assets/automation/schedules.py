@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from lms_assets.automation.batches import open_batch
-from lms_assets.automation.due import CRON_DAYS, days_of_a_tick
 from lms_assets.automation.jobs import daily_attempts
-from lms_assets.partitions import yesterday
+from lms_assets.days import yesterday
 from lms_assets.resources.warehouse import Warehouse
-from lms_assets.runs import BATCH_TAG
+from lms_assets.runs.batches import open_batch
+from lms_assets.runs.due import CRON_DAYS, days_of_a_tick
+from lms_assets.runs.tags import BATCH_TAG
 from lms_assets.settings import Settings
 
 
@@ -28,7 +28,7 @@ def scheduled_attempts(settings: Settings) -> dg.ScheduleDefinition:
         context: dg.ScheduleEvaluationContext, warehouse: Warehouse
     ) -> Iterator[dg.RunRequest]:
         days = days_of_a_tick(
-            yesterday(context.scheduled_execution_time),
+            yesterday(context.scheduled_execution_time, settings.zone),
             schedule=settings.lms_schedule,
             late_days=settings.lms_late_days,
             first_day=settings.lms_first_day,

@@ -9,7 +9,13 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
-from lms_assets.automation.batches import (
+from lms_assets.automation.catch_up import find_gaps, request_days
+from lms_assets.automation.freshness import evaluation, freshness
+from lms_assets.automation.jobs import daily_attempts, publication
+from lms_assets.faults.logs import configure_logging
+from lms_assets.letters.messenger import Messenger, utc_now
+from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.batches import (
     Batch,
     BatchRun,
     newest_good_day,
@@ -18,14 +24,8 @@ from lms_assets.automation.batches import (
     open_batches,
     runs_of,
 )
-from lms_assets.automation.catch_up import find_gaps, request_days
-from lms_assets.automation.freshness import evaluation, freshness
-from lms_assets.automation.jobs import daily_attempts, publication
-from lms_assets.automation.messenger import Messenger, utc_now
-from lms_assets.automation.processes import end_orphans
-from lms_assets.logs import configure_logging
-from lms_assets.resources.warehouse import Warehouse
-from lms_assets.runs import BACKFILL_TAG, BATCH_TAG, batch_of
+from lms_assets.runs.processes import end_orphans
+from lms_assets.runs.tags import BACKFILL_TAG, BATCH_TAG, batch_of
 from lms_assets.settings import Settings
 
 EVERY_S = 30

@@ -18,7 +18,7 @@ import dagster as dg
 from pydantic import Field
 
 from lms_assets.faults import PermanentFault, TemporaryFault
-from lms_assets.resources.tabs import (
+from lms_assets.resources.spreadsheet.tabs import (
     FORMATS,
     SERIAL_EPOCH,
     Chart,

@@ -45,7 +45,7 @@ from urllib3.exceptions import (
 )
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
-from lms_assets.masking import Mask
+from lms_assets.faults.masking import Mask
 from lms_assets.resources.deadline import Deadline, DeadlineAdapter
 from lms_assets.resources.records import BYTE_ORDER_MARK, NotAnArray, count_records
 

@@ -26,7 +26,7 @@ import dagster as dg
 from pydantic import Field
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
-from lms_assets.masking import Mask
+from lms_assets.faults.masking import Mask
 
 TLS_FROM_THE_START_PORT = 465
 QUIT_WITHIN_S = 2.0

@@ -10,11 +10,11 @@ from sqlalchemy import text
 
 from lms_assets.attempts.assets import attempts_table
 from lms_assets.attempts.ledger import newest_day_with_attempts
-from lms_assets.failures import told_to_dagster
-from lms_assets.partitions import attempt_days
-from lms_assets.resources.google_sheets import GoogleSheets
+from lms_assets.attempts.partitions import attempt_days
+from lms_assets.faults.failures import told_to_dagster
+from lms_assets.resources.spreadsheet.google import GoogleSheets
 from lms_assets.resources.warehouse import Warehouse
-from lms_assets.runs import publishes
+from lms_assets.runs.tags import publishes
 from lms_assets.statistics import measures
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
@@ -145,7 +145,7 @@ def statistics_page(
     """
     if not publishes(context.run.tags):
         return left_to_its_batch()
-    from lms_assets.statistics.page import page_of
+    from lms_assets.statistics.page.build import page_of
 
     with told_to_dagster():
         with warehouse.begin() as connection:

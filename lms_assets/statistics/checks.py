@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lms_assets.failures import told_to_dagster
-from lms_assets.resources.google_sheets import GoogleSheets
+from lms_assets.faults.failures import told_to_dagster
+from lms_assets.resources.spreadsheet.google import GoogleSheets
 from lms_assets.resources.warehouse import Warehouse
-from lms_assets.runs import publishes
+from lms_assets.runs.tags import publishes
 from lms_assets.statistics.assets import statistics_sheet
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.statistics.sheet import disagreements, figures_for_sheet, tabs_of

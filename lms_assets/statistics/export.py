@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
+from lms_assets.days import window_between
 from lms_assets.resources.warehouse import Warehouse
 
 Rows = list[tuple[Any, ...]]
@@ -106,11 +107,8 @@ def export(
 
 def _window(first: date, last: date, zone: ZoneInfo) -> dict[str, datetime]:
     """Half-open, naive UTC, as ``created_at`` is."""
-    midnights = {"start": first, "end": last + timedelta(days=1)}
-    return {
-        name: datetime.combine(day, time(), zone).astimezone(UTC).replace(tzinfo=None)
-        for name, day in midnights.items()
-    }
+    window = window_between(first, last, zone)
+    return {"start": window.start, "end": window.end}
 
 
 def _write(

@@ -10,13 +10,15 @@ zone, without staff. Nothing here depends on Dagster.
 """
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, TextClause, text
+
+from lms_assets.days import days_between, midnight
 
 REFRESH_LOCK = 7_041_002
 TURN_TIMEOUT = "15min"
@@ -67,7 +69,7 @@ def refresh(
     if set(connection.scalars(text("select user_id from staff"))) != set(staff):
         return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
     _write_settings(connection, zone, as_of)
-    not_seen = _days_between(before["as_of"] + timedelta(days=1), as_of)
+    not_seen = days_between(before["as_of"] + timedelta(days=1), as_of)
     _recompute(connection, {d for d in days if d <= as_of}.union(not_seen), zone, as_of)
     return None
 
@@ -82,7 +84,7 @@ def refresh_all(
     connection.execute(_sql("forget"))
     oldest = connection.scalar(text("select min(created_at) from attempts"))
     first = as_of if oldest is None else oldest.date() - timedelta(days=1)
-    _recompute(connection, set(_days_between(first, as_of)), zone, as_of)
+    _recompute(connection, set(days_between(first, as_of)), zone, as_of)
 
 
 def _recompute(connection: Connection, days: set[date], zone: str, as_of: date) -> None:
@@ -128,10 +130,6 @@ def _write_staff(connection: Connection, staff: Collection[str]) -> None:
     connection.execute(text("analyze staff"))
 
 
-def _days_between(first: date, last: date) -> list[date]:
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
 def _runs_of(days: set[date]) -> list[tuple[date, date]]:
     """The days as first and last of unbroken runs, in order.
 
@@ -152,14 +150,9 @@ def _span_of(first: date, last: date, zone: str) -> dict[str, date | datetime]:
     return {
         "first": first,
         "last": last,
-        "starts": _midnight(first, zone) - ZONE_MARGIN,
-        "ends": _midnight(last + timedelta(days=1), zone) + ZONE_MARGIN,
+        "starts": midnight(first, ZoneInfo(zone)) - ZONE_MARGIN,
+        "ends": midnight(last + timedelta(days=1), ZoneInfo(zone)) + ZONE_MARGIN,
     }
-
-
-def _midnight(day: date, zone: str) -> datetime:
-    local = datetime.combine(day, time(), tzinfo=ZoneInfo(zone))
-    return local.astimezone(UTC).replace(tzinfo=None)
 
 
 def as_of(connection: Connection) -> date | None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
-from lms_assets.resources.tabs import (
+from lms_assets.resources.spreadsheet.tabs import (
     SERIAL_EPOCH,
     Cell,
     Chart,

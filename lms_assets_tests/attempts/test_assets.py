@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from lms_assets.amends.erasure import Erasure
 from lms_assets.attempts.assets import (
     PullConfig,
     _told_as_faults,
@@ -15,12 +16,11 @@ from lms_assets.attempts.assets import (
     cleaned_attempts,
     raw_attempts,
 )
-from lms_assets.attempts.erasure import Erasure
 from lms_assets.attempts.limits import Limits
+from lms_assets.attempts.partitions import attempt_days
 from lms_assets.attempts.schema import check_frame, no_attempts
-from lms_assets.failures import FACTS, FAULT
 from lms_assets.faults import PermanentFault
-from lms_assets.partitions import attempt_days
+from lms_assets.faults.failures import FACTS, FAULT
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, LakeReferences
 from lms_assets.resources.warehouse import Warehouse

@@ -28,7 +28,6 @@ from lms_assets.attempts.cleaning import (
     clean_day,
     course_and_task,
     record_chunks,
-    within,
 )
 from lms_assets.attempts.schema import ARROW_SCHEMA, REJECTED_SCHEMA, check_frame
 
@@ -666,12 +665,6 @@ def test_an_attempt_on_the_midnight_boundary_is_counted_once() -> None:
     assert today.attempts["created_at"].tolist() == [pd.Timestamp("2025-07-24")]
     assert tomorrow.attempts["created_at"].tolist() == [pd.Timestamp("2025-07-25")]
     assert (today.counts.outside_window, tomorrow.counts.outside_window) == (1, 1)
-
-
-def test_within_keeps_what_lies_in_the_half_open_window() -> None:
-    moments = [at("2025-07-23 23:59:59.999999"), at("2025-07-24"), at("2025-07-25")]
-    attempts = pd.DataFrame({"created_at": moments})
-    assert within(DAY, attempts)["created_at"].tolist() == [pd.Timestamp("2025-07-24")]
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from lms_assets.automation.due import days_of_a_tick, last_tick, newest_due_day, next_tick
 from lms_assets.automation.schedules import scheduled_attempts
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.due import days_of_a_tick, last_tick, newest_due_day, next_tick
 from lms_assets.settings import Settings
 
 HOUR = timedelta(hours=1)

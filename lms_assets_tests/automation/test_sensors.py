@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lms_assets.automation.batches import leading, open_batch
-from lms_assets.automation.processes import end_orphans, is_alive, process_tags
 from lms_assets.automation.sensors import sensors, untold_runs
 from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.batches import leading, open_batch
+from lms_assets.runs.processes import end_orphans, is_alive, process_tags
 from lms_assets.settings import Settings
 from lms_assets_tests.day_loads import loaded, record
 from lms_assets_tests.runs import ran, started

@@ -11,7 +11,7 @@ from openpyxl.comments import Comment
 
 from lms_assets.embedded.workbook import WorkbookFile
 from lms_assets.faults import PermanentFault
-from lms_assets.resources.tabs import Column, Tab
+from lms_assets.resources.spreadsheet.tabs import Column, Tab
 
 NOTE = "Made at 2025-07-27 04:00 UTC from 8 attempts of 2 days"
 COLUMNS = (

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from lms_assets.embedded.workbook import WorkbookFile
-from lms_assets.resources.google_sheets import GoogleSheets
-from lms_assets.resources.tabs import Grid, Percent, Tab, content, layout
+from lms_assets.resources.spreadsheet.google import GoogleSheets
+from lms_assets.resources.spreadsheet.tabs import Grid, Percent, Tab, content, layout
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics import measures
 from lms_assets.statistics.names import Name, Names

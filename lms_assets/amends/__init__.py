@@ -1,0 +1,1 @@
+"""What repairs loaded days apart from the road: adoption, erasure, replay."""

@@ -1,0 +1,1 @@
+"""What a person types: `lms` and its verbs, each a few lines over the other rooms."""

@@ -1,0 +1,116 @@
+"""What changes loaded days without a pull: replays, erasures, adoptions; figures follow."""
+
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import Connection
+
+from lms_assets import systems
+from lms_assets.amends.adoption import Adoption
+from lms_assets.amends.adoption import adopt as adopt_tables
+from lms_assets.amends.erasure import Receipt
+from lms_assets.amends.erasure import erase as erase_everywhere
+from lms_assets.attempts.ledger import newest_day_with_attempts
+from lms_assets.attempts.partitions import window_of
+from lms_assets.attempts.quarantine import Replay, replay
+from lms_assets.commands.installation import Platform, prepare
+from lms_assets.commands.runner import publish_batch
+from lms_assets.days import end_of_tomorrow
+from lms_assets.settings import Settings
+from lms_assets.statistics import measures
+from lms_assets.systems import erasure, presentation, resources
+
+
+def replay_quarantine(
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    *,
+    reason: str | None = None,
+    first: date | None = None,
+    last: date | None = None,
+) -> Replay:
+    """The quarantine was cleaned again by today's rules; table, books and figures agree."""
+    settings, warehouse = platform.settings, platform.warehouse
+    done = replay(
+        warehouse,
+        window_of=window_of,
+        tomorrow=end_of_tomorrow(datetime.now(UTC)),
+        run_id=f"replay-{uuid.uuid4()}",
+        reason=reason,
+        first=first,
+        last=last,
+        tombstones=erasure(settings).tombstones(warehouse),
+    )
+    if done.changed_days:
+        with warehouse.begin() as connection:
+            recompute(settings)(connection, done.changed_days)
+        _publish(platform, instance, "replay")
+    return done
+
+
+def erase_student(
+    platform: Platform, instance: dg.DagsterInstance, user_id: str, *, tell: Callable[[str], None]
+) -> Receipt:
+    """The student is nowhere any more, and later pulls will drop them."""
+    settings = platform.settings
+    receipt = erase_everywhere(
+        user_id,
+        warehouse=platform.warehouse,
+        lake=resources(settings)["lake"],
+        erasure=erasure(settings),
+        zone=settings.lms_timezone,
+        recompute=recompute(settings),
+        staff=presentation(settings).staff,
+        tell=tell,
+    )
+    # The sheet may show ids of students who need help.
+    _publish(platform, instance, "erasure")
+    return receipt
+
+
+def _publish(platform: Platform, instance: dg.DagsterInstance, why: str) -> None:
+    with platform.warehouse.begin() as connection:
+        as_of = newest_day_with_attempts(connection)
+    if as_of:
+        publish_batch(instance, f"{why}-{uuid.uuid4()}", as_of)
+
+
+def adopt_earlier(
+    settings: Settings, *, zone: str | None, progress: Callable[[int, int], None]
+) -> tuple[Adoption, ...]:
+    """The earlier systems' tables are ours, and the figures are computed of all of them."""
+    settings.lms_home.mkdir(parents=True, exist_ok=True)
+    warehouse = systems.warehouse(settings)
+    adopted = adopt_tables(
+        warehouse,
+        zone_of_naive_times=zone,
+        day_zone=settings.lms_timezone,
+        run_id=f"adoption-{uuid.uuid4()}",
+        progress=progress,
+        erasure=erasure(settings),
+    )
+    platform = prepare(settings)
+    with platform.warehouse.begin() as connection:
+        as_of = newest_day_with_attempts(connection)
+        # Also when nothing was left to adopt: an earlier call may have ended before this.
+        if as_of:
+            zone_of_days, staff = settings.lms_timezone, presentation(settings).staff
+            measures.refresh_all(connection, zone=zone_of_days, as_of=as_of, staff=staff)
+    return adopted
+
+
+def recompute(settings: Settings) -> Callable[[Connection, Iterable[date]], Any]:
+    """The figures that attempts of some days change are computed anew."""
+
+    def figures(connection: Connection, days: Iterable[date]) -> None:
+        measures.take_turn(connection)
+        as_of = newest_day_with_attempts(connection)
+        if as_of:
+            staff = presentation(settings).staff
+            zone = settings.lms_timezone
+            measures.refresh(connection, list(days), zone=zone, as_of=as_of, staff=staff)
+
+    return figures

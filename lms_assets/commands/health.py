@@ -1,0 +1,126 @@
+"""Whether each outside system works, and whether the platform is alive: for `lms doctor`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lms_assets.faults import Fault
+from lms_assets.settings import Settings, unknown_settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from lms_assets.resources.warehouse import Warehouse
+
+HEARTBEAT_WITHIN = timedelta(minutes=3)
+LETTER_WITHIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One system: how it is, or what to do."""
+
+    system: str
+    is_well: bool
+    says: str
+
+
+def systems(settings: Settings) -> Iterator[Finding]:
+    """The settings, then each outside system, or the double that stands in for it."""
+    from lms_assets.systems import resources
+
+    yield _settings(settings)
+    made = resources(settings)
+    double = {
+        "PostgreSQL": settings.db_host is None,
+        "lake": settings.lms_lake is None,
+        "grader API": settings.api_url is None,
+        "sheet": settings.spreadsheet_id is None,
+        "mail": settings.smtp_server is None,
+    }
+    checks: dict[str, Callable[[], object]] = {
+        "PostgreSQL": made["warehouse"].check,
+        "lake": made["lake"].check,
+        "grader API": made["grader_api"].check,
+        "sheet": lambda: made["google_sheets"].check() or made["google_sheets"].url,
+        "mail": made["mailer"].check,
+    }
+    for system, check in checks.items():
+        yield _finding(system, check, "embedded: " if double[system] else "")
+        if system == "PostgreSQL" and settings.lms_postgres_port and double[system]:
+            yield _reading_port(settings, made["warehouse"], settings.lms_postgres_port)
+
+
+def _settings(settings: Settings) -> Finding:
+    """What every command begins with; a misspelt name leaves its default in force."""
+    from lms_assets.commands.installation import prepare
+
+    unknown = unknown_settings()
+    if unknown:
+        return Finding("settings", False, "; ".join(unknown))
+    mode = f"demo mode, since no API_URL is set; home {settings.lms_home}"
+    says = mode if settings.is_demo else f"home {settings.lms_home}"
+    return _finding("settings", lambda: prepare(settings) and says, "")
+
+
+def _reading_port(settings: Settings, warehouse: "Warehouse", port: int) -> Finding:
+    """Where Metabase and the like read; the password is in its file, and only there."""
+    from lms_assets.embedded.postgres_port import address, listens_on
+
+    try:
+        with warehouse.begin() as connection:
+            listens = listens_on(connection, port)
+    except Fault as fault:
+        return Finding("reading", False, str(fault))
+    if not listens:
+        says = (
+            f"port {port} is not open: either another program has it, or PostgreSQL was started "
+            "before LMS_POSTGRES_PORT was set: end ./lms up and call ./lms env --stop"
+        )
+        return Finding("reading", False, says)
+    file = settings.reader_password_file
+    says = f"{address(port)}, password in {file}"
+    return Finding("reading", True, says if file.exists() else f"{says} after ./lms run")
+
+
+def _finding(system: str, check: Callable[[], object], kind: str) -> Finding:
+    try:
+        says = check()
+    except (Fault, OSError) as error:
+        return Finding(system, False, str(error))
+    words = f"answered in {says:.1f} s" if isinstance(says, float) else str(says or "ready")
+    return Finding(system, True, f"{kind}{words}")
+
+
+def signs_of_life(
+    settings: Settings, instance: "dg.DagsterInstance", warehouse: "Warehouse", *, now: datetime
+) -> list[Finding]:
+    """The daemon, the letters and yesterday's day, for a monitor."""
+    return [_daemon(instance, now), _letters(warehouse, now), _yesterday(settings, warehouse, now)]
+
+
+def _daemon(instance: "dg.DagsterInstance", now: datetime) -> Finding:
+    beats = instance.get_daemon_heartbeats()
+    newest = max((beat.timestamp for beat in beats.values()), default=0.0)
+    age = now.timestamp() - newest
+    well = age < HEARTBEAT_WITHIN.total_seconds()
+    says = f"heartbeat {age:.0f} s ago" if beats else "never ran"
+    return Finding("daemon", well, says if well else f"{says}: start it with ./lms up")
+
+
+def _letters(warehouse: "Warehouse", now: datetime) -> Finding:
+    rows = warehouse.rows(
+        "select count(*) as n from letters where status = 'waiting' and due_at < :since",
+        since=now - LETTER_WITHIN,
+    )
+    waiting = rows[0]["n"]
+    says = f"{waiting} letters have waited over an hour: ./lms letters shows why"
+    return Finding("letters", waiting == 0, says if waiting else "none waits too long")
+
+
+def _yesterday(settings: Settings, warehouse: "Warehouse", now: datetime) -> Finding:
+    from lms_assets.automation.freshness import freshness
+
+    found = freshness(settings, warehouse, now=now)
+    return Finding("yesterday", found.is_loaded, found.says)

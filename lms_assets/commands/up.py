@@ -1,0 +1,170 @@
+"""`lms up`: the page and the daemon as children of one command, which ends all that it started."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dagster as dg
+import psutil
+from filelock import FileLock, Timeout
+
+from lms_assets.commands.installation import Platform
+from lms_assets.runs.processes import end_orphans, terminated_as_interrupted
+from lms_assets.settings import project_folder
+
+HOST = "127.0.0.1"
+READY_WITHIN_S = 120
+STOP_WITHIN_S = 20
+
+Tell = Callable[[str], None]
+
+
+def serve(platform: Platform, instance: dg.DagsterInstance, *, port: int, tell: Tell) -> int:
+    """The page and the daemon run until Ctrl-C, or until one of them ends by itself.
+
+    Returns:
+        0 after Ctrl-C, 1 when a part ended, the port is taken or this home has a daemon already.
+    """
+    home = platform.settings.lms_home / "dagster"
+    with terminated_as_interrupted():
+        try:
+            # Two daemons of one instance would run everything twice.
+            with FileLock(home / "up.lock", timeout=0):
+                return _serve_alone(platform, instance, home, port, tell)
+        except Timeout:
+            tell(f"It is up already in {platform.settings.lms_home}: only one may be.")
+        except KeyboardInterrupt:
+            tell("Stopping …")
+            return 0
+    return 1
+
+
+def _serve_alone(
+    platform: Platform, instance: dg.DagsterInstance, home: Path, port: int, tell: Tell
+) -> int:
+    tell(f"PostgreSQL   ready: {_where(platform)}")
+    if platform.settings.is_demo:
+        tell("Demo API     starts with each run that asks it, on loopback")
+    _end_leftovers(home / "up.json")
+    if _is_taken(port):
+        tell(f"Port {port} is taken: choose another with --port.")
+        return 1
+    orphans = end_orphans(instance, daemon_is_alive=False)
+    if orphans:
+        tell(f"Orphans      {len(orphans)} runs of a process that died were marked failed")
+    workspace = ["-w", str(project_folder() / "workspace.yaml")]
+    address = f"http://{HOST}:{port}"
+    with _children(home / "up.json") as start:
+        page = start(["dagster-webserver", "-h", HOST, "-p", str(port), *workspace])
+        daemon = start(["dagster-daemon", "run", *workspace])
+        try:
+            _wait_for(f"{address}/server_info", page)
+        except TimeoutError as error:
+            tell(str(error))
+            return 1
+        (home / "address").write_text(address, encoding="utf-8")
+        tell(f"Page         ready: {address}")
+        tell("Daemon       ready: schedule, sensors and backfills are on; Ctrl-C ends all")
+        while page.poll() is None and daemon.poll() is None:
+            time.sleep(0.5)
+        tell("A part ended by itself; see the log in LMS_HOME/logs.")
+    return 1
+
+
+def _where(platform: Platform) -> str:
+    settings = platform.settings
+    if settings.db_host:
+        return f"{settings.db_host}:{settings.db_port}/{settings.db_name}"
+    return f"embedded, in {settings.lms_home / 'postgres'}"
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _started(command: list[str]) -> "subprocess.Popen[bytes]":
+    program = Path(sys.executable).with_name(command[0])
+    log = subprocess.DEVNULL if not os.environ.get("LMS_VERBOSE") else None
+    return subprocess.Popen(
+        [str(program), *command[1:]],
+        cwd=project_folder(),
+        stdout=log,
+        stderr=log,
+        # Ctrl-C reaches this process alone, which ends its children in order.
+        start_new_session=os.name == "posix",
+    )
+
+
+@contextmanager
+def _children(remembered: Path) -> Iterator[Callable[[list[str]], "subprocess.Popen[bytes]"]]:
+    """Starts children, and ends them and all that they started when the block is left.
+
+    Args:
+        remembered: A file that names them, for the next start after this process was killed.
+    """
+    children: list[psutil.Process] = []
+
+    def start(command: list[str]) -> "subprocess.Popen[bytes]":
+        child = _started(command)
+        children.append(psutil.Process(child.pid))
+        named = [[process.pid, process.create_time()] for process in children]
+        remembered.write_text(json.dumps(named), encoding="utf-8")
+        return child
+
+    try:
+        yield start
+    finally:
+        _end(children)
+        remembered.unlink(missing_ok=True)
+
+
+def _end_leftovers(remembered: Path) -> None:
+    """What a killed `lms up` left running has ended."""
+    if not remembered.exists():
+        return
+    left = []
+    for pid, created in json.loads(remembered.read_text(encoding="utf-8") or "[]"):
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            # The number may be another process's by now.
+            left += [process] if process.create_time() == created else []
+    _end(left)
+    remembered.unlink()
+
+
+def _end(children: list[psutil.Process]) -> None:
+    trees = [process for child in reversed(children) for process in _with_descendants(child)]
+    for child in reversed(children):
+        with suppress(psutil.NoSuchProcess):
+            child.send_signal(signal.SIGINT)
+    _, alive = psutil.wait_procs(trees, timeout=STOP_WITHIN_S)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _with_descendants(child: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [child, *child.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _wait_for(url: str, page: "subprocess.Popen[bytes]") -> None:
+    for _ in range(READY_WITHIN_S * 4):
+        if page.poll() is not None:
+            raise TimeoutError("The page's server ended at its start; LMS_VERBOSE=1 shows why.")
+        with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.25)
+    raise TimeoutError(f"The page was not ready after {READY_WITHIN_S} s.")

@@ -1,0 +1,127 @@
+"""Days, midnights and windows: the one place that says what a day is; pure.
+
+A day is one of the set zone, from its midnight to the next: 23 or 25 hours where the
+clocks change. Instants are naive UTC, as the API says them and the table holds them.
+
+The ``tzdata`` package alone says when a zone's clocks change. A machine's own edition,
+Python's default source, may be older or newer, and so may PostgreSQL's: a day cut by one
+edition and counted by another loses attempts. So no zone's name is ever handed to SQL.
+"""
+
+import zoneinfo
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+zoneinfo.reset_tzpath(to=())
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time, half-open: ``start`` belongs to it, ``end`` does not. Naive UTC."""
+
+    start: datetime
+    end: datetime
+
+
+def is_zone(name: str) -> bool:
+    """Whether the IANA database has a zone of this name, as ``Europe/Moscow``."""
+    return name in zoneinfo.available_timezones()
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """The aware instant as naive UTC."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The day's first instant, naive UTC; also where the clocks change at midnight."""
+    return naive_utc(datetime.combine(day, time(), tzinfo=zone))
+
+
+def window_of(day: date, zone: ZoneInfo) -> Window:
+    """The day's window."""
+    return window_between(day, day, zone)
+
+
+def window_between(first: date, last: date, zone: ZoneInfo) -> Window:
+    """The window of all days from ``first`` to ``last``, both included."""
+    return Window(midnight(first, zone), midnight(last + timedelta(days=1), zone))
+
+
+def today(now: datetime, zone: ZoneInfo) -> date:
+    """The day that is under way at the aware instant ``now``."""
+    return now.astimezone(zone).date()
+
+
+def yesterday(now: datetime, zone: ZoneInfo) -> date:
+    """The newest day that is over at the aware instant ``now``."""
+    return today(now, zone) - timedelta(days=1)
+
+
+def day_of(moment: datetime, zone: ZoneInfo) -> date:
+    """The day in which a naive UTC instant lies."""
+    return moment.replace(tzinfo=UTC).astimezone(zone).date()
+
+
+def end_of_tomorrow(now: datetime) -> datetime:
+    """The instant from which on no attempt can have been made: naive UTC."""
+    later = now.astimezone(UTC) + timedelta(days=2)
+    return later.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Every day from ``first`` to ``last``, both included."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def spans(days: Iterable[date]) -> list[tuple[date, date]]:
+    """The days as first and last of unbroken spans, in order."""
+    found: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if found and day - found[-1][1] == timedelta(days=1):
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+
+@dataclass(frozen=True)
+class OffsetSpan:
+    """A stretch of time in which the zone's clocks are one offset ahead of UTC."""
+
+    start: datetime
+    end: datetime
+    ahead: timedelta
+
+
+def offset_spans(window: Window, zone: ZoneInfo) -> list[OffsetSpan]:
+    """The window cut where the zone's clocks change, in order.
+
+    Local time is the naive UTC instant plus ``ahead``: what SQL gets instead of a zone's name.
+    """
+    starts = [window.start]
+    moment = window.start
+    while moment < window.end:
+        later = min(moment + timedelta(days=1), window.end)
+        if _ahead(moment, zone) != _ahead(later, zone):
+            starts.append(_change_between(moment, later, zone))
+        moment = later
+    ends = [*starts[1:], window.end]
+    cut = zip(starts, ends, strict=True)
+    return [OffsetSpan(start, end, _ahead(start, zone)) for start, end in cut if start < end]
+
+
+def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """The second from which on the offset is another one than at ``before``."""
+    offset = _ahead(before, zone)
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
+        before, after = (middle, after) if _ahead(middle, zone) == offset else (before, middle)
+    return after
+
+
+def _ahead(moment: datetime, zone: ZoneInfo) -> timedelta:
+    local = moment.replace(tzinfo=UTC).astimezone(zone)
+    return local.replace(tzinfo=None) - moment

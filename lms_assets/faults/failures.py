@@ -1,0 +1,62 @@
+"""How a fault reaches Dagster: with its code, its remedy, and no secret."""
+
+import json
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import dagster as dg
+
+from lms_assets.faults import Fault, PermanentFault, TemporaryFault
+from lms_assets.faults.masking import Mask
+from lms_assets.settings import load_settings
+
+FAULT = "fault"
+FACTS = "facts"
+FOR_GOOD = "needs_a_person"
+
+
+@contextmanager
+def told_to_dagster() -> Iterator[None]:
+    """What goes wrong inside ends the step as a failure that says why and what to do.
+
+    Raises:
+        dagster.Failure: With the fault's code and facts as metadata, from which the
+            letter is written; a permanent fault is not retried.
+    """
+    try:
+        yield
+    except Fault as fault:
+        raise failure(fault) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise failure(PermanentFault("lake.unwritable", reason=reason)) from None
+    except Exception as error:
+        mask = Mask(load_settings().secret_values)
+        text = "".join(traceback.format_exception(error))
+        if mask.mask(text) != text:
+            raise dg.Failure(mask.mask(text)) from None
+        raise
+
+
+def failure(fault: Fault) -> dg.Failure:
+    """The fault as Dagster knows one."""
+    mask = Mask(load_settings().secret_values).mask
+    return dg.Failure(
+        mask(str(fault)),
+        metadata={
+            FAULT: fault.code,
+            FACTS: json.dumps(_masked(fault.facts, mask), ensure_ascii=False),
+            FOR_GOOD: not isinstance(fault, TemporaryFault),
+        },
+        allow_retries=isinstance(fault, TemporaryFault),
+    )
+
+
+def _masked(fact: object, mask: Callable[[str], str]) -> object:
+    """The fact as JSON can say it; masked before it is, since a mask may cut through an escape."""
+    if isinstance(fact, Mapping):
+        return {str(name): _masked(value, mask) for name, value in fact.items()}
+    if isinstance(fact, list | tuple):
+        return [_masked(value, mask) for value in fact]
+    return fact if fact is None or isinstance(fact, int | float) else mask(str(fact))

@@ -1,0 +1,1 @@
+"""The spreadsheet that people read: its tabs, and Google's service."""

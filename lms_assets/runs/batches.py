@@ -1,0 +1,164 @@
+"""Batches: runs that make one letter and one publication, judged by the runs themselves."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+import dagster as dg
+from sqlalchemy import Connection, text
+
+from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.tags import (
+    BACKFILL_TAG,
+    BATCH_TAG,
+    PARTITION_TAG,
+    WILL_RETRY_TAG,
+    is_publication,
+)
+
+# A batch whose maker died asks for no more days: after so long without one it is over.
+ABANDONED_AFTER = timedelta(minutes=10)
+
+# The first of two numbers of an advisory lock; the second is made of the batch's name.
+LEADER_LOCK = 7_041
+
+Step = Literal["wait", "publish", "letter"]
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """A run of a batch, as far as the batch's end depends on it."""
+
+    run_id: str
+    day: str | None
+    status: dg.DagsterRunStatus
+    is_publication: bool
+    will_be_retried: bool
+    changed_at: datetime
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        ended = (
+            dg.DagsterRunStatus.SUCCESS,
+            dg.DagsterRunStatus.FAILURE,
+            dg.DagsterRunStatus.CANCELED,
+        )
+        return self.status in ended and not self.will_be_retried
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it did all that it should."""
+        return self.status == dg.DagsterRunStatus.SUCCESS
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch that is not closed yet.
+
+    Attributes:
+        days: Those that it asks for; empty where only its runs tell them.
+        is_led: A command in a terminal goes through its days, publishes and tells by itself.
+    """
+
+    batch: str
+    kind: str
+    days: tuple[str, ...]
+    opened_at: datetime
+    is_led: bool = False
+
+
+def next_step(batch: Batch, runs: Sequence[BatchRun], *, now: datetime) -> Step:
+    """What a batch needs now: to wait for its runs, its publication, or its letter.
+
+    Args:
+        batch: As the database has it now.
+        runs: All its runs, publications included.
+        now: Aware, as the runs' ``changed_at``.
+    """
+    if batch.is_led or any(not run.has_ended for run in runs):
+        return "wait"
+    last_change = max((run.changed_at for run in runs), default=batch.opened_at)
+    days = {run.day for run in runs if not run.is_publication}
+    if not (batch.days and days >= set(batch.days)) and now - last_change < ABANDONED_AFTER:
+        return "wait"
+    if any(run.is_publication for run in runs):
+        return "letter"
+    return "publish" if any(run.succeeded for run in runs) else "letter"
+
+
+def newest_good_day(runs: Sequence[BatchRun]) -> date | None:
+    """The newest day that a run of the batch has brought in: its publication is that day's."""
+    days = [run.day for run in runs if run.succeeded and not run.is_publication and run.day]
+    return date.fromisoformat(max(days)) if days else None
+
+
+def open_batch(connection: Connection, batch: str, *, kind: str, days: Iterable[date]) -> None:
+    """The batch is known, with the days that it asks for; a second call changes nothing."""
+    statement = """
+        insert into batches (batch, kind, days) values (:batch, :kind, :days)
+        on conflict (batch) do nothing
+    """
+    values = {"batch": batch, "kind": kind, "days": json.dumps([d.isoformat() for d in days])}
+    connection.execute(text(statement), values)
+
+
+def open_batches(connection: Connection) -> list[Batch]:
+    """The batches that have not had their letter, oldest first."""
+    # Who leads a batch holds its lock alone; those who look share it among themselves.
+    statement = """
+        select batch, kind, days, opened_at,
+            not pg_try_advisory_xact_lock_shared(:lock, hashtext(batch)) as is_led
+        from batches where closed_at is null order by opened_at, batch
+    """
+    return [
+        Batch(row.batch, row.kind, tuple(row.days), row.opened_at, row.is_led)
+        for row in connection.execute(text(statement), {"lock": LEADER_LOCK})
+    ]
+
+
+@contextmanager
+def leading(warehouse: Warehouse, batch: str) -> Iterator[None]:
+    """This process goes through the batch's days; nobody else publishes it or tells of it.
+
+    However the process dies, the database sees its connection end.
+    """
+    with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(
+            text("select pg_advisory_lock(:lock, hashtext(:batch))"),
+            {"lock": LEADER_LOCK, "batch": batch},
+        )
+        yield
+
+
+def close_batch(connection: Connection, batch: str) -> None:
+    """The batch has had its publication and its letter is recorded."""
+    statement = "update batches set closed_at = now() where batch = :batch and closed_at is null"
+    connection.execute(text(statement), {"batch": batch})
+
+
+def runs_of(instance: dg.DagsterInstance, batch: str) -> list[BatchRun]:
+    """Every run of a batch, oldest first, whoever launched it."""
+    found = {
+        record.dagster_run.run_id: record
+        for tag in (BATCH_TAG, BACKFILL_TAG)
+        for record in instance.get_run_records(dg.RunsFilter(tags={tag: batch}))
+    }
+    records = sorted(found.values(), key=lambda record: record.storage_id)
+    return [batch_run(record) for record in records]
+
+
+def batch_run(record: dg.RunRecord) -> BatchRun:
+    """A run as far as its batch's end depends on it."""
+    run = record.dagster_run
+    return BatchRun(
+        run_id=run.run_id,
+        day=run.tags.get(PARTITION_TAG),
+        status=run.status,
+        is_publication=is_publication(run.tags),
+        will_be_retried=run.tags.get(WILL_RETRY_TAG) == "true",
+        changed_at=record.update_timestamp,
+    )

@@ -1,0 +1,298 @@
+"""What runs and batches came to, and the letters that tell of it."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from lms_assets.automation.catch_up import Hopeless
+from lms_assets.faults import Fault, PermanentFault, TemporaryFault
+from lms_assets.letters.messenger import Messenger
+from lms_assets.resources.lake import Lake
+from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.batches import open_batch, open_batches
+from lms_assets.settings import Settings
+from lms_assets.systems import resources
+from lms_assets_tests.day_loads import body_of, cleaned, merged, record, stored
+from lms_assets_tests.runs import ran
+
+DAY = date(2025, 7, 24)
+NOW = datetime(2025, 7, 25, 8, tzinfo=UTC)
+REFUSED = PermanentFault("api.credentials_refused", status=401)
+LOST = TemporaryFault("api.cut_short")
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+class Newsroom:
+    """Runs that end, and whoever tells of them."""
+
+    def __init__(
+        self, instance: dg.DagsterInstance, warehouse: Warehouse, home: Path, **settings: object
+    ) -> None:
+        self.instance, self.warehouse = instance, warehouse
+        self.lake = Lake(url=str(home / "lake"))
+        own = Settings(lms_home=home, _env_file=None, **settings)
+        self.messenger = Messenger(own, warehouse, instance, resources(own))
+
+    def good(self, day: date = DAY, *, records: int = 1, **tags: str | bool) -> str:
+        """A run that loaded the day."""
+        run_id = ran(self.instance, day, **tags)
+        body = [record(f"user{n}", day=day) for n in range(records)]
+        answer = stored(self.lake, body_of(body), records=records, day=day)
+        merged(self.warehouse, self.lake, cleaned(self.lake, answer), run_id=run_id)
+        return run_id
+
+    def bad(self, day: date = DAY, fault: Fault = REFUSED, **tags: str | bool) -> str:
+        """A run that failed."""
+        return ran(self.instance, day, fails_with=fault, **tags)
+
+    def told(self, *run_ids: str) -> list[tuple[str, str]]:
+        """The letters, once these runs were told of."""
+        for run_id in run_ids:
+            self.messenger.tell_of_run(run_id, now=NOW)
+        return [(row["kind"], str(row["day"])) for row in self.letters()]
+
+    def ends(self, batch: str, *days: date, kind: str = "backfill") -> list[tuple[str, str]]:
+        """The letters, once the batch has ended."""
+        with self.warehouse.begin() as connection:
+            open_batch(connection, batch, kind=kind, days=days)
+            opened = [one for one in open_batches(connection) if one.batch == batch]
+        for one in opened:
+            self.messenger.tell_of_batch(one, now=NOW)
+        return self.told()
+
+    def letters(self) -> list[dict[str, Any]]:
+        return self.warehouse.rows("select * from letters order by id")
+
+
+@pytest.fixture
+def news(instance: dg.DagsterInstance, warehouse: Warehouse, tmp_path: Path) -> Newsroom:
+    return Newsroom(instance, warehouse, tmp_path)
+
+
+def ago(days: int) -> date:
+    return DAY - timedelta(days=days)
+
+
+def test_a_good_day_is_a_success_and_its_counters_are_the_ledgers(news: Newsroom) -> None:
+    outcome = news.messenger.outcome(news.good(records=3))
+    assert (outcome.status, outcome.day, outcome.tries) == ("success", DAY, 1)
+    said = outcome.as_json()
+    assert (said["received"], said["inserted"], said["rejected"]) == (3, 3, {})
+
+
+def test_a_day_for_which_nothing_came_is_empty(news: Newsroom) -> None:
+    run_id = news.good(records=0)
+    assert news.messenger.outcome(run_id).status == "empty"
+    assert news.told(run_id) == [("empty", "2025-07-24")]
+
+
+def test_a_failed_day_names_its_stage_its_cause_and_what_to_do(news: Newsroom) -> None:
+    run_id = news.bad()
+    outcome = news.messenger.outcome(run_id)
+    assert outcome.cause is not None
+    assert (outcome.cause.stage, outcome.cause.code) == ("api", "api.credentials_refused")
+    assert outcome.as_json()["status"] == "failed"
+    assert news.told(run_id) == [("failure", "2025-07-24")]
+
+
+def test_a_run_that_was_retried_twice_and_then_good_has_one_letter_that_says_so(
+    news: Newsroom,
+) -> None:
+    retry = {"dagster__will_retry": "true"}
+    runs = [news.bad(fault=LOST, **retry), news.bad(fault=LOST, **retry), news.good()]
+    assert news.told(*runs) == [("success", "2025-07-24")]
+    assert news.letters()[0]["facts"]["tries"] == 3
+
+
+def test_a_day_that_failed_and_is_good_again_is_told_to_have_recovered(news: Newsroom) -> None:
+    kinds = [kind for kind, _ in news.told(news.bad(), news.good())]
+    assert kinds == ["failure", "recovered"]
+    failure, recovery = news.letters()
+    assert recovery["facts"]["failure_message_id"] == failure["message_id"]
+    assert recovery["facts"]["cause"]["code"] == "api.credentials_refused"
+
+
+def test_a_recovery_is_told_once_whoever_looks_again(news: Newsroom) -> None:
+    news.told(news.bad())
+    good = news.good()
+    assert [kind for kind, _ in news.told(good, good, good)] == ["failure", "recovered"]
+
+
+def test_a_day_that_failed_within_a_history_is_told_to_have_recovered(news: Newsroom) -> None:
+    news.bad(ago(1), batch="b")
+    news.good(batch="b")
+    news.ends("b", ago(1), DAY)
+    assert news.told(news.good(ago(1))) == [
+        ("history", "2025-07-24"),
+        ("recovered", "2025-07-23"),
+    ]
+
+
+def test_a_day_that_was_good_within_a_history_is_just_a_success_later(news: Newsroom) -> None:
+    news.bad(ago(1), batch="b")
+    news.good(batch="b")
+    news.ends("b", ago(1), DAY)
+    assert [kind for kind, _ in news.told(news.good())] == ["history", "success"]
+
+
+def test_runs_of_a_batch_have_no_letters_of_their_own(news: Newsroom) -> None:
+    assert news.told(news.good(batch="b"), news.bad(ago(1), batch="b")) == []
+
+
+def test_a_history_with_three_failures_makes_one_letter_that_names_them(news: Newsroom) -> None:
+    days = [ago(n) for n in range(30)]
+    failing = {ago(3): REFUSED, ago(7): LOST, ago(8): REFUSED}
+    for day in days:
+        if day in failing:
+            news.bad(day, failing[day], batch="b")
+        else:
+            news.good(day, batch="b")
+    news.good(batch="b", publishes=True)
+    assert news.ends("b", *days) == [("history", "2025-07-24")]
+    facts = news.letters()[0]["facts"]
+    failures = {failure["day"]: failure["cause"]["code"] for failure in facts["failures"]}
+    assert facts["done"] == 27
+    assert failures == {
+        "2025-07-21": "api.credentials_refused",
+        "2025-07-17": "api.cut_short",
+        "2025-07-16": "api.credentials_refused",
+    }
+
+
+def test_a_day_that_was_run_again_in_its_batch_counts_by_its_last_run(news: Newsroom) -> None:
+    news.bad(ago(1), batch="b")
+    news.good(batch="b")
+    news.good(ago(1), batch="b")
+    news.ends("b", ago(1), DAY)
+    facts = news.letters()[0]["facts"]
+    assert (facts["done"], facts["failures"]) == (2, [])
+
+
+def test_a_scheduled_batch_is_told_as_its_newest_day_with_the_late_rows_of_the_others(
+    news: Newsroom,
+) -> None:
+    news.good(ago(1), records=1)
+    news.good(batch="s")
+    news.good(ago(1), records=3, batch="s")
+    assert news.ends("s", DAY, ago(1), kind="schedule") == [("success", "2025-07-24")]
+    assert news.letters()[0]["facts"]["late_rows"] == {"2025-07-23": 2}
+
+
+def test_a_scheduled_batch_whose_late_day_failed_tells_of_it(news: Newsroom) -> None:
+    news.good(batch="s")
+    news.bad(ago(1), batch="s")
+    news.ends("s", DAY, ago(1), kind="schedule")
+    (letter,) = news.letters()
+    assert letter["kind"] == "history"
+    assert [failure["day"] for failure in letter["facts"]["failures"]] == ["2025-07-23"]
+
+
+def test_a_publication_that_failed_is_told_of_with_the_days_in(news: Newsroom) -> None:
+    news.good(batch="b")
+    news.good(ago(1), batch="b")
+    forbidden = PermanentFault("sheet.not_shared", address="robot@example.org", sheet="x")
+    news.bad(DAY, forbidden, batch="b", publishes=True)
+    assert news.ends("b", DAY, ago(1)) == [("failure", "2025-07-24")]
+    facts = news.letters()[0]["facts"]
+    assert (facts["is_loaded"], facts["cause"]["stage"]) == (True, "sheet")
+
+
+def test_a_batch_is_told_of_once(news: Newsroom) -> None:
+    news.good(batch="b")
+    news.ends("b", DAY)
+    assert len(news.ends("b", DAY)) == 1
+
+
+def test_a_catch_up_that_failed_again_has_no_letter_and_one_that_succeeded_has(
+    news: Newsroom,
+) -> None:
+    news.bad(batch="one")
+    assert news.ends("one", DAY, kind="catch_up_again") == []
+    news.good(batch="two")
+    assert news.ends("two", DAY, kind="catch_up_again") == [("success", "2025-07-24")]
+
+
+def test_days_are_given_up_in_one_letter_and_each_only_once(news: Newsroom) -> None:
+    hopeless = [Hopeless(ago(n), 5, news.bad(ago(n), batch="c")) for n in range(3)]
+    for _ in range(2):
+        news.messenger.tell_of_giving_up(hopeless, now=NOW)
+    (letter,) = news.letters()
+    assert (letter["kind"], str(letter["day"]), letter["facts"]["tries"]) == (
+        "given_up",
+        "2025-07-24",
+        5,
+    )
+    others = [other["day"] for other in letter["facts"]["others"]]
+    assert others == ["2025-07-23", "2025-07-22"]
+    news.messenger.tell_of_giving_up([], now=NOW)
+    later = Hopeless(ago(9), 5, news.bad(ago(9), batch="c"))
+    news.messenger.tell_of_giving_up([*hopeless, later], now=NOW)
+    assert [str(row["day"]) for row in news.letters()] == ["2025-07-24", "2025-07-15"]
+
+
+def test_a_day_given_up_beside_others_is_told_to_have_recovered(news: Newsroom) -> None:
+    hopeless = [Hopeless(ago(n), 5, news.bad(ago(n), batch="c")) for n in range(2)]
+    news.messenger.tell_of_giving_up(hopeless, now=NOW)
+    assert [kind for kind, _ in news.told(news.good(ago(1)))] == ["given_up", "recovered"]
+
+
+class Monitor:
+    """A server that counts the beats it hears."""
+
+    def __init__(self) -> None:
+        self.beats: list[str] = []
+        beats = self.beats
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                beats.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/ping/secret"
+
+
+def test_a_monitor_hears_of_a_good_scheduled_batch_and_of_no_other(
+    instance: dg.DagsterInstance, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    monitor = Monitor()
+    news = Newsroom(instance, warehouse, tmp_path, heartbeat_url=monitor.url)
+    news.good(batch="backfill")
+    news.ends("backfill", DAY)
+    news.bad(ago(1), batch="bad")
+    news.ends("bad", ago(1), kind="schedule")
+    assert monitor.beats == []
+    news.good(batch="good")
+    news.ends("good", DAY, kind="schedule")
+    monitor.server.shutdown()
+    assert monitor.beats == ["/ping/secret"]
+
+
+def test_a_monitor_that_does_not_answer_costs_no_letter(
+    instance: dg.DagsterInstance, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    monitor = Monitor()
+    monitor.server.shutdown()
+    monitor.server.server_close()
+    news = Newsroom(instance, warehouse, tmp_path, heartbeat_url=monitor.url)
+    news.good(batch="s")
+    assert news.ends("s", DAY, kind="schedule") == [("success", "2025-07-24")]

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pandas as pd
@@ -15,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lms_assets.amends.adoption import Adoption, _midnight, adopt
+from lms_assets.amends.adoption import Adoption, adopt
 from lms_assets.amends.erasure import Erasure, hash_of
 from lms_assets.attempts.cleaning import clean_day
-from lms_assets.days import Window
+from lms_assets.days import Window, midnight
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.warehouse import Warehouse
 
@@ -743,7 +744,7 @@ def test_the_window_of_an_adopted_day_is_the_one_that_the_partition_has(zone: st
     for key in days.get_partition_keys():
         window = days.time_window_for_partition_key(key)
         start = window.start.astimezone(UTC).replace(tzinfo=None)
-        assert (key, _midnight(date.fromisoformat(key), zone)) == (key, start)
+        assert (key, midnight(date.fromisoformat(key), ZoneInfo(zone))) == (key, start)
 
 
 KEY = b"k" * 32

@@ -30,6 +30,7 @@ from lms_assets.attempts.cleaning import (
     Tombstones,
     course_and_task,
 )
+from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, record_load, zone_of_ledger
 from lms_assets.attempts.merge import STORED, copy
 from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_TYPES, check_frame
@@ -664,7 +665,9 @@ def _enter_days(run: _Run, old: _Old, *, seconds: float) -> list[date]:
                 pull, run_id=run.run_id, inserted=pull.clean, stored=run.scalar(STORED, **window)
             ),
         )
-    return [row["day"] for row in days]
+    entered = [row["day"] for row in days]
+    mark_lagging(run.connection, entered)
+    return entered
 
 
 def _pull(run: _Run, old: _Old, row: Any, *, stages: dict[str, float]) -> Pull:  # noqa: ANN401

@@ -42,6 +42,7 @@ from lms_assets.attempts.cleaning import (
     record_chunks,
 )
 from lms_assets.attempts.corrections import Moved, correct_books
+from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Pull
 from lms_assets.attempts.merge import lock_day
 from lms_assets.attempts.quarantine import as_api_record
@@ -393,6 +394,7 @@ def _erase_from_tables(
         run_id = f"erasure-{receipt}"
         correct_books(connection, day, moved, run_id=run_id, seconds=monotonic() - began)
     if attempts:
+        mark_lagging(connection, attempts)
         recompute(connection, sorted(attempts))
     _note(
         connection,

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, text
 
+from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, newest_load, record_load
 from lms_assets.faults import PermanentFault
 
@@ -86,7 +87,8 @@ def merge_day(
 
     New attempts are inserted, changed ones updated, equal ones left alone, none
     deleted (but see ``mirror``). What the table has and the pull has not is
-    counted as vanished. Idempotent: the same pull again changes nothing.
+    counted as vanished. Idempotent: the same pull again changes nothing. A day whose
+    attempts changed, or that is new, is marked as lagging until its figures are computed.
 
     Args:
         connection: In a transaction, which the caller commits.
@@ -102,6 +104,7 @@ def merge_day(
     began = time.monotonic()
     day = date.fromisoformat(pull.day)
     lock_day(connection, day)
+    is_new = newest_load(connection, day) is None
     inserted, updated = _merge(connection, pull, attempts)
     _quarantine(connection, pull, rejected, run_id)
     window = {"start": pull.window_start, "end": pull.window_end}
@@ -116,6 +119,8 @@ def merge_day(
         stages={"merge_s": round(time.monotonic() - began, 3)},
     )
     record_load(connection, pull, load)
+    if is_new or load.changed or (mirror and mirror.is_on and vanished):
+        mark_lagging(connection, [day])
     return load
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, text
 
 from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Counts, Tombstones, clean_day
 from lms_assets.attempts.corrections import Moved, correct_books
+from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.merge import copy, lock_day
 from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_COLUMNS, check_frame
 from lms_assets.days import Window
@@ -226,6 +227,8 @@ def replay_day(
         set_aside.judge(chunk.rejected)
         counts += chunk.counts
     one = _with_fates(connection, day, counts)
+    if one.inserted:
+        mark_lagging(connection, [day])
     moved = set_aside.moved(one)
     correct_books(connection, day, moved, run_id=run_id, seconds=time.monotonic() - began)
     return one

@@ -117,11 +117,12 @@ def find_gaps(
 def finished_days(
     instance: dg.DagsterInstance, warehouse: Warehouse, first: date, last: date
 ) -> set[date]:
-    """The days that the ledger holds and whose run came to its end: the figures are there too."""
+    """The days that the ledger holds, whose figures do not lag and whose run came to its end."""
     loads = warehouse.rows(
         """
         select distinct on (day) day, run_id from load_ledger
-        where day between :first and :last order by day, id desc
+        where day between :first and :last and day not in (select day from lagging_days)
+        order by day, id desc
         """,
         first=first,
         last=last,

@@ -44,11 +44,18 @@ def replay_quarantine(
         last=last,
         tombstones=erasure(settings).tombstones(warehouse),
     )
-    if done.changed_days:
-        with warehouse.begin() as connection:
-            recompute(settings)(connection, done.changed_days)
+    if _mend_lag(platform):
         _publish(platform, instance, "replay")
     return done
+
+
+def _mend_lag(platform: Platform) -> bool:
+    """No figure lags; whether one did, also by a call of before that was interrupted."""
+    with platform.warehouse.begin() as connection:
+        lagging = measures.lag(connection)
+        if lagging:
+            recompute(platform.settings)(connection, lagging)
+    return bool(lagging)
 
 
 def erase_student(

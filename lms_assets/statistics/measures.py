@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, TextClause, text
 
+from lms_assets.attempts.lag import lagging_days, take_marks
 from lms_assets.days import days_between, midnight
 
 REFRESH_LOCK = 7_041_002
@@ -57,7 +58,7 @@ def refresh(
 
     Args:
         connection: In a transaction; its commit publishes the figures at once.
-        days: All days whose attempts were inserted, updated or deleted since they were last given.
+        days: Computed anew beside those that lag behind their attempts.
         zone: IANA zone that says what a day is.
         as_of: The newest loaded day; attempts after it are left out until it moves on.
         staff: Ids of users who are left out.
@@ -69,8 +70,9 @@ def refresh(
     if set(connection.scalars(text("select user_id from staff"))) != set(staff):
         return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
     _write_settings(connection, zone, as_of)
+    changed = take_marks(connection).union(days)
     not_seen = days_between(before["as_of"] + timedelta(days=1), as_of)
-    _recompute(connection, {d for d in days if d <= as_of}.union(not_seen), zone, as_of)
+    _recompute(connection, {d for d in changed if d <= as_of}.union(not_seen), zone, as_of)
     return None
 
 
@@ -79,6 +81,7 @@ def refresh_all(
 ) -> None:
     """Every figure is computed anew from all attempts. Arguments as for :func:`refresh`."""
     take_turn(connection)
+    take_marks(connection)
     _write_settings(connection, zone, as_of)
     _write_staff(connection, staff)
     connection.execute(_sql("forget"))
@@ -153,6 +156,11 @@ def _span_of(first: date, last: date, zone: str) -> dict[str, date | datetime]:
         "starts": midnight(first, ZoneInfo(zone)) - ZONE_MARGIN,
         "ends": midnight(last + timedelta(days=1), ZoneInfo(zone)) + ZONE_MARGIN,
     }
+
+
+def lag(connection: Connection) -> list[date]:
+    """The days, in order, whose figures lag behind their attempts: another refresh is due."""
+    return sorted(lagging_days(connection))
 
 
 def as_of(connection: Connection) -> date | None:

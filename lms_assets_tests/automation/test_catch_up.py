@@ -13,6 +13,7 @@ from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
+from lms_assets.statistics import measures
 from lms_assets_tests.day_loads import loaded, record
 from lms_assets_tests.runs import ran, started
 
@@ -43,9 +44,11 @@ def settings(first: int = 3, catch_up: int = 30, **others: object) -> Settings:
 
 
 def hold(warehouse: Warehouse, lake: Lake, *days: int) -> None:
-    """The days are loaded."""
+    """The days are loaded, and their figures are computed."""
     for n in days:
         loaded(warehouse, lake, [record(day=ago(n))], day=ago(n))
+    with warehouse.begin() as connection:
+        measures.refresh(connection, [], zone="UTC", as_of=ago(min(days)))
 
 
 def test_days_that_the_ledger_does_not_hold_are_missing(

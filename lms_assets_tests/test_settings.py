@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from lms_assets.commands.cli import lms
+from lms_assets.commands.cli import COMMANDS, lms
 from lms_assets.commands.demo import demo_settings
 from lms_assets.settings import Settings, SettingsError, load_settings, unknown_settings
 from lms_assets_tests.driving import drive
@@ -104,7 +104,7 @@ def test_the_demo_takes_over_nothing_that_is_configured(
 
 @pytest.mark.parametrize("system", ["DB_HOST", "SPREADSHEET_ID", "SMTP_SERVER"])
 @pytest.mark.parametrize(
-    "verb", [verb for verb in sorted(lms.commands) if verb not in ("demo", "test")]
+    "verb", [verb for verb in sorted(COMMANDS) if verb not in ("demo", "test")]
 )
 def test_an_outside_system_without_the_api_ends_every_verb_but_demo_and_test(
     verb: str, system: str, monkeypatch: pytest.MonkeyPatch
@@ -119,7 +119,9 @@ def test_an_outside_system_without_the_api_ends_every_verb_but_demo_and_test(
 
 def _least_arguments(verb: str) -> list[str]:
     """What the command line demands of a verb; a day does for all of it."""
-    wanted = [one for one in lms.commands[verb].params if one.required]
+    command = lms.get_command(click.Context(lms), verb)
+    assert command is not None
+    wanted = [one for one in command.params if one.required]
     return [
         word
         for one in wanted

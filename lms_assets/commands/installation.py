@@ -1,10 +1,13 @@
 """What must be there before Dagster can run: the home, the database, the instance's variables."""
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import dagster as dg
 from sqlalchemy import make_url, text
 
 from lms_assets import systems
@@ -12,15 +15,13 @@ from lms_assets.attempts.ledger import zone_of_ledger
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.postgres_port import let_reader_in
 from lms_assets.faults import PermanentFault
+from lms_assets.faults.logs import configure_logging
 from lms_assets.resources.warehouse import Warehouse, lock_schema
 from lms_assets.settings import Settings, project_folder
 
-if TYPE_CHECKING:
-    import dagster as dg
-
 
 @dataclass(frozen=True)
-class Platform:
+class Installation:
     """A home and a migrated database; Dagster may start."""
 
     settings: Settings
@@ -28,7 +29,11 @@ class Platform:
     environment: dict[str, str]
 
 
-def prepare(settings: Settings) -> Platform:
+# The name until its users in other rooms have changed it.
+Platform = Installation
+
+
+def prepare(settings: Settings) -> Installation:
     """The home exists, the database runs and has today's schema, this process has the variables.
 
     Raises:
@@ -43,23 +48,28 @@ def prepare(settings: Settings) -> Platform:
         connection.execute(text("create schema if not exists dagster"))
     environment = _environment(settings, warehouse.server_url)
     os.environ.update(environment)
-    return Platform(settings, warehouse, environment)
+    return Installation(settings, warehouse, environment)
 
 
-def open_instance(settings: Settings) -> "dg.DagsterInstance":
+def open_instance(settings: Settings) -> dg.DagsterInstance:
     """Dagster's instance, with the API's pool as wide as was set.
 
     Call :func:`prepare` first.
     """
-    import warnings
-
-    import dagster as dg
-
     # That the log handler's setting is in beta is nothing for a person to act on.
     warnings.simplefilter("ignore", dg.BetaWarning)
     instance = dg.DagsterInstance.get()
     instance.event_log_storage.set_concurrency_slots("grader_api", settings.api_concurrency)
     return instance
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstance]]:
+    """The installation is prepared, the logs are written and Dagster's instance is open."""
+    installation = prepare(settings)
+    configure_logging(settings)
+    with open_instance(settings) as instance:
+        yield installation, instance
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:

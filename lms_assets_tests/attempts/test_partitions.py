@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_assets.commands.installation import Platform, prepare
+from lms_assets.commands.installation import Installation, prepare
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
@@ -75,7 +75,7 @@ def test_another_zone_over_loaded_days_is_refused_with_what_to_do(
     monkeypatch.setattr(os, "environ", dict(os.environ))
     loaded(warehouse, Lake(url=str(tmp_path / "lake")), [record()])
 
-    def prepared(zone: str) -> Platform:
+    def prepared(zone: str) -> Installation:
         return prepare(load_settings(demo=True, lms_home=tmp_path, lms_timezone=zone))
 
     with pytest.raises(PermanentFault) as refused:

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -10,10 +12,14 @@ from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+
+from lms_assets.commands.cli import COMMANDS, lms
 
 # Before `home` puts another project folder in the place of theirs.
 from lms_assets.embedded.postgres import EmbeddedPostgres
@@ -419,3 +425,30 @@ def test_a_mirror_deletes_what_the_api_no_longer_has_but_not_more_than_half(
     assert attempts(warehouse, day) == 3
     assert drive("run", str(day), "--mirror", "--force").code == 0
     assert attempts(warehouse, day) == 1
+
+
+# ------------------------------------------------------------------ the list of commands
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_list_of_commands_says_of_each_what_its_docstring_begins_with(name: str) -> None:
+    command = lms.get_command(click.Context(lms), name)
+    assert command is not None
+    assert (command.help or "").partition("\n")[0] == COMMANDS[name].help
+
+
+def test_help_imports_neither_dagster_nor_the_database() -> None:
+    script = (
+        "import sys; sys.argv = ['lms', '--help']\n"
+        "from lms_assets.commands.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'dagster', 'sqlalchemy', 'pandas'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "backfill" in told
+    assert told.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_the_one_of_the_package() -> None:  # R63
+    assert drive("--version").out.strip() == f"lms_assets {version('lms_assets')}"

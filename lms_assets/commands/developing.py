@@ -1,0 +1,22 @@
+"""Commands for whoever changes this program."""
+
+import os
+import subprocess
+import sys
+
+import click
+
+from lms_assets.settings import Settings, project_folder
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--all", "everything", is_flag=True, help="The slow tests too.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(everything: bool, arguments: tuple[str, ...]) -> None:
+    """Runs the tests; other arguments are pytest's."""
+    chosen = [] if everything else ["-m", "not slow"]
+    command = [sys.executable, "-m", "pytest", *chosen, *arguments]
+    # The tests make their own settings: nobody's configured systems are theirs.
+    ours = {name.upper() for name in Settings.model_fields}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    sys.exit(subprocess.run(command, cwd=project_folder(), env=kept, check=False).returncode)

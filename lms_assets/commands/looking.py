@@ -1,0 +1,115 @@
+"""Commands that show what is there and change nothing."""
+
+import sys
+import webbrowser
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from lms_assets.attempts.ledger import loaded_days
+from lms_assets.automation.gaps import missing_days
+from lms_assets.commands import health
+from lms_assets.commands.arguments import DAY, refuse_reversed
+from lms_assets.commands.installation import opened, prepare
+from lms_assets.commands.terminal import FAILED, err, show_rows, write_csv
+from lms_assets.days import yesterday
+from lms_assets.faults import Fault
+from lms_assets.settings import Settings, load_settings
+from lms_assets.statistics.export import export as write_files
+
+
+@click.command()
+@click.argument("sql")
+@click.option("--csv", "as_csv", is_flag=True, help="A heading row, then rows.")
+def query(sql: str, as_csv: bool) -> None:
+    """Shows the rows of a SQL query, in a session that cannot write."""
+    warehouse = prepare(load_settings()).warehouse
+    show = write_csv if as_csv else show_rows
+    try:
+        with warehouse.read_only(sql) as (columns, rows):
+            show(columns, rows)
+    except Fault as fault:
+        err.print(_why_no_rows(fault), markup=False)
+        sys.exit(FAILED)
+
+
+def _why_no_rows(fault: Fault) -> str:
+    reason = str(fault.facts.get("reason", fault))
+    if "as cursor" in reason or "multi-query" in reason:
+        return "Only one statement that gives rows (SELECT, WITH, VALUES): this is read-only."
+    return reason
+
+
+@click.command()
+def gaps() -> None:
+    """Lists the days since LMS_FIRST_DAY that are not loaded."""
+    settings = load_settings()
+    newest = yesterday(datetime.now(UTC), settings.zone)
+    with prepare(settings).warehouse.begin() as connection:
+        loaded = loaded_days(connection, settings.lms_first_day, newest)
+    missing = missing_days(settings.lms_first_day, newest, loaded)
+    for day in missing:
+        click.echo(day.isoformat())
+    err.print(f"{len(missing)} days are missing since {settings.lms_first_day}.")
+
+
+@click.command()
+@click.option("--alive", is_flag=True, help="For a monitor: daemon, letters and yesterday's day.")
+def doctor(alive: bool) -> None:
+    """Tries each outside system: works, or what to do."""
+    settings = load_settings()
+    findings = _signs_of_life(settings) if alive else health.systems(settings)
+    # Every finding is shown as soon as it is there, also after one that is not well.
+    well = [_shown(finding).is_well for finding in findings]
+    sys.exit(0 if all(well) else FAILED)
+
+
+def _signs_of_life(settings: Settings) -> Iterable[health.Finding]:
+    with opened(settings) as (installation, instance):
+        yield from health.signs_of_life(
+            settings, instance, installation.warehouse, now=datetime.now(UTC)
+        )
+
+
+def _shown(finding: health.Finding) -> health.Finding:
+    mark = "works" if finding.is_well else "FAILS"
+    click.echo(f"{finding.system:<11} {mark}  {finding.says}")
+    return finding
+
+
+@click.command()
+def page() -> None:
+    """Opens the page of figures in the browser; prints where it is."""
+    file = load_settings().lms_home / "report.html"
+    if not file.exists():
+        err.print("There is no page yet: ./lms run or ./lms demo makes it.")
+        sys.exit(FAILED)
+    click.echo(str(file))
+    webbrowser.open(file.as_uri())
+
+
+@click.command()
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY)
+@click.option(
+    "--to",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder, made if it is not there.",
+)
+def export(first: date, last: date, to: Path) -> None:
+    """Writes attempts and figures as Parquet and CSV.
+
+    Attempts and figures by day from FIRST to LAST, both included; the other figures as of the
+    newest loaded day. Files of an earlier export in the folder are replaced.
+    """
+    refuse_reversed(first, last)
+    settings = load_settings()
+    try:
+        for path in write_files(prepare(settings).warehouse, first, last, to, zone=settings.zone):
+            click.echo(str(path))
+    except OSError as error:
+        err.print(f"lms: {error}", style="red", markup=False)
+        sys.exit(FAILED)

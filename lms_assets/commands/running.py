@@ -1,0 +1,102 @@
+"""Commands that load days: one, a range, or a range again from the lake."""
+
+import json
+import sys
+from datetime import date
+
+import click
+import dagster as dg
+
+from lms_assets.automation.catch_up import finished_days
+from lms_assets.commands.amending import replay_quarantine
+from lms_assets.commands.arguments import DAY, ended_day, ended_days
+from lms_assets.commands.history import finish_left_open, run_alone, run_batch
+from lms_assets.commands.installation import Installation, opened
+from lms_assets.commands.progress import BatchProgress
+from lms_assets.commands.terminal import FAILED, counted, err
+from lms_assets.settings import load_settings
+from lms_assets.systems import resources
+
+
+@click.command()
+@click.argument("day", type=DAY, required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
+@click.option("--mirror", is_flag=True, help="Delete attempts that the API no longer has.")
+@click.option("--force", is_flag=True, help="With --mirror: however many they are.")
+def run(day: date | None, as_json: bool, mirror: bool, force: bool) -> None:
+    """Loads one DAY now, in this process; yesterday if left out."""
+    settings = load_settings()
+    if force and not mirror:
+        raise click.UsageError("--force goes with --mirror.")
+    wanted = ended_day(day, settings)
+    with opened(settings) as (installation, instance):
+        result = run_alone(installation, instance, wanted, mirror=mirror, force=force)
+    click.echo(json.dumps(result.as_json()) if as_json else f"{result.day}  {result.summary}")
+    sys.exit(0 if result.succeeded else FAILED)
+
+
+@click.command()
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY)
+@click.option("--again", is_flag=True, help="Also the days that are loaded already.")
+def backfill(first: date, last: date, again: bool) -> None:
+    """Loads every day from FIRST to LAST, both included.
+
+    Days that are loaded already are left out: called again after a stop, it goes on.
+    """
+    settings = load_settings()
+    days = ended_days(first, last, settings)
+    with opened(settings) as (installation, instance):
+        loaded = set() if again else finished_days(instance, installation.warehouse, first, last)
+        left = [day for day in days if day not in loaded]
+        held = "all once more" if again else f"of which {len(days) - len(left)} are loaded already"
+        err.print(f"{counted(len(days), 'day')}, {held}.")
+        sys.exit(_run_days(installation, instance, left, kind="backfill"))
+
+
+@click.command()
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY)
+def reclean(first: date, last: date) -> None:
+    """Loads days again from the lake, without the API.
+
+    Every day from FIRST to LAST, both included, of which the lake has an answer; by today's rules.
+    """
+    settings = load_settings()
+    days = ended_days(first, last, settings)
+    with opened(settings) as (installation, instance):
+        lake = resources(settings)["lake"]
+        wanted = [day for day in days if lake.newest_raw(day)]
+        err.print(f"{len(wanted)} of these days have an answer in the lake.")
+        status = _run_days(installation, instance, wanted, kind="reclean", from_lake=True)
+        replay_quarantine(installation, instance, first=first, last=last)
+        sys.exit(status)
+
+
+def _run_days(
+    installation: Installation,
+    instance: dg.DagsterInstance,
+    days: list[date],
+    *,
+    kind: str,
+    from_lake: bool = False,
+) -> int:
+    """The days were run side by side; those that failed are listed, and are the exit code."""
+    if not days:
+        finish_left_open(installation, instance)
+        click.echo("Nothing to do.")
+        return 0
+    with BatchProgress(len(days)) as progress:
+        outcome = run_batch(
+            installation,
+            instance,
+            days,
+            kind=kind,
+            tell=progress.tell,
+            workers=installation.settings.api_concurrency,
+            from_lake=from_lake,
+        )
+    for failed in outcome.failed:
+        click.echo(f"{failed.day}  {failed.summary}")
+    click.echo(f"{len(outcome.days) - len(outcome.failed)} done, {len(outcome.failed)} failed.")
+    return FAILED if outcome.failed else 0

@@ -1,0 +1,56 @@
+"""How the commands speak: exit codes, the line for errors, tables, counted nouns."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+FAILED = 1
+USAGE = 2
+STOPPED = 130
+err = Console(stderr=True, highlight=False)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """The number with its noun: ``1 letter``, ``2 letters``, ``1,426 days``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table, or a record under the other where its columns do not fit side by side."""
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    texts = [["" if value is None else _short(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    if sum(min(width, 40) + 3 for width in widths) < console.width:
+        table = Table(*columns)
+        for row in texts:
+            table.add_row(*row)
+        console.print(table, markup=False)
+        return
+    _show_records(columns, texts)
+
+
+def _show_records(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    left = max(map(len, columns))
+    for number, row in enumerate(rows, 1):
+        click.echo(f"-[ {number} ]-")
+        for column, text in zip(columns, row, strict=True):
+            click.echo(f"{column:<{left}}  {text}")
+
+
+def _short(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def write_csv(columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    """A heading row, then rows."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)

@@ -1,0 +1,90 @@
+"""The command that shows everything on made-up students."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from lms_assets.attempts.ledger import Load
+from lms_assets.commands.arguments import EXISTING_FILE
+from lms_assets.commands.demo import demo_days, demo_settings
+from lms_assets.commands.history import run_batch
+from lms_assets.commands.installation import Installation, opened
+from lms_assets.commands.progress import BatchProgress
+from lms_assets.commands.terminal import FAILED, err
+from lms_assets.settings import Settings, remember_demo
+
+COUNTERS = ("received", "inserted", "updated", "unchanged", "duplicates", "outside_window")
+
+
+@click.command()
+@click.option(
+    "--days",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1, 3660),
+    help="How many of the newest days that are over.",
+)
+@click.option(
+    "--records",
+    type=EXISTING_FILE,
+    help="A JSON array of recorded API records, instead of made-up ones: all days in it.",
+)
+def demo(days: int, records: Path | None) -> None:
+    """A trial on this machine alone, with made-up students.
+
+    Fills a database, a workbook and an outbox from a demo API; nothing configured is touched.
+    """
+    settings = demo_settings(records)
+    wanted = demo_days(settings, days=days, now=datetime.now(UTC))
+    settings = remember_demo(settings, wanted[0])
+    err.print(f"Demo in {settings.lms_home}: starting the embedded PostgreSQL …")
+    with opened(settings) as (installation, instance):
+        err.print(f"Materializing with the real job: {wanted[0]} to {wanted[-1]} …")
+        with BatchProgress(len(wanted)) as progress:
+            outcome = run_batch(
+                installation, instance, wanted, kind="demo", tell=progress.tell, workers=1
+            )
+        _show_loads(outcome.loads)
+        _show_places(settings)
+        _say_what_was_there(installation, wanted)
+    sys.exit(FAILED if outcome.failed else 0)
+
+
+def _show_loads(loads: Sequence[Load]) -> None:
+    table = Table("day", *(c.replace("_window", "") for c in COUNTERS), "rejected")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for load in loads:
+        numbers = [f"{getattr(load, name):,}" for name in COUNTERS]
+        table.add_row(str(load.day), *numbers, f"{sum(load.rejected.values()):,}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    if not any(load.changed for load in loads):
+        click.echo("Nothing changed: the table already held all of it.")
+
+
+def _show_places(settings: Settings) -> None:
+    home = settings.lms_home
+    places = {
+        "table": './lms query "select * from daily_statistics"',
+        "workbook": str(home / "statistics.xlsx"),
+        "letters": str(home / "outbox"),
+        "page": str(home / "report.html"),
+        "Dagster": "./lms up",
+    }
+    for name, place in places.items():
+        click.echo(f"{name:>9}  {place}")
+
+
+def _say_what_was_there(installation: Installation, days: Sequence[date]) -> None:
+    others = installation.warehouse.rows(
+        "select count(distinct day) as n from load_ledger where not day = any(:days)",
+        days=list(days),
+    )[0]["n"]
+    home = installation.settings.lms_home
+    if others:
+        click.echo(f"{others} other days are here from before: remove {home} for none.")

@@ -10,12 +10,13 @@ from lms_assets.amends.erasure import Erasure
 from lms_assets.attempts.limits import Limits
 from lms_assets.embedded.demo_api import DemoGraderApi
 from lms_assets.embedded.outbox import Outbox
+from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.embedded.workbook import WorkbookFile
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, LakeReferences
 from lms_assets.resources.mail import Mailer
 from lms_assets.resources.spreadsheet.google import GoogleSheets
-from lms_assets.resources.warehouse import EMBEDDED, Warehouse
+from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets.statistics.presentation import Presentation
 
@@ -127,13 +128,9 @@ def _secret_fields(system: "dg.ConfigurableResource[Any]") -> set[str]:
 
 def warehouse(settings: Settings) -> Warehouse:
     """The database that was configured, or the embedded one."""
-    return Warehouse(url=warehouse_url(settings), embedded_port=settings.lms_postgres_port)
-
-
-def warehouse_url(settings: Settings) -> str:
-    """The configured database's URL, or the embedded one's."""
     if settings.db_host is None:
-        return f"{EMBEDDED}{settings.lms_home / 'postgres'}"
+        folder = str(settings.lms_home / "postgres")
+        return EmbeddedWarehouse(folder=folder, port=settings.lms_postgres_port)
     password = settings.db_password.get_secret_value() if settings.db_password else None
     url = URL.create(
         "postgresql+psycopg2",
@@ -144,4 +141,4 @@ def warehouse_url(settings: Settings) -> str:
         database=settings.db_name,
         query={"sslmode": settings.db_sslmode},
     )
-    return url.render_as_string(hide_password=False)
+    return Warehouse(url=url.render_as_string(hide_password=False))

@@ -26,7 +26,8 @@ from sqlalchemy import URL, make_url
 
 from lms_assets.commands.cli import main
 from lms_assets.embedded.postgres import EmbeddedPostgres
-from lms_assets.resources.warehouse import EMBEDDED, Warehouse
+from lms_assets.embedded.warehouse import EmbeddedWarehouse
+from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import running_as_root
 from lms_assets_tests.api_server import free_port
 
@@ -98,7 +99,7 @@ class Checkout:
 
     def embedded(self, home: str = ".lms") -> Warehouse:
         """The embedded database of a home in this folder."""
-        return Warehouse(url=f"{EMBEDDED}{self.folder / home / 'postgres'}")
+        return EmbeddedWarehouse(folder=str(self.folder / home / "postgres"))
 
     def stop(self) -> None:
         """No server of this checkout is left."""

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 
 from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets_tests.api_server import ApiServer, answer
@@ -95,7 +96,7 @@ class Home:
 
     @property
     def warehouse(self) -> Warehouse:
-        return Warehouse(url=f"embedded:{self.folder / 'postgres'}")
+        return EmbeddedWarehouse(folder=str(self.folder / "postgres"))
 
     def rows(self, statement: str, **values: object) -> list[dict[str, Any]]:
         return self.warehouse.rows(statement, **values)

@@ -36,8 +36,9 @@ from lms_assets.attempts.merge import STORED, copy
 from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_TYPES, check_frame
 from lms_assets.days import end_of_tomorrow, is_zone, midnight, today
 from lms_assets.faults import PermanentFault
+from lms_assets.locks import Lock, hold
 from lms_assets.resources.records import ascii_text
-from lms_assets.resources.warehouse import Warehouse, lock_schema
+from lms_assets.resources.warehouse import Warehouse
 
 DUPLICATE: Final = "adopted_duplicate"
 INVALID: Final = "adopted_invalid"
@@ -246,7 +247,7 @@ def adopt(
     default_zone = warehouse.default_zone()
 
     def work(connection: Connection) -> tuple[Adoption, ...]:
-        lock_schema(connection)
+        hold(connection, Lock.SCHEMA)
         found = _with_zones(_found(connection), zone_of_naive_times, default_zone)
         moment = now or connection.execute(text("select now()")).scalar_one()
         done = _Done(progress, sum(old.rows for old in found))

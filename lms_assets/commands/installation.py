@@ -16,7 +16,8 @@ from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.postgres_port import let_reader_in
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.logs import configure_logging
-from lms_assets.resources.warehouse import Warehouse, lock_schema
+from lms_assets.locks import Lock, hold
+from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings, project_folder
 
 
@@ -83,7 +84,7 @@ def _let_reader_in(warehouse: Warehouse, settings: Settings) -> None:
     if settings.lms_postgres_port is None or settings.db_host is not None:
         return
     with warehouse.begin() as connection:
-        lock_schema(connection)
+        hold(connection, Lock.SCHEMA)
         let_reader_in(connection, settings.reader_password_file)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,10 +17,10 @@ import psutil
 from filelock import FileLock, Timeout
 
 from lms_assets.commands.installation import Platform
+from lms_assets.embedded.loopback import HOST, is_taken
 from lms_assets.runs.processes import end_orphans, terminated_as_interrupted
 from lms_assets.settings import project_folder
 
-HOST = "127.0.0.1"
 READY_WITHIN_S = 120
 STOP_WITHIN_S = 20
 
@@ -55,7 +54,7 @@ def _serve_alone(
     if platform.settings.is_demo:
         tell("Demo API     starts with each run that asks it, on loopback")
     _end_leftovers(home / "up.json")
-    if _is_taken(port):
+    if is_taken(port):
         tell(f"Port {port} is taken: choose another with --port.")
         return 1
     orphans = end_orphans(instance, daemon_is_alive=False)
@@ -85,11 +84,6 @@ def _where(platform: Platform) -> str:
     if settings.db_host:
         return f"{settings.db_host}:{settings.db_port}/{settings.db_name}"
     return f"embedded, in {settings.lms_home / 'postgres'}"
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _started(command: list[str]) -> "subprocess.Popen[bytes]":

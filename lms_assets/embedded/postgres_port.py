@@ -7,13 +7,13 @@ the figures: not the quarantine, not the letters, not Dagster's tables.
 import os
 import secrets
 import shlex
-import socket
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-HOST = "127.0.0.1"
+from lms_assets.embedded.loopback import HOST, is_taken
+
 READER = "lms_reader"
 START_WITHIN_S = 30
 
@@ -67,7 +67,7 @@ def start(server: Any, port: int | None) -> None:  # noqa: ANN401 - the package 
 
 
 def _address(server: Any, port: int | None) -> str:  # noqa: ANN401
-    if port is None or _is_taken(port):
+    if port is None or is_taken(port):
         return "-h ''"
     (server.pgdata / "pg_hba.conf").write_text(_WHO_GETS_IN, encoding="utf-8")
     return f"-h {HOST} -p {port}"
@@ -81,11 +81,6 @@ def _socket_folder(server: Any) -> Path:  # noqa: ANN401
         ensure_prefix_permissions(folder)
         folder.chmod(0o777)
     return folder
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def let_reader_in(connection: Connection, password_file: Path) -> None:

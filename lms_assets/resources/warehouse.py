@@ -19,16 +19,14 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
+from lms_assets.locks import Lock, hold
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 T = TypeVar("T")
 
-EMBEDDED = "embedded:"
-MIGRATION_LOCK = 7_041_001
 LOCK_TIMEOUT_S = 30
 ROWS_AT_A_TIME = 2000
 # Sent as it is, a query could end the read-only transaction and go on in another one;
@@ -61,13 +59,10 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The database that holds the attempts, the ledger, the figures and the letters.
 
     Args:
-        url: SQLAlchemy URL of PostgreSQL 14 or newer (psycopg2), or ``embedded:FOLDER``
-            for the embedded one, which is started when it is first needed.
-        embedded_port: Where the embedded one also listens on 127.0.0.1, for reading programs.
+        url: SQLAlchemy URL of PostgreSQL 14 or newer (psycopg2).
     """
 
     url: str = Field(repr=False, json_schema_extra={"dagster__is_secret": True})
-    embedded_port: int | None = None
     _engine: Engine | None = PrivateAttr(default=None)
 
     @property
@@ -89,11 +84,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @cached_property
     def server_url(self) -> str:
-        """The URL of a server that runs: the configured one, or the embedded one, now started."""
-        if not self.url.startswith(EMBEDDED):
-            return self.url
-        folder = Path(self.url.removeprefix(EMBEDDED))
-        return EmbeddedPostgres(folder, self.embedded_port).start()
+        """The URL of a server that runs."""
+        return self.url
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -170,7 +162,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         from alembic import command
 
-        lock_schema(connection)
+        hold(connection, Lock.SCHEMA)
         config = _alembic_config(connection)
         self._refuse_what_is_not_ours(connection, config)
         command.upgrade(config, "head")
@@ -240,11 +232,6 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.engine.connect() as connection:
             rows = connection.execute(text(holders)).all()
         return ", ".join(f"{r.usename} (pid {r.pid}, {r.application_name})" for r in rows) or "?"
-
-
-def lock_schema(connection: Connection) -> None:
-    """Nobody else changes the schema until this transaction ends."""
-    connection.execute(text("select pg_advisory_xact_lock(:k)"), {"k": MIGRATION_LOCK})
 
 
 def _state_of_connection_error(message: str) -> str:

@@ -71,7 +71,7 @@ def test_the_windows_of_a_year_leave_no_gap_and_overlap_nowhere() -> None:
 def test_another_zone_over_loaded_days_is_refused_with_what_to_do(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lms_assets.systems.warehouse_url", lambda _: warehouse.url)
+    monkeypatch.setattr("lms_assets.systems.warehouse", lambda _: warehouse)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     loaded(warehouse, Lake(url=str(tmp_path / "lake")), [record()])
 

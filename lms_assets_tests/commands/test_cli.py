@@ -23,8 +23,9 @@ from lms_assets.commands.cli import COMMANDS, lms
 
 # Before `home` puts another project folder in the place of theirs.
 from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.lake import Lake
-from lms_assets.resources.warehouse import EMBEDDED, Warehouse
+from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets_tests.api_server import ApiServer, Behaviour, answer, hang
 from lms_assets_tests.day_loads import record
@@ -67,7 +68,7 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def warehouse(home: Path) -> Warehouse:
     """Its database."""
-    return Warehouse(url=f"{EMBEDDED}{home / 'postgres'}")
+    return EmbeddedWarehouse(folder=str(home / "postgres"))
 
 
 _days = iter(date(2025, 3, 1) + timedelta(days=n) for n in range(300))

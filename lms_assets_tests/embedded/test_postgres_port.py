@@ -12,7 +12,8 @@ import pytest
 
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.postgres_port import READER, address, let_reader_in, listens_on
-from lms_assets.resources.warehouse import EMBEDDED, Warehouse
+from lms_assets.embedded.warehouse import EmbeddedWarehouse
+from lms_assets.resources.warehouse import Warehouse
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="There is no socket beside the port")
 
@@ -38,7 +39,7 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def served(home: Path, port: int) -> Iterator[Warehouse]:
     """A migrated embedded database that also listens on the port."""
-    warehouse = Warehouse(url=f"{EMBEDDED}{home / 'postgres'}", embedded_port=port)
+    warehouse = EmbeddedWarehouse(folder=str(home / "postgres"), port=port)
     warehouse.migrate()
     with warehouse.begin() as connection:
         let_reader_in(connection, home / "reader.password")
@@ -127,7 +128,7 @@ def test_a_port_that_is_taken_keeps_nobody_from_the_database() -> None:
         socket.create_server(("127.0.0.1", 0)) as other,
     ):
         taken = other.getsockname()[1]
-        warehouse = Warehouse(url=f"{EMBEDDED}{folder}/postgres", embedded_port=taken)
+        warehouse = EmbeddedWarehouse(folder=f"{folder}/postgres", port=taken)
         with warehouse.begin() as connection:
             assert not listens_on(connection, taken)
         EmbeddedPostgres(Path(folder) / "postgres").stop()

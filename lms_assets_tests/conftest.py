@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.statistics.views import figure_views
 from lms_assets_tests.driving import debian_postgres, debian_programs
 
 settings.register_profile("here", deadline=None)
@@ -52,7 +53,7 @@ def database_url(postgres_url: str) -> Iterator[str]:
 def warehouse(database_url: str) -> Warehouse:
     """The warehouse over a fresh, migrated database."""
     warehouse = Warehouse(url=database_url)
-    warehouse.migrate()
+    warehouse.migrate(figure_views())
     return warehouse
 
 

@@ -23,6 +23,7 @@ from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
+from lms_assets.statistics.views import figure_views
 from lms_assets_tests.api_server import ApiServer, answer
 from lms_assets_tests.day_loads import record
 
@@ -141,7 +142,7 @@ def home(api: ApiServer | None = None, **settings: object) -> Iterator[Home]:
                 (base / "demo.json").write_text(json.dumps({"first_day": first}))
         place = Home(base, outside | own)
         try:
-            place.warehouse.migrate()
+            place.warehouse.migrate(figure_views())
             yield place
         finally:
             for process in place.started:

@@ -39,6 +39,7 @@ from lms_assets.faults import PermanentFault
 from lms_assets.locks import Lock, hold
 from lms_assets.resources.records import ascii_text
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.statistics.views import figure_views
 
 DUPLICATE: Final = "adopted_duplicate"
 INVALID: Final = "adopted_invalid"
@@ -242,7 +243,7 @@ def adopt(
         raise PermanentFault("adoption.zone_unknown", zone=zone_of_naive_times)
     tombstones = None
     if _is_ours(warehouse):
-        warehouse.migrate()
+        warehouse.migrate(figure_views())
         tombstones = erasure.tombstones(warehouse) if erasure else tombstones_of(warehouse)
     default_zone = warehouse.default_zone()
 
@@ -261,7 +262,7 @@ def _adopt_all(run: _Run, warehouse: Warehouse, found: list[_Old]) -> tuple[Adop
     if not found:
         return ()
     moved = [_moved(run, old) for old in found]
-    warehouse.migrate_within(run.connection)
+    warehouse.migrate_within(run.connection, figure_views())
     _refuse_another_zone(run)
     # The rows of a day that is being loaded now must not come between count and count.
     run.execute("lock table public.attempts in share row exclusive mode")

@@ -19,6 +19,7 @@ from lms_assets.faults.logs import configure_logging
 from lms_assets.locks import Lock, hold
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings, project_folder
+from lms_assets.statistics.views import figure_views
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def prepare(settings: Settings) -> Installation:
     """
     settings.lms_home.mkdir(parents=True, exist_ok=True)
     warehouse = systems.warehouse(settings)
-    warehouse.migrate()
+    warehouse.migrate(figure_views())
     _let_reader_in(warehouse, settings)
     _refuse_another_zone(warehouse, settings)
     with warehouse.begin() as connection:

@@ -21,6 +21,7 @@ from tenacity import (
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.locks import Lock, hold
+from lms_assets.resources.schema import Repeatable, bring_up_to_date
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -144,28 +145,37 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The server's version, once it has answered."""
         return str(self.rows("show server_version")[0]["server_version"])
 
-    def migrate(self) -> None:
+    def migrate(self, repeatable: Repeatable | None = None) -> None:
         """The schema is the code's; whoever comes second waits for the first.
+
+        Args:
+            repeatable: The views and functions; nothing but tables is made without them.
 
         Raises:
             PermanentFault: As :meth:`migrate_within`.
         """
         with self.begin() as connection:
-            self.migrate_within(connection)
+            self.migrate_within(connection, repeatable)
 
-    def migrate_within(self, connection: Connection) -> None:
+    def migrate_within(self, connection: Connection, repeatable: Repeatable | None = None) -> None:
         """The schema is the code's once the caller's transaction is committed.
 
         Raises:
             PermanentFault: The schema is newer than the code, or holds attempts that
-                another system made and that were not adopted, or may not be written.
+                another system made and that were not adopted, or may not be written, or
+                an object of somebody else depends on what must be made anew.
         """
         from alembic import command
 
         hold(connection, Lock.SCHEMA)
         config = _alembic_config(connection)
-        self._refuse_what_is_not_ours(connection, config)
-        command.upgrade(config, "head")
+        is_migrated = self._is_migrated(connection, config)
+        bring_up_to_date(
+            connection,
+            repeatable or Repeatable(),
+            upgrade=lambda: command.upgrade(config, "head"),
+            is_migrated=is_migrated,
+        )
 
     def default_zone(self) -> str:
         """The time zone of a session that asks for none, as other programs' sessions had it."""
@@ -175,7 +185,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             with engine.connect() as connection:
                 return str(connection.scalar(text("show timezone")))
 
-    def _refuse_what_is_not_ours(self, connection: Connection, config: "Config") -> None:
+    def _is_migrated(self, connection: Connection, config: "Config") -> bool:
+        """Whether no migration is due; a schema that is not ours or not known is refused."""
         from alembic.script import ScriptDirectory
 
         has = "select to_regclass(:name) is not null"
@@ -187,11 +198,13 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                     text("select current_user, current_database()")
                 ).one()
                 raise PermanentFault("database.no_right", user=user, database=database)
-            return
+            return False
         found = connection.scalar(text("select version_num from public.lms_assets_version"))
-        known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+        steps = ScriptDirectory.from_config(config)
+        known = {step.revision for step in steps.walk_revisions()}
         if found is not None and found not in known:
             raise PermanentFault("database.newer_schema", found=found, known=max(known))
+        return bool(found == steps.get_current_head())
 
     @contextmanager
     def _faults_by_name(self) -> Iterator[None]:

@@ -12,7 +12,6 @@ zone, without staff. Nothing here depends on Dagster.
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from functools import cache
-from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +19,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from lms_assets.attempts.lag import lagging_days, take_marks
 from lms_assets.days import days_between, midnight
+from lms_assets.statistics.views import definition_of_figures, script
 
 REFRESH_LOCK = 7_041_002
 TURN_TIMEOUT = "15min"
@@ -65,7 +65,9 @@ def refresh(
     """
     take_turn(connection)
     before = _settings(connection)
-    if before is None or before["zone"] != zone or before["as_of"] > as_of:
+    if before is None or before["as_of"] > as_of:
+        return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
+    if (before["zone"], before["definition"]) != (zone, definition_of_figures()):
         return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
     if set(connection.scalars(text("select user_id from staff"))) != set(staff):
         return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
@@ -105,22 +107,23 @@ def _recompute(connection: Connection, days: set[date], zone: str, as_of: date) 
 
 @cache
 def _sql(step: str) -> TextClause:
-    return text(files(__package__).joinpath(f"sql/{step}.sql").read_text(encoding="utf-8"))
+    return text(script(f"{step}.sql"))
 
 
 def _settings(connection: Connection) -> Row | None:
-    rows = _rows(connection, "select zone, as_of from figure_settings")
+    rows = _rows(connection, "select zone, as_of, definition from figure_settings")
     return rows[0] if rows else None
 
 
 def _write_settings(connection: Connection, zone: str, as_of: date) -> None:
     connection.execute(
         text(
-            "insert into figure_settings (zone, as_of, refreshed_at) values (:zone, :as_of, now()) "
+            "insert into figure_settings (zone, as_of, definition, refreshed_at) "
+            "values (:zone, :as_of, :definition, now()) "
             "on conflict (is_single) do update set zone = excluded.zone, as_of = excluded.as_of, "
-            "refreshed_at = excluded.refreshed_at"
+            "definition = excluded.definition, refreshed_at = excluded.refreshed_at"
         ),
-        {"zone": zone, "as_of": as_of},
+        {"zone": zone, "as_of": as_of, "definition": definition_of_figures()},
     )
 
 

@@ -227,7 +227,7 @@ def test_a_fresh_database_gets_every_table_and_a_second_time_changes_nothing(
     fresh = Warehouse(url=database_url)
     fresh.migrate()
     made = tables(fresh)
-    wanted = {"attempts", "rejected_records", "load_ledger", "letters", "daily_statistics"}
+    wanted = {"attempts", "rejected_records", "load_ledger", "letters", "daily_figures"}
     assert wanted <= made
     fresh.migrate()
     assert tables(fresh) == made
@@ -270,11 +270,11 @@ def test_an_older_schema_is_brought_up_with_what_it_holds(database_url: str) -> 
     old = Warehouse(url=database_url)
     with old.begin() as connection:
         command.upgrade(module._alembic_config(connection), "0001")
-    assert "daily_statistics" not in tables(old)
+    assert "daily_figures" not in tables(old)
     with old.begin() as connection:
         connection.execute(text(INSERT), {"user": "ann"})
     old.migrate()
-    assert "daily_statistics" in tables(old)
+    assert "daily_figures" in tables(old)
     assert old.rows("select user_id from attempts") == [{"user_id": "ann"}]
 
 

@@ -107,30 +107,16 @@ join hours h using (course, day)
 left join usual u using (course, day)
 left join newcomers n using (course, day);
 
-delete from daily_statistics s using affected_days d where s.day = d.day;
-insert into daily_statistics (
-    day, attempts, users, runs, submits, correct, wrong, ungraded, success_pct, success_low_pct,
-    success_high_pct, correct_of_all_pct, run_to_success_pct, mean_attempts_per_user,
-    median_attempts_per_user, new_users, returning_users, wau, mau, stickiness_pct, without_task,
-    without_task_pct, attempts_trend_pct, busiest_hour
-)
-select
-    day, attempts, users, runs, submits, correct, wrong, ungraded, success_pct, success_low_pct,
-    success_high_pct, correct_of_all_pct, run_to_success_pct, mean_attempts_per_user,
-    median_attempts_per_user, new_users, returning_users, wau, mau, stickiness_pct, without_task,
-    without_task_pct, attempts_trend_pct, busiest_hour
-from day_figures where course = '' order by day;
-
-delete from course_daily_statistics s using affected_days d where s.day = d.day;
-insert into course_daily_statistics (
+delete from daily_figures f using affected_days d where f.day = d.day;
+insert into daily_figures (
     day, course, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
     success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
     mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
-    stickiness_pct, attempts_trend_pct, busiest_hour
+    stickiness_pct, without_task, without_task_pct, attempts_trend_pct, busiest_hour
 )
 select
     day, course, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
     success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
     mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
-    stickiness_pct, attempts_trend_pct, busiest_hour
-from day_figures where course <> '' order by day, course
+    stickiness_pct, without_task, without_task_pct, attempts_trend_pct, busiest_hour
+from day_figures order by day, course

@@ -1,8 +1,7 @@
 -- Deleted, not truncated: who reads meanwhile still sees the figures of before.
 delete from student_hours;
 delete from student_activity;
-delete from daily_statistics;
-delete from course_daily_statistics;
+delete from daily_figures;
 delete from retention_counts;
 delete from student_task_statistics;
 delete from task_statistics

@@ -1,0 +1,50 @@
+"""What the migrations up to 0003 made and 0004 replaces: frozen, as they are."""
+
+from collections.abc import Mapping
+
+BEFORE_0004: Mapping[str, list[str]] = {
+    "view": [
+        "student_attempts",
+        "task_figures",
+        "course_statistics",
+        "overall_statistics",
+        "student_statistics",
+        "retention",
+        "heat_map",
+        "heat_map_all_history",
+        "period_statistics",
+        "hardest_tasks",
+        "students_who_need_help",
+        "figure_01_volume",
+        "figure_01_volume_by_course",
+        "figure_02_active_students",
+        "figure_03_submit_success",
+        "figure_04_first_try_success",
+        "figure_05_solve_rate",
+        "figure_06_attempts_to_solve",
+        "figure_07_time_to_solve",
+        "figure_07_time_to_solve_by_task",
+        "figure_08_hardest_tasks",
+        "figure_09_stuck_students",
+        "figure_09_stuck_students_by_task",
+        "figure_10_runs_before_submits",
+        "figure_11_inactivity",
+        "figure_11_retention",
+        "figure_12_heat_map",
+        "figure_12_heat_map_all_history",
+    ],
+    "function": [
+        "share_pct",
+        "ratio",
+        "wilson_pct",
+        "week_of",
+        "student_task_state",
+        "student_activity_state",
+        "heat_map_between",
+        "figures_between",
+    ],
+    "table": [
+        "daily_statistics",
+        "course_daily_statistics",
+    ],
+}

@@ -1,0 +1,246 @@
+"""What of the schema is made anew instead of migrated: views, functions and comments.
+
+Migrations make tables, once each. A view or a function is text that can be replaced whole: when
+the text has changed, all views and functions are dropped, the migrations that are due run, and
+today's are made, in one transaction. So a migration that changes a table under a view comes with
+a change of the view. Grants survive. An object of somebody else that depends on ours is named,
+and nothing is changed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from sqlalchemy import Connection, text
+
+from lms_assets.faults import PermanentFault
+from lms_assets.resources.migrations.before_0004 import BEFORE_0004
+
+_CREATED = re.compile(r"^create (view|function) (\w+)", re.MULTILINE)
+
+# Objects of others that would be lost with ours, each as PostgreSQL describes it.
+DEPENDENTS = """
+with ours as (
+    select 'pg_class'::regclass as class, oid from pg_class
+    where relnamespace = 'public'::regnamespace and relname = any(:names)
+    union all
+    select 'pg_type'::regclass, reltype from pg_class
+    where relnamespace = 'public'::regnamespace and relname = any(:names)
+    union all
+    select 'pg_proc'::regclass, oid from pg_proc
+    where pronamespace = 'public'::regnamespace and proname = any(:names)
+), dependents as (
+    select case when r.oid is null then d.classid else 'pg_class'::regclass end as class,
+        coalesce(r.ev_class, d.objid) as oid
+    from ours o
+    join pg_depend d on (d.refclassid, d.refobjid) = (o.class, o.oid) and d.deptype = 'n'
+    left join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+)
+select distinct pg_describe_object(class, oid, 0) from dependents
+where (class, oid) not in (select class, oid from ours)
+"""
+
+# Each right that somebody else than the owner has, as the statement that gives it again.
+GRANTS = """
+with relations as (
+    select c.oid, c.relname, c.relowner from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relname = any(:names)
+), functions as (
+    select p.oid, p.proname, p.proowner, p.proacl, oidvectortypes(p.proargtypes) as arguments
+    from pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname = any(:names)
+        and p.proacl is not null
+), given as (
+    select c.relname as name, format('grant %s on public.%I', a.privilege_type, c.relname) as right,
+        a.grantee, a.is_grantable
+    from relations c join pg_class using (oid, relname)
+    cross join lateral aclexplode(relacl) as a where a.grantee <> c.relowner
+    union all
+    select c.relname, format('grant %s (%I) on public.%I', a.privilege_type, attname, c.relname),
+        a.grantee, a.is_grantable
+    from relations c join pg_attribute t on t.attrelid = c.oid
+    cross join lateral aclexplode(t.attacl) as a where a.grantee <> c.relowner
+    union all
+    select f.proname, format('grant %s on function public.%I(%s)',
+        a.privilege_type, f.proname, f.arguments), a.grantee, a.is_grantable
+    from functions f cross join lateral aclexplode(f.proacl) as a where a.grantee <> f.proowner
+)
+select name, concat("right", ' to ',
+    case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end,
+    case when is_grantable then ' with grant option' end) as again
+from given
+union all
+select proname, format('revoke all on function public.%I(%s) from public', proname, arguments)
+from functions
+order by again desc
+"""
+
+COLUMNS = """
+select c.relname, case c.relkind when 'v' then 'view' else 'table' end as kind, a.attname
+from pg_class c join pg_attribute a on a.attrelid = c.oid
+where c.relnamespace = 'public'::regnamespace and c.relname = any(:names)
+    and c.relkind in ('r', 'v') and a.attnum > 0 and not a.attisdropped
+order by c.relname, a.attnum
+"""
+
+
+@dataclass(frozen=True)
+class Repeatable:
+    """Views, functions and comments, which are text alone.
+
+    Attributes:
+        scripts: SQL that makes them, in order; each object by ``create view`` or
+            ``create function`` at the beginning of a line.
+        comments: Relation → column → its meaning; the relation's own under ''.
+        function_comments: Function → its meaning.
+    """
+
+    scripts: tuple[str, ...] = ()
+    comments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    function_comments: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def objects(self) -> dict[str, list[str]]:
+        """The kinds ``view`` and ``function``, each with its names."""
+        found: dict[str, list[str]] = {"view": [], "function": []}
+        for kind, name in _CREATED.findall("\n".join(self.scripts)):
+            found[kind].append(name)
+        return found
+
+    @property
+    def hash(self) -> str:
+        """Another one where anything is another one."""
+        words = [
+            f"{relation}.{column}: {meaning}"
+            for relation, columns in {**self.comments, "()": self.function_comments}.items()
+            for column, meaning in columns.items()
+        ]
+        return sha256("\n".join([*self.scripts, *words]).encode()).hexdigest()
+
+
+def bring_up_to_date(
+    connection: Connection,
+    repeatable: Repeatable,
+    *,
+    upgrade: Callable[[], None],
+    is_migrated: bool,
+) -> None:
+    """Tables and all that stands on them are today's once the transaction is committed.
+
+    Args:
+        connection: In a transaction that holds the schema's lock.
+        repeatable: Today's views; none leaves those that are there, if no migration is due.
+        upgrade: Runs the migrations that are due.
+        is_migrated: Whether none is.
+
+    Raises:
+        PermanentFault: An object of somebody else depends on one of ours.
+    """
+    known = _known_objects(connection)
+    if known.hash and (not repeatable.scripts or known.hash == repeatable.hash):
+        return None if is_migrated else upgrade()
+    return _make_anew(connection, repeatable, known, upgrade)
+
+
+def _make_anew(
+    connection: Connection, repeatable: Repeatable, known: "_Known", upgrade: Callable[[], None]
+) -> None:
+    names = [name for kind in known.objects.values() for name in kind]
+    _refuse_dependents(connection, names)
+    grants = connection.execute(text(GRANTS), {"names": names}).tuples().all()
+    _drop(connection, known.objects)
+    upgrade()
+    for script in repeatable.scripts:
+        _execute(connection, script)
+    _comment(connection, repeatable)
+    there = _names(connection)
+    _execute_all(connection, [again for name, again in grants if name in there])
+    _remember(connection, repeatable)
+
+
+@dataclass(frozen=True)
+class _Known:
+    objects: Mapping[str, list[str]]
+    hash: str
+
+
+def _known_objects(connection: Connection) -> _Known:
+    """What the database holds of ours, and the hash of the text that made it."""
+    if connection.scalar(text("select to_regclass('public.repeatable_objects')")):
+        rows = connection.execute(text("select kind, name, hash from repeatable_objects")).all()
+        objects: dict[str, list[str]] = {"view": [], "function": []}
+        for row in rows:
+            objects[row.kind].append(row.name)
+        hashes = {row.hash for row in rows}
+        return _Known(objects, hashes.pop() if len(hashes) == 1 else "")
+    if connection.scalar(text("select to_regclass('public.figure_settings')")):
+        return _Known(BEFORE_0004, "")
+    return _Known({}, "")
+
+
+def _refuse_dependents(connection: Connection, names: list[str]) -> None:
+    dependents = connection.scalars(text(DEPENDENTS), {"names": names}).all()
+    if dependents:
+        objects = ", ".join(sorted(dependents))
+        raise PermanentFault("database.foreign_dependents", objects=objects)
+
+
+def _drop(connection: Connection, objects: Mapping[str, list[str]]) -> None:
+    """The views and functions are gone; tables are a migration's."""
+    for kind in ("view", "function"):
+        if names := objects.get(kind):
+            _execute(connection, f"drop {kind} " + ", ".join(f"public.{name}" for name in names))
+
+
+def _comment(connection: Connection, repeatable: Repeatable) -> None:
+    columns = connection.execute(text(COLUMNS), {"names": list(repeatable.comments)}).all()
+    statements = [
+        f"comment on column public.{c.relname}.{c.attname} is "
+        + _quoted(repeatable.comments[c.relname][c.attname])
+        for c in columns
+        if c.attname in repeatable.comments[c.relname]
+    ]
+    statements += [
+        f"comment on {kind} public.{name} is {_quoted(repeatable.comments[name][''])}"
+        for name, kind in sorted({(c.relname, c.kind) for c in columns})
+    ]
+    statements += [
+        f"comment on function public.{name} is {_quoted(meaning)}"
+        for name, meaning in repeatable.function_comments.items()
+    ]
+    _execute_all(connection, statements)
+
+
+def _names(connection: Connection) -> set[str]:
+    names = """
+        select relname from pg_class where relnamespace = 'public'::regnamespace
+        union select proname from pg_proc where pronamespace = 'public'::regnamespace
+    """
+    return set(connection.scalars(text(names)))
+
+
+def _remember(connection: Connection, repeatable: Repeatable) -> None:
+    connection.execute(text("delete from repeatable_objects"))
+    rows = [
+        {"kind": kind, "name": name, "hash": repeatable.hash}
+        for kind, names in repeatable.objects.items()
+        for name in names
+    ]
+    if rows:
+        insert = "insert into repeatable_objects (kind, name, hash) values (:kind, :name, :hash)"
+        connection.execute(text(insert), rows)
+
+
+def _execute_all(connection: Connection, statements: Iterable[str]) -> None:
+    _execute(connection, ";\n".join(statements))
+
+
+def _execute(connection: Connection, script: str) -> None:
+    """As it is: neither colons nor percent signs are parameters."""
+    if script:
+        connection.exec_driver_sql(script, execution_options={"no_parameters": True})
+
+
+def _quoted(words: str) -> str:
+    return "'" + words.replace("'", "''") + "'"

@@ -1,0 +1,48 @@
+create view student_attempts as
+select
+    a.id,
+    a.user_id,
+    coalesce(a.oauth_consumer_key, '') as oauth_consumer_key,
+    a.course,
+    a.task,
+    a.created_at,
+    local_at::date as day,
+    extract(hour from local_at)::integer as hour,
+    a.attempt_type = 'run' as is_run,
+    a.attempt_type = 'submit' as is_submit,
+    a.attempt_type = 'submit' and a.is_correct is not null as is_graded,
+    a.attempt_type = 'submit' and coalesce(a.is_correct, false) as is_correct,
+    coalesce(a.course, '') <> '' and a.task is not null as has_task
+from figure_settings s
+cross join attempts a
+cross join lateral (select a.created_at at time zone 'UTC' at time zone s.zone) as t(local_at)
+where local_at::date <= s.as_of
+  and not exists (select from staff where staff.user_id = a.user_id);
+
+create view student_statistics as
+select user_id, first_day, last_day, attempts, active_days, as_of - last_day as days_inactive,
+    student_activity_state(as_of - last_day) as activity
+from student_activity cross join figure_settings
+where course = '';
+
+create view retention as
+with cohorts as (
+    select course, cohort_week, count(*) as students
+    from student_activity
+    group by course, cohort_week
+)
+select
+    c.course,
+    c.cohort_week,
+    (w.monday::date - c.cohort_week) / 7 as weeks_later,
+    c.students,
+    coalesce(r.active, 0) as active,
+    share_pct(coalesce(r.active, 0), c.students) as active_pct,
+    w.monday::date + 6 <= f.as_of as is_complete
+from cohorts c
+cross join figure_settings f
+cross join lateral generate_series(
+    c.cohort_week::timestamp, week_of(f.as_of)::timestamp, interval '7 days'
+) as w(monday)
+left join retention_counts r on (r.course, r.cohort_week, r.week)
+    = (c.course, c.cohort_week, w.monday::date);

@@ -1,0 +1,13 @@
+create view daily_statistics as
+select day, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
+    success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
+    mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
+    stickiness_pct, without_task, without_task_pct, attempts_trend_pct, busiest_hour, computed_at
+from daily_figures where course = '';
+
+create view course_daily_statistics as
+select day, course, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
+    success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
+    mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
+    stickiness_pct, attempts_trend_pct, busiest_hour
+from daily_figures where course <> '';

@@ -1,0 +1,16 @@
+create view task_figures as
+select oauth_consumer_key, course, task,
+    /* figures_of_pairs.sql */
+from student_task_statistics
+group by oauth_consumer_key, course, task;
+
+create view hardest_tasks as
+select * from task_statistics where is_ranked
+order by first_try_high_pct, students desc, course, task, oauth_consumer_key;
+
+create view students_who_need_help as
+select user_id, oauth_consumer_key, course, task, state, graded, runs, blind_submits,
+    first_attempt_at, last_submit_at, last_submit_day
+from student_task_statistics
+where state in ('stuck', 'gave_up')
+order by state desc, last_submit_at desc, user_id, course, task, oauth_consumer_key;

@@ -22,6 +22,7 @@ from lms_assets.attempts.cleaning import clean_day
 from lms_assets.days import Window, midnight
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.statistics.views import figure_views
 
 NOW = datetime(2023, 6, 10, 9, tzinfo=UTC)
 COURSE = "course-v1:Factory+SQL+1"
@@ -672,7 +673,7 @@ def test_ordinary_loading_goes_on_after_an_adoption(bare: Warehouse, pipeline: D
     pipeline.add("attempts", row("anna", "run", "2023-05-31 09:00:00"))
 
     taken_over(bare)
-    bare.migrate()
+    bare.migrate(figure_views())
 
     assert len(pipeline.attempts()) == 1
 

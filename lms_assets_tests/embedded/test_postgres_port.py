@@ -14,6 +14,7 @@ from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.postgres_port import READER, address, let_reader_in, listens_on
 from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.statistics.views import figure_views
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="There is no socket beside the port")
 
@@ -40,7 +41,7 @@ def port() -> int:
 def served(home: Path, port: int) -> Iterator[Warehouse]:
     """A migrated embedded database that also listens on the port."""
     warehouse = EmbeddedWarehouse(folder=str(home / "postgres"), port=port)
-    warehouse.migrate()
+    warehouse.migrate(figure_views())
     with warehouse.begin() as connection:
         let_reader_in(connection, home / "reader.password")
     yield warehouse

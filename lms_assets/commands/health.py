@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
+import dagster as dg
+
+from lms_assets.automation.freshness import freshness
+from lms_assets.commands.installation import prepare
+from lms_assets.embedded.postgres_port import address, listens_on
 from lms_assets.faults import Fault
+from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings, unknown_settings
-
-if TYPE_CHECKING:
-    import dagster as dg
-
-    from lms_assets.resources.warehouse import Warehouse
+from lms_assets.systems import resources
 
 HEARTBEAT_WITHIN = timedelta(minutes=3)
 LETTER_WITHIN = timedelta(hours=1)
@@ -28,8 +29,6 @@ class Finding:
 
 def systems(settings: Settings) -> Iterator[Finding]:
     """The settings, then each outside system, or the double that stands in for it."""
-    from lms_assets.systems import resources
-
     yield _settings(settings)
     made = resources(settings)
     double = {
@@ -54,8 +53,6 @@ def systems(settings: Settings) -> Iterator[Finding]:
 
 def _settings(settings: Settings) -> Finding:
     """What every command begins with; a misspelt name leaves its default in force."""
-    from lms_assets.commands.installation import prepare
-
     unknown = unknown_settings()
     if unknown:
         return Finding("settings", False, "; ".join(unknown))
@@ -64,10 +61,8 @@ def _settings(settings: Settings) -> Finding:
     return _finding("settings", lambda: prepare(settings) and says, "")
 
 
-def _reading_port(settings: Settings, warehouse: "Warehouse", port: int) -> Finding:
+def _reading_port(settings: Settings, warehouse: Warehouse, port: int) -> Finding:
     """Where Metabase and the like read; the password is in its file, and only there."""
-    from lms_assets.embedded.postgres_port import address, listens_on
-
     try:
         with warehouse.begin() as connection:
             listens = listens_on(connection, port)
@@ -94,13 +89,13 @@ def _finding(system: str, check: Callable[[], object], kind: str) -> Finding:
 
 
 def signs_of_life(
-    settings: Settings, instance: "dg.DagsterInstance", warehouse: "Warehouse", *, now: datetime
+    settings: Settings, instance: dg.DagsterInstance, warehouse: Warehouse, *, now: datetime
 ) -> list[Finding]:
     """The daemon, the letters and yesterday's day, for a monitor."""
     return [_daemon(instance, now), _letters(warehouse, now), _yesterday(settings, warehouse, now)]
 
 
-def _daemon(instance: "dg.DagsterInstance", now: datetime) -> Finding:
+def _daemon(instance: dg.DagsterInstance, now: datetime) -> Finding:
     beats = instance.get_daemon_heartbeats()
     newest = max((beat.timestamp for beat in beats.values()), default=0.0)
     age = now.timestamp() - newest
@@ -109,7 +104,7 @@ def _daemon(instance: "dg.DagsterInstance", now: datetime) -> Finding:
     return Finding("daemon", well, says if well else f"{says}: start it with ./lms up")
 
 
-def _letters(warehouse: "Warehouse", now: datetime) -> Finding:
+def _letters(warehouse: Warehouse, now: datetime) -> Finding:
     rows = warehouse.rows(
         "select count(*) as n from letters where status = 'waiting' and due_at < :since",
         since=now - LETTER_WITHIN,
@@ -119,8 +114,7 @@ def _letters(warehouse: "Warehouse", now: datetime) -> Finding:
     return Finding("letters", waiting == 0, says if waiting else "none waits too long")
 
 
-def _yesterday(settings: Settings, warehouse: "Warehouse", now: datetime) -> Finding:
-    from lms_assets.automation.freshness import freshness
+def _yesterday(settings: Settings, warehouse: Warehouse, now: datetime) -> Finding:
 
     found = freshness(settings, warehouse, now=now)
     return Finding("yesterday", found.is_loaded, found.says)

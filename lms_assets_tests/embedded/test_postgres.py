@@ -1,6 +1,8 @@
 """The embedded PostgreSQL is shared by whoever needs it, and is gone with the last of them."""
 
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -158,3 +160,97 @@ def test_its_data_are_closed_to_others_and_it_listens_on_no_port(folder: Path) -
     assert folder.stat().st_mode & 0o077 == 0
     if running_as_root():
         assert psutil.Process(pid_of(folder)).username() != "root"
+
+
+# ------------------------------------------------------------------ what a fall leaves behind
+
+
+@contextmanager
+def program_of(user: str | None) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program that has nothing to do with PostgreSQL, of the user that the server runs as."""
+    program = subprocess.Popen(["sleep", "600"], user=user)
+    try:
+        yield program
+    finally:
+        program.kill()
+        program.wait()
+
+
+@pytest.mark.parametrize("told", ["{pid}\n", "{pid}\n{folder}\n1\n5432\n{folder}\n\n1 2\nready\n"])
+def test_a_program_that_has_a_dead_servers_number_is_left_alone(folder: Path, told: str) -> None:
+    """R26."""
+    EmbeddedPostgres(folder).start()
+    EmbeddedPostgres(folder).stop()
+    with program_of("pgserver" if running_as_root() else None) as bystander:
+        file = folder / "postmaster.pid"
+        file.write_text(told.format(pid=bystander.pid, folder=folder))
+        if running_as_root():
+            shutil.chown(file, "pgserver")
+        server = EmbeddedPostgres(folder)
+        with connected(server.start()) as cursor:
+            cursor.execute("select 1")
+        assert pid_of(folder) != bystander.pid
+        server.stop()
+        assert bystander.poll() is None
+
+
+@pytest.mark.parametrize("left", ["", "\n", "99999999", "4194\n/some"])
+def test_an_empty_or_cut_pid_file_keeps_nobody_out(folder: Path, left: str) -> None:
+    """R27."""
+    EmbeddedPostgres(folder).start()
+    EmbeddedPostgres(folder).stop()
+    (folder / "postmaster.pid").write_text(left)
+    with connected(EmbeddedPostgres(folder).start()) as cursor:
+        cursor.execute("select 1")
+
+
+@pytest.mark.skipif(not running_as_root(), reason="Only for root the server is another user")
+def test_folders_above_a_home_show_their_content_to_nobody(folder: Path) -> None:
+    """R31: the server's user may pass through them, and no more."""
+    home = folder.parent / "closed" / "home"
+    home.mkdir(parents=True)
+    for closed in (home, home.parent, folder.parent):
+        closed.chmod(0o700)
+    with connected(EmbeddedPostgres(home / "postgres").start()) as cursor:
+        cursor.execute("select 1")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (home, home.parent, folder.parent)}
+    assert modes == {0o701}
+
+
+HOSTILE = {
+    "LC_ALL": "xx_XX.UTF-8",
+    "LANG": "ru_RU.CP1251",
+    "TZ": "Nowhere/AtAll",
+    "PGDATA": "/nowhere",
+    "PGPORT": "1",
+    "PGTZ": "Asia/Tokyo",
+    "PGOPTIONS": "-c search_path=nowhere",
+    "PGCLIENTENCODING": "WIN1251",
+}
+
+
+def test_it_is_made_and_found_again_whatever_the_environment_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R33."""
+    stated = "select current_setting('server_encoding'), datcollate, datlocprovider::text, "
+    stated += "lower('Ж'), current_setting('lc_messages') from pg_database where datname = 'lms'"
+    for name, value in HOSTILE.items():
+        monkeypatch.setenv(name, value)
+    EmbeddedPostgres(folder).start()
+    EmbeddedPostgres(folder).stop()
+    for name in HOSTILE:
+        monkeypatch.delenv(name)
+    with connected(EmbeddedPostgres(folder).start()) as cursor:
+        cursor.execute(stated)
+        assert cursor.fetchone() == ("UTF8", "C", "b", "ж", "C")
+
+
+@pytest.mark.parametrize("name", ["a [b] {c}", 'a "b" $HOME `id`', "а,б;в", "x" * 120])
+def test_a_folder_may_have_any_name(folder: Path, name: str) -> None:
+    place = folder.parent / name / "postgres"
+    place.parent.mkdir()
+    server = EmbeddedPostgres(place)
+    with connected(server.start()) as cursor:
+        cursor.execute("select 1")
+    server.stop()

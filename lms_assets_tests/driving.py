@@ -14,11 +14,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -227,6 +228,23 @@ class Server:
     """Debian's PostgreSQL on 127.0.0.1, where every login needs its password."""
 
     port: int
+    run: Callable[..., None] = field(repr=False)
+    data: Path
+
+    def kill(self) -> None:
+        """Every process of the server is gone at once, as by a loss of power."""
+        postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
+        processes = psutil.Process(postmaster).children(recursive=True)
+        for process in [psutil.Process(postmaster), *processes]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=10)
+
+    def start(self) -> None:
+        """The server runs, and has recovered."""
+        options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self.data.parent} -c fsync=off"
+        log = f"{self.data.parent}/log"
+        self.run("pg_ctl", "-D", str(self.data), "-w", "-l", log, "-o", options, "start")
 
     def url(self, database: str, user: str = "postgres", password: str = DB_PASSWORD) -> str:
         """SQLAlchemy's URL of a database."""
@@ -258,16 +276,21 @@ def debian_programs() -> Path | None:
 
 
 @contextmanager
-def debian_postgres(programs: Path) -> Iterator[Server]:
-    """A fresh server; as root it runs as the user `postgres`."""
+def debian_postgres(programs: Path, disk: Path | None = None) -> Iterator[Server]:
+    """A fresh server; as root it runs as the user `postgres`.
+
+    Args:
+        programs: Where its programs are.
+        disk: Where its data lie, and not its log of changes; beside it if left out.
+    """
     # Which refuses to run as root.
     owner: dict[str, Any] = {"user": "postgres", "group": "postgres"} if running_as_root() else {}
     with tempfile.TemporaryDirectory(prefix="lms-debian-") as name:
-        folder, port = Path(name), free_port()
+        folder = Path(name)
         password = folder / "password"
         password.write_text(DB_PASSWORD, encoding="utf-8")
         if owner:
-            for path in (folder, password):
+            for path in (folder, password, *([disk] if disk else [])):
                 shutil.chown(path, **owner)
 
         def run(program: str, *arguments: str) -> None:
@@ -280,11 +303,12 @@ def debian_postgres(programs: Path) -> Iterator[Server]:
                 **({"extra_groups": []} if owner else {}),
             )
 
-        data = str(folder / "data")
-        run("initdb", "-D", data, "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}")
-        options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
-        run("pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
+        data = (disk or folder) / "data"
+        login = ("-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}")
+        run("initdb", "-D", str(data), *login, *(["-X", str(folder / "wal")] if disk else []))
+        server = Server(free_port(), run, data)
+        server.start()
         try:
-            yield Server(port)
+            yield server
         finally:
-            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")

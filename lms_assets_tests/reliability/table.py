@@ -1,0 +1,79 @@
+"""`docs/reliability.md` from the results: python -m lms_assets_tests.reliability.table
+
+Runs every test that the rows name, the slow ones too, and writes what each came to.
+"""
+
+import ast
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lms_assets_tests.reliability.rows import ROWS
+
+TESTS = Path(__file__).resolve().parents[1]
+PAGE = TESTS.parent / "docs" / "reliability.md"
+MARK = "<!-- rows -->"
+
+
+def places() -> dict[str, Path]:
+    """Each test's function → the file that defines it."""
+    found: dict[str, Path] = {}
+    for file in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                found.setdefault(node.name, file)
+    return found
+
+
+class Outcomes:
+    """Keeps how often each test function held, failed or was skipped; a pytest plugin."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+        self.others: dict[str, int] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.rpartition("::")[2].partition("[")[0]
+        if report.when == "call" and report.passed:
+            self.held[name] = self.held.get(name, 0) + 1
+        elif not report.passed:
+            self.others[name] = self.others.get(name, 0) + 1
+
+
+def as_words(test: str) -> str:
+    """``test_a_day_run_three_times`` as a sentence."""
+    words = test.removeprefix("test_").replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def table(outcomes: Outcomes) -> str:
+    """A line for each test of each row."""
+    lines = ["| row | what goes wrong | what happens | cases held |", "|---|---|---|---:|"]
+    for number, row in ROWS.items():
+        for nth, test in enumerate(row.tests):
+            held, others = outcomes.held.get(test, 0), outcomes.others.get(test, 0)
+            cases = f"{held} of {held + others}" if others else f"{held}"
+            head = f"| {number} | {row.fault} " if nth == 0 else "| | "
+            lines.append(f"{head}| {as_words(test)} | {cases} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Exit code 0 where every test held."""
+    where, outcomes = places(), Outcomes()
+    names = [test for row in ROWS.values() for test in row.tests]
+    nodes = dict.fromkeys(f"{where[name]}::{name}" for name in names)
+    code = pytest.main(["-q", "-p", "no:xdist", *nodes], plugins=[outcomes])
+    page = PAGE.read_text(encoding="utf-8")
+    stamp = f"Run on {datetime.now(UTC):%Y-%m-%d}."
+    marked = f"{MARK}\n{stamp}\n\n{table(outcomes)}\n{MARK}"
+    pattern = re.compile(f"{MARK}.*?{MARK}", re.DOTALL)
+    PAGE.write_text(pattern.sub(lambda _: marked, page), encoding="utf-8")
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     sender_password: SecretStr | None = None
     recipients_emails: Addresses = ()
     dashboard_url: str | None = None
+    lms_page_url: str | None = None
+    lms_dagster_url: str | None = None
 
     lms_home: Path = Path(".lms")
     lms_lake: str | None = None

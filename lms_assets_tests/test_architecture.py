@@ -35,20 +35,17 @@ RELEASED = re.compile(r"lms_assets/resources/migrations/versions/000[123]_")
 ARROWS_BACK = {
     "attempts.assets → amends.erasure",
     "automation.sensors → systems",
-    "letters.messenger → automation.catch_up",
     "resources.warehouse → embedded.postgres",
 }
 LONG_MODULES = {
     "amends.adoption",
     "amends.erasure",
     "attempts.cleaning",
-    "letters.content",
     "statistics.sheet",
 }
 LATE_IMPORTS = {
     ("lms_assets/attempts/ledger.py", "json"),
     ("lms_assets/automation/sensors.py", "lms_assets.systems"),
-    ("lms_assets/letters/outcomes.py", "lms_assets.faults"),
 }
 LONG_FUNCTIONS = {"automation.sensors.sensors"}
 

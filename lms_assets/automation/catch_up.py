@@ -8,9 +8,10 @@ import dagster as dg
 from sqlalchemy import text
 
 from lms_assets.automation.gaps import AT_A_TIME, Tries, days_to_request, given_up, missing_days
-from lms_assets.letters.outcomes import failed_for_good
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.batches import (
+    CATCH_UP,
+    CATCH_UP_AGAIN,
     Batch,
     BatchRun,
     batch_run,
@@ -19,11 +20,10 @@ from lms_assets.runs.batches import (
     runs_of,
 )
 from lms_assets.runs.due import last_tick, newest_due_day
+from lms_assets.runs.endings import GivenUpDay, needs_a_person
 from lms_assets.runs.tags import PARTITION_TAG
 from lms_assets.settings import Settings
 
-CATCH_UP = "catch_up"
-CATCH_UP_AGAIN = "catch_up_again"
 # So long the day of a tick is left to the schedule.
 LEFT_TO_THE_SCHEDULE = timedelta(hours=1)
 
@@ -34,15 +34,6 @@ class Requests:
 
     days: Sequence[date] = ()
     batch: str = ""
-
-
-@dataclass(frozen=True)
-class Hopeless:
-    """A missing day that failed too often."""
-
-    day: date
-    tries: int
-    last_run_id: str
 
 
 @dataclass(frozen=True)
@@ -73,11 +64,11 @@ class Gaps:
         }
 
     @property
-    def hopeless(self) -> list[Hopeless]:
+    def given_up(self) -> list[GivenUpDay]:
         """Days that are not asked for any more."""
         tries = self.tries
         return [
-            Hopeless(day, tries[day].failed, self.runs[day][-1].run_id)
+            GivenUpDay(day, tries[day].failed, self.runs[day][-1].run_id)
             for day in given_up(self.days, tries)
         ]
 
@@ -104,14 +95,14 @@ def find_gaps(
     since = now - timedelta(days=settings.lms_catch_up_days)
     runs = _runs_of_days(instance, days, since=since)
     last = {day: found[-1] for day, found in runs.items() if found[-1].has_ended}
-    hopeless = frozenset(
+    waiting = frozenset(
         day
         for day, run in last.items()
         if not run.succeeded
         and (loaded_at is None or loaded_at < run.changed_at)
-        and failed_for_good(instance, run.run_id)
+        and needs_a_person(instance, run.run_id)
     )
-    return Gaps(days, runs, hopeless)
+    return Gaps(days, runs, waiting)
 
 
 def finished_days(

@@ -112,7 +112,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         requests = request_days(context.instance, warehouse, gaps, now=now)
         if not requests.batch:
             # Together, once the last catch-up has ended.
-            messenger(context.instance, warehouse).tell_of_giving_up(gaps.hopeless, now=now)
+            messenger(context.instance, warehouse).tell_of_giving_up(gaps.given_up, now=now)
         found = freshness(settings, warehouse, now=now)
         # Said again twice an hour: a failing run shows the check as failed, whatever it says.
         said = f"{found.says} {int(now.timestamp() // REPEAT_S)}"

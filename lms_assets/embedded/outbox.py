@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lms_assets.faults import PermanentFault
+from lms_assets.files import write_whole
 from lms_assets.resources.mail import Refusal
 
 KIND_HEADER = "X-LMS-Kind"
@@ -43,7 +44,8 @@ class Outbox:
         data = letter.as_bytes(policy=letter.policy.clone(linesep="\r\n"))
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            written = _write(self.folder / _file_name(letter), data)
+            written = self.folder / _file_name(letter)
+            write_whole(written, data)
             for earlier in self.folder.glob(f"*-{_mark(letter)}.eml"):
                 if earlier != written:
                     earlier.unlink(missing_ok=True)
@@ -83,16 +85,3 @@ def _moment(letter: EmailMessage) -> str:
 
 def _mark(letter: EmailMessage) -> str:
     return hashlib.sha256(str(letter["Message-ID"]).encode()).hexdigest()[:12]
-
-
-def _write(path: Path, data: bytes) -> Path:
-    """``data`` is in the file, all of it or nothing; mkstemp makes files private (0600)."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".draft")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(draft).replace(path)
-    except OSError:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    return path

@@ -2,7 +2,17 @@
 
     Fault
     ├── TemporaryFault   the same call may succeed later
+    │   └── AnswerLost   the call may even have succeeded: one more try at most
     └── PermanentFault   someone must act first: no retry at any level
+
+The type alone decides about retries, at each level that has some:
+
+- a client's own tries (the API, the sheet, a transaction) repeat a ``TemporaryFault``;
+- Dagster's retries of a step see ``Failure(allow_retries=False)`` for a permanent one;
+- the catch-up, which is the retry of a whole run, does not ask for a day whose last run ended
+  with a permanent one until a person has acted (``runs/endings.py: needs_a_person``). Dagster's
+  own retries of runs stay off: they look at tags and would repeat a permanent one;
+- the outbox gives a letter up at once for a permanent one.
 
 A fault is a code and its facts; what people read of it, the cause and the
 remedy, stands in ``texts/<language>/faults.toml`` under that code. The part of
@@ -42,6 +52,10 @@ class Fault(Exception):  # noqa: N818 - the field's word
 
 class TemporaryFault(Fault):
     """The same call may succeed later."""
+
+
+class AnswerLost(TemporaryFault):
+    """All was handed over, but no answer came: whether it arrived is not known."""
 
 
 class PermanentFault(Fault):

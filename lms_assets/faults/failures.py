@@ -13,7 +13,7 @@ from lms_assets.settings import load_settings
 
 FAULT = "fault"
 FACTS = "facts"
-FOR_GOOD = "needs_a_person"
+NEEDS_A_PERSON = "needs_a_person"
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def failure(fault: Fault) -> dg.Failure:
         metadata={
             FAULT: fault.code,
             FACTS: json.dumps(_masked(fault.facts, mask), ensure_ascii=False),
-            FOR_GOOD: not isinstance(fault, TemporaryFault),
+            NEEDS_A_PERSON: not isinstance(fault, TemporaryFault),
         },
         allow_retries=isinstance(fault, TemporaryFault),
     )

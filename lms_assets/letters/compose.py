@@ -16,17 +16,11 @@ from typing import Any, cast
 
 import jinja2
 
-from lms_assets.letters.content import (
-    Content,
-    Picture,
-    content_of,
-    one_line,
-    outcome,
-    stage_name,
-)
+from lms_assets.faults.causes import Cause, one_line
+from lms_assets.letters.blocks import Content, Picture
+from lms_assets.letters.content import content_of, outcome
 from lms_assets.letters.facts import (
     KINDS,
-    Cause,
     Counts,
     DayFailure,
     DayFigures,
@@ -41,6 +35,7 @@ from lms_assets.letters.facts import (
     from_json,
     to_json,
 )
+from lms_assets.letters.words import stage_name
 from lms_assets.texts import Texts
 
 __all__ = [

@@ -10,15 +10,24 @@ from typing import Any, cast
 
 import msgspec
 
+from lms_assets.faults.causes import Cause
+
 
 @dataclass(frozen=True, kw_only=True)
 class Links:
-    """Where a letter leads; what is None is left out."""
+    """Where a letter leads; what is None is left out.
+
+    Attributes:
+        sheet_file: Where the workbook lies, where no address leads to a sheet.
+        page_file: Where the report page lies, where no address leads to it.
+    """
 
     sheet: str | None = None
     page: str | None = None
     dashboard: str | None = None
     run: str | None = None
+    sheet_file: str | None = None
+    page_file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,23 +55,6 @@ class Counts:
     def rejected_in_all(self) -> int:
         """Records of any reason."""
         return sum(self.rejected.values())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cause:
-    """Why something failed.
-
-    Attributes:
-        stage: A key of ``letters.stage``.
-        code: Of the fault, where it has one: cause and remedy are then said in the letter's
-            language, with ``facts`` in them.
-        message: What is said where there is no code; masked.
-    """
-
-    stage: str = "other"
-    code: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

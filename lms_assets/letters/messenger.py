@@ -5,29 +5,36 @@ letter is recorded once whichever of them was there.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
 import requests
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from lms_assets.automation.catch_up import CATCH_UP_AGAIN, Hopeless
-from lms_assets.letters.compose import Cause, DayFailure, GivenUpFacts, to_json
-from lms_assets.letters.outbox import Address, DueLetter, Sender, deliver, record
-from lms_assets.letters.outcomes import (
-    Outcome,
-    Surroundings,
+from lms_assets.days import today
+from lms_assets.faults import TemporaryFault
+from lms_assets.faults.causes import Cause, one_line
+from lms_assets.faults.masking import Mask
+from lms_assets.letters.channels import Channel, Letters
+from lms_assets.letters.destinations import Destinations
+from lms_assets.letters.facts import FailureFacts, to_json
+from lms_assets.letters.gathering import (
+    Circumstances,
+    days_given_up,
     letter_of_batch,
+    letter_of_given_up_days,
     letter_of_run,
-    links,
-    outcome_of,
 )
+from lms_assets.letters.outbox import Address, DueLetter, deliver, record
+from lms_assets.letters.outcomes import Outcome, outcome_of
 from lms_assets.resources.warehouse import Warehouse
-from lms_assets.runs.batches import Batch, BatchRun, close_batch, runs_of
+from lms_assets.runs.batches import CATCH_UP_AGAIN, Batch, BatchRun, close_batch, runs_of
 from lms_assets.runs.due import next_tick
+from lms_assets.runs.endings import GivenUpDay
 from lms_assets.settings import Settings
 
 log = logging.getLogger("lms.letters")
@@ -35,7 +42,7 @@ log = logging.getLogger("lms.letters")
 
 @dataclass(frozen=True)
 class Messenger:
-    """Who tells, and all that a letter needs to know of its surroundings.
+    """Who tells, and all that a letter needs to know besides its run.
 
     Attributes:
         resources: The platform's resources by name: the sheet's address, the mailer.
@@ -46,11 +53,10 @@ class Messenger:
     instance: dg.DagsterInstance
     resources: Mapping[str, Any]
 
-    @property
-    def mailer(self) -> Sender:
-        """The mail server, or the outbox folder."""
-        mailer: Sender = self.resources["mailer"]
-        return mailer
+    @cached_property
+    def channels(self) -> Sequence[Channel]:
+        """The ways to tell people that the settings name; letters always."""
+        return [Letters(self.resources["mailer"])]
 
     @property
     def address(self) -> Address:
@@ -62,72 +68,105 @@ class Messenger:
         return outcome_of(self.instance, self.warehouse, run_id)
 
     def tell_of_run(self, run_id: str, *, now: datetime) -> None:
-        """The letter of a run by itself is recorded; those of a batch wait for its end."""
+        """The letter of a run by itself is recorded; those of a batch wait for its end.
+
+        Raises:
+            TemporaryFault: The database did not answer; the run can be told of later.
+        """
+        self._recorded(lambda: self._record_run(run_id, now), key=run_id, batch=None, now=now)
+
+    def _record_run(self, run_id: str, now: datetime) -> None:
         outcome = self.outcome(run_id)
         if outcome.batch is not None:
             return
+        around = self._around(now)
         with self.warehouse.begin() as connection:
-            letter = letter_of_run(connection, outcome, self._around(now))
+            letter = letter_of_run(connection, outcome, around)
             if letter:
-                record(connection, letter, self.address, today=self._today(now))
+                self._record(connection, letter, now)
 
     def tell_of_batch(self, batch: Batch, *, now: datetime) -> None:
-        """The one letter of a batch that has ended is recorded, and the batch is closed."""
+        """The one letter of a batch that has ended is recorded, and the batch is closed.
+
+        Raises:
+            TemporaryFault: The database did not answer; the batch can be told of later.
+        """
+        self._recorded(
+            lambda: self._record_batch(batch, now), key=batch.batch, batch=batch.batch, now=now
+        )
+
+    def _record_batch(self, batch: Batch, now: datetime) -> None:
         runs = runs_of(self.instance, batch.batch)
         outcomes = [self.outcome(run.run_id) for run in _last_run_of_each_day(runs)]
         publications = [run for run in runs if run.is_publication]
         published = self.outcome(publications[-1].run_id) if publications else None
+        around = self._around(now)
         with self.warehouse.begin() as connection:
-            letter = letter_of_batch(connection, batch, outcomes, published, self._around(now))
+            letter = letter_of_batch(connection, batch, outcomes, published, around)
             if letter and _brings_news(batch, outcomes):
-                record(connection, letter, self.address, today=self._today(now))
+                self._record(connection, letter, now)
             close_batch(connection, batch.batch)
         if batch.kind == "schedule" and all(outcome.succeeded for outcome in outcomes):
             self._beat()
 
-    def tell_of_giving_up(self, hopeless: Sequence[Hopeless], *, now: datetime) -> None:
+    def tell_of_giving_up(self, days: Sequence[GivenUpDay], *, now: datetime) -> None:
         """One letter that these days are not asked for any more is recorded, once for each.
 
         Args:
-            hopeless: Newest first.
+            days: Newest first.
         """
         with self.warehouse.begin() as connection:
-            told = _days_given_up(connection)
-            new = [one for one in hopeless if one.day not in told]
-            if not new:
-                return
-            outcome = self.outcome(new[0].last_run_id)
-            facts = GivenUpFacts(
-                day=new[0].day,
-                tries=new[0].tries,
-                cause=outcome.cause or Cause(),
-                others=[
-                    DayFailure(day=one.day, cause=self.outcome(one.last_run_id).cause or Cause())
-                    for one in new[1:]
-                ],
-                error=outcome.error,
-                links=links(self._around(now), new[0].last_run_id),
-            )
-            key = f"given-up-{new[0].day}"
-            letter = DueLetter("given_up", to_json(facts), new[0].day, new[0].last_run_id, key)
-            record(connection, letter, self.address, today=self._today(now))
+            known = days_given_up(connection)
+        new = [one for one in days if one.day not in known]
+        if new:
+            outcomes = [self.outcome(one.last_run_id) for one in new]
+            letter = letter_of_given_up_days(new, outcomes, self._around(now))
+            with self.warehouse.begin() as connection:
+                self._record(connection, letter, now)
+
+    def _recorded(
+        self, tell: Callable[[], None], *, key: str, batch: str | None, now: datetime
+    ) -> None:
+        """It was told; or else a letter says that it could not be, so that no other waits for it.
+
+        What cannot be told today could not be told at the next tick either: without this, one
+        run with facts that make no letter would keep the letters of all others back.
+        """
+        try:
+            tell()
+        except TemporaryFault:
+            raise
+        except Exception as error:
+            log.exception("what %s came to cannot be told", key)
+            self._record_untold(key, batch, error, now)
+
+    def _record_untold(self, key: str, batch: str | None, error: Exception, now: datetime) -> None:
+        reason = one_line(
+            Mask(self.settings.secret_values).mask(f"{type(error).__name__}: {error}")
+        )
+        cause = Cause.of("mail.facts_unreadable", {"subject": key, "reason": reason[:500]})
+        facts = FailureFacts(day=None, cause=cause, is_loaded=True)
+        letter = DueLetter("failure", to_json(facts), None, key, batch)
+        with self.warehouse.begin() as connection:
+            self._record(connection, letter, now)
+            if batch:
+                close_batch(connection, batch)
+
+    def _record(self, connection: Connection, letter: DueLetter, now: datetime) -> None:
+        """The letter waits for each channel that carries such."""
+        for channel in self.channels:
+            if channel.carries(letter.kind, letter.facts):
+                day = today(now, self.settings.zone)
+                record(connection, letter, self.address, today=day, channel=channel.name)
 
     def send(self, *, now: datetime) -> int:
-        """What is due was handed to the mail server; how many letters went out."""
-        return deliver(self.warehouse, self.mailer, self.address, now=now)
+        """What is due was handed over; how many letters went out."""
+        return deliver(self.warehouse, self.channels, self.address, now=now)
 
-    def _today(self, now: datetime) -> date:
-        return now.astimezone(self.settings.zone).date()
-
-    def _around(self, now: datetime) -> Surroundings:
-        page = self.settings.lms_home / "report.html"
-        marker = self.settings.lms_home / "dagster" / "address"
-        dagster = marker.read_text(encoding="utf-8") if marker.exists() else "http://127.0.0.1:3000"
-        return Surroundings(
-            sheet=self.resources["google_sheets"].url,
-            page=page.as_uri() if page.exists() else None,
-            dashboard=self.settings.dashboard_url,
-            dagster=dagster,
+    def _around(self, now: datetime) -> Circumstances:
+        sheet = self.resources["google_sheets"].url
+        return Circumstances(
+            destinations=Destinations.of(self.settings, sheet=sheet),
             next_run=next_tick(self.settings, now),
         )
 
@@ -142,13 +181,6 @@ class Messenger:
             log.warning("HEARTBEAT_URL did not answer: %s", type(error).__name__)
 
 
-def _days_given_up(connection: Connection) -> set[date]:
-    """The days that a letter said are not asked for any more."""
-    facts = connection.scalars(text("select facts from letters where kind = 'given_up'"))
-    days = [day for one in facts for day in (one, *one.get("others", []))]
-    return {date.fromisoformat(day["day"]) for day in days}
-
-
 def _last_run_of_each_day(runs: list[BatchRun]) -> list[BatchRun]:
     """Newest day first; where a day was run again, its last run speaks for it."""
     last = {run.day: run for run in runs if not run.is_publication and run.day}
@@ -156,7 +188,7 @@ def _last_run_of_each_day(runs: list[BatchRun]) -> list[BatchRun]:
 
 
 def _brings_news(batch: Batch, outcomes: list[Outcome]) -> bool:
-    """A catch-up that failed again tells nothing new: giving up has its own letter."""
+    """A catch-up that failed again brings nothing new: giving up has its own letter."""
     return batch.kind != CATCH_UP_AGAIN or any(outcome.succeeded for outcome in outcomes)
 
 

@@ -1,57 +1,52 @@
-"""The outbox: letters that are due, and the one sender that delivers them.
+"""The outbox: notices that are due, and the one sender that hands them over.
 
-A letter is recorded once, whoever saw the run end; then it waits here until a
-mail server has taken it, or until it was given up where people can see it.
+A notice is recorded once for each channel, whoever saw the run end; then it waits here until its
+channel has taken it, or until it was given up where people can see it (`./lms letters`).
 """
 
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import ValidationError
 from sqlalchemy import Connection, text
 
-from lms_assets.faults import Fault, PermanentFault
-from lms_assets.letters.compose import compose, message_id, subject
-from lms_assets.resources.mail import Refusal
+from lms_assets.faults import AnswerLost, Fault, PermanentFault
+from lms_assets.faults.masking import Mask
+from lms_assets.letters.channels import Channel, Notice
+from lms_assets.letters.compose import message_id, subject
+from lms_assets.locks import Lock, try_in_session
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.settings import load_settings
 
 log = logging.getLogger("lms.letters")
 
-SENDER_LOCK = 7_041_004
-LOST = "mail.answer_lost"
+LOST = "answer_lost"
 GIVE_UP_AFTER = timedelta(days=3)
+FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
 # A daemon's tick that takes over a minute is repeated: no letter is begun after this long.
 BEGIN_WITHIN_S = 10
 PATIENCE_S = 5
 
 
-class Sender(Protocol):
-    """A mail server, or the folder that stands in for one."""
-
-    sender: str
-    recipients: Any
-
-    def send(self, letter: Any, recipients: Any = None) -> dict[str, Refusal | None]:  # noqa: ANN401
-        """The letter was handed over; each recipient with None or why it was refused."""
-
-
 @dataclass(frozen=True)
 class DueLetter:
-    """What a run or a batch has to tell: one of each kind for each of them.
+    """What a run, a batch or a course has to tell: one of each kind for each of them.
 
     Attributes:
-        kind: Of ``lms_assets.letters.compose.KINDS``.
+        kind: Of ``lms_assets.letters.facts.KINDS``.
         facts: What it says, as JSON; no student's data.
         day: The day it is about, if it is about one.
         run_id: The run it is about.
-        batch: The batch it is about, which then stands for the run.
+        batch: The batch (or the course and week) it is about, which then stands for the run.
+        recipients: Whom it is for, where that is not everybody whom its channel reaches.
+        language: Where it is not the installation's.
     """
 
     kind: str
@@ -59,6 +54,8 @@ class DueLetter:
     day: date | None
     run_id: str | None
     batch: str | None
+    recipients: tuple[str, ...] | None = None
+    language: str | None = None
 
     @property
     def key(self) -> str:
@@ -79,40 +76,58 @@ class Address:
     home_id: str
 
 
-def record(connection: Connection, letter: DueLetter, address: Address, *, today: date) -> bool:
+def record(
+    connection: Connection,
+    letter: DueLetter,
+    address: Address,
+    *,
+    today: date,
+    channel: str = "mail",
+) -> bool:
     """The letter waits in the outbox; False when one of its run or batch was recorded before.
 
     Of whatever kind: once a recovery is told, whoever looks next sees a day that is good. It is
     due at once, also where the database's clock is ahead of this machine's.
     """
     statement = """
-        insert into letters (kind, day, run_id, batch, subject, message_id, facts, next_try_at)
-        select :kind, cast(:day as date), :run_id, :batch, :subject, :message_id,
-            cast(:facts as jsonb), now() - interval '1 hour'
-        where not exists (select from letters where coalesce(batch, run_id) = :key)
+        insert into letters (channel, kind, day, run_id, batch, subject, message_id, facts,
+            recipients, language, next_try_at)
+        select :channel, :kind, cast(:day as date), :run_id, :batch, :subject, :message_id,
+            cast(:facts as jsonb), cast(:recipients as jsonb), :language, now() - interval '1 hour'
+        where not exists (
+            select from letters where channel = :channel and coalesce(batch, run_id) = :key)
         on conflict do nothing
     """
+    language = letter.language or address.language
+    identity = letter.key if channel == "mail" else f"{channel}:{letter.key}"
     values = {
+        "channel": channel,
         "key": letter.key,
         "kind": letter.kind,
         "day": letter.day,
         "run_id": letter.run_id or letter.key,
         "batch": letter.batch,
-        "subject": subject(letter.kind, letter.facts, language=address.language, today=today),
-        "message_id": message_id(letter.kind, letter.key, address.home_id),
+        "subject": subject(letter.kind, letter.facts, language=language, today=today),
+        "message_id": message_id(letter.kind, identity, address.home_id),
         "facts": json.dumps(letter.facts),
+        "recipients": json.dumps(letter.recipients) if letter.recipients is not None else None,
+        "language": language,
     }
     return connection.execute(text(statement), values).rowcount == 1
 
 
-def deliver(warehouse: Warehouse, mailer: Sender, address: Address, *, now: datetime) -> int:
+def deliver(
+    warehouse: Warehouse, channels: Sequence[Channel], address: Address, *, now: datetime
+) -> int:
     """Every letter that is due was handed over, put off, or given up; how many were sent.
 
     One sender at a time: a second one waits a moment, then leaves the letters to the first.
+    Letters of a channel that is not configured any more wait, and are given up in time.
 
     Args:
         now: Aware; letters whose next try is later are left alone.
     """
+    by_name = {channel.name: channel for channel in channels}
     sent, began = 0, time.monotonic()
     with _only_sender(warehouse) as is_mine:
         # Looked for again after each: others may have recorded one meanwhile, and not wait.
@@ -120,19 +135,20 @@ def deliver(warehouse: Warehouse, mailer: Sender, address: Address, *, now: date
             row = _first_due(warehouse, now)
             if row is None:
                 break
-            sent += _deliver_one(warehouse, mailer, address, row, now)
+            sent += _deliver_one(warehouse, by_name.get(row["channel"]), address, row, now)
     return sent
 
 
 @contextmanager
 def _only_sender(warehouse: Warehouse) -> Iterator[bool]:
-    with warehouse.engine.connect() as connection:
-        statement, until = text("select pg_try_advisory_lock(:k)"), time.monotonic() + PATIENCE_S
-        while not (is_mine := connection.scalar(statement, {"k": SENDER_LOCK})):
+    """Whether nobody else sends; a session's lock, so that no transaction stays open meanwhile."""
+    with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        until = time.monotonic() + PATIENCE_S
+        while not (is_mine := try_in_session(connection, Lock.SENDER)):
             if time.monotonic() > until:
                 break
             time.sleep(0.1)
-        yield bool(is_mine)
+        yield is_mine
 
 
 def _first_due(warehouse: Warehouse, now: datetime) -> dict[str, Any] | None:
@@ -145,37 +161,60 @@ def _first_due(warehouse: Warehouse, now: datetime) -> dict[str, Any] | None:
 
 
 def _deliver_one(
-    warehouse: Warehouse, mailer: Sender, address: Address, row: Mapping[str, Any], now: datetime
+    warehouse: Warehouse,
+    channel: Channel | None,
+    address: Address,
+    row: Mapping[str, Any],
+    now: datetime,
 ) -> bool:
-    recipients = [r for r in mailer.recipients if r not in row["delivered_to"]]
+    """Whether it was sent; whatever its way raises, it is put off or given up, and no other is."""
+    notice = Notice(
+        kind=row["kind"],
+        facts=row["facts"],
+        language=row["language"] or address.language,
+        message_id=row["message_id"],
+        written_at=row["due_at"],
+        addressed_to=row["recipients"],
+    )
     try:
-        letter = compose(
-            row["kind"],
-            row["facts"],
-            language=address.language,
-            sender=mailer.sender,
-            recipients=list(mailer.recipients),
-            message_id=row["message_id"],
-            date=row["due_at"],
-        )
+        if channel is None:
+            raise PermanentFault("notify.channel_missing", channel=row["channel"])
+        wanted = channel.recipients if row["recipients"] is None else row["recipients"]
+        left = [one for one in wanted if one not in row["delivered_to"]]
+        answers = channel.hand_over(notice, left)
     except (KeyError, ValueError, ValidationError) as mistake:
-        # Of another version of the code: the letters behind it must not wait for it.
-        _put_off(warehouse, row, f"cannot be written: {mistake}", now, for_good=True)
+        # Of another version of the code: it would be the same mistake at each try.
+        error = f"cannot be written: {type(mistake).__name__}: {mistake}"
+        _put_off(warehouse, row, error, now, for_good=True)
         return False
-    try:
-        answers = mailer.send(letter, recipients)
     except Fault as fault:
         # The server may have taken it: once more, and then no further duplicate.
-        lost_again = fault.code == LOST and LOST in (row["last_error"] or "")
+        lost_again = isinstance(fault, AnswerLost) and LOST in (row["last_error"] or "")
         for_good = isinstance(fault, PermanentFault) or lost_again
         _put_off(warehouse, row, _why(row, fault), now, for_good=for_good)
         return False
-    took = [address for address, refusal in answers.items() if refusal is None]
-    refused = {address: r for address, r in answers.items() if r is not None}
-    reached = [*row["delivered_to"], *took]
-    error = "; ".join(f"{address}: {refusal.cause}" for address, refusal in refused.items())
-    if any(not refusal.is_permanent for refusal in refused.values()):
-        _put_off(warehouse, row, error, now, for_good=False, reached=reached)
+    except Exception as error:
+        # The letters behind it must not wait for a mistake of ours: it is tried less and less
+        # often, and given up in time, with its reason in the table.
+        log.exception("letter %s cannot be told", row["id"])
+        _put_off(warehouse, row, f"{type(error).__name__}: {error}", now, for_good=False)
+        return False
+    return _take_note(warehouse, row, answers, now)
+
+
+def _take_note(
+    warehouse: Warehouse,
+    row: Mapping[str, Any],
+    answers: Mapping[str, Any],
+    now: datetime,
+) -> bool:
+    """Whether it is sent: to all who can be reached, and to one at least."""
+    refused = {recipient: refusal for recipient, refusal in answers.items() if refusal is not None}
+    reached = [*row["delivered_to"], *(one for one in answers if one not in refused)]
+    error = "; ".join(f"{recipient}: {refusal.cause}" for recipient, refusal in refused.items())
+    is_put_off = any(not refusal.is_permanent for refusal in refused.values())
+    if is_put_off or not reached:
+        _put_off(warehouse, row, error, now, for_good=not is_put_off, reached=reached)
         return False
     _mark_sent(warehouse, row, reached, error, now)
     return True
@@ -183,8 +222,9 @@ def _deliver_one(
 
 def _why(row: Mapping[str, Any], fault: Fault) -> str:
     """What is kept of a failed try: that an answer was lost once is never forgotten."""
-    earlier = f" (before: {LOST})" if LOST in (row["last_error"] or "") else ""
-    return f"{fault.code}: {fault}{earlier if fault.code != LOST else ''}"
+    is_lost = isinstance(fault, AnswerLost)
+    was_lost = LOST in (row["last_error"] or "") and not is_lost
+    return f"{fault.code}: {fault}{f' (before: {LOST})' if was_lost else ''}"
 
 
 def _mark_sent(
@@ -198,7 +238,7 @@ def _mark_sent(
     values = {"id": row["id"], "now": now, "reached": json.dumps(reached), "error": error}
     with warehouse.begin() as connection:
         connection.execute(text(statement), values)
-    log.info("letter %s (%s) sent to %s recipients", row["id"], row["kind"], len(reached))
+    log.info("letter %s (%s) sent, recipients: %s", row["id"], row["kind"], len(reached))
 
 
 def _put_off(
@@ -211,22 +251,29 @@ def _put_off(
     reached: list[str] | None = None,
 ) -> None:
     status = "given_up" if for_good or now - row["due_at"] > GIVE_UP_AFTER else "waiting"
-    wait = min(timedelta(minutes=1) * 2 ** row["tries"], LONGEST_WAIT)
     statement = """
         update letters set status = :status, tries = tries + 1, last_error = :error,
             next_try_at = :next, delivered_to = :reached
         where id = :id
     """
+    masked = Mask(load_settings().secret_values).mask(error)
     values = {
         "id": row["id"],
         "status": status,
-        "error": error,
-        "next": now + wait,
+        "error": masked,
+        "next": now + wait_after(row["tries"]),
         "reached": json.dumps(reached if reached is not None else row["delivered_to"]),
     }
     with warehouse.begin() as connection:
         connection.execute(text(statement), values)
-    log.warning("letter %s (%s) is %s: %s", row["id"], row["kind"], status, error)
+    log.warning("letter %s (%s) is %s: %s", row["id"], row["kind"], status, masked)
+
+
+def wait_after(tries: int) -> timedelta:
+    """How long a letter waits that failed once more after so many tries: an hour at most."""
+    doublings = min(tries, (LONGEST_WAIT // FIRST_WAIT).bit_length())
+    wait: timedelta = FIRST_WAIT * 2**doublings
+    return min(wait, LONGEST_WAIT)
 
 
 def resend(connection: Connection, letter_id: int, *, now: datetime) -> bool:

@@ -25,7 +25,7 @@ from typing import NoReturn
 import dagster as dg
 from pydantic import Field
 
-from lms_assets.faults import Fault, PermanentFault, TemporaryFault
+from lms_assets.faults import AnswerLost, Fault, PermanentFault, TemporaryFault
 from lms_assets.faults.masking import Mask
 
 TLS_FROM_THE_START_PORT = 465
@@ -83,8 +83,8 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
             Each recipient, with None where the letter was taken for it.
 
         Raises:
-            TemporaryFault: Nobody got it, and a later try may do better. ``mail.answer_lost`` alone
-                leaves open whether it arrived.
+            TemporaryFault: Nobody got it, and a later try may do better.
+            AnswerLost: Whether it arrived is not known.
             PermanentFault: Nobody got it, and a person must act first.
         """
         wanted = list(dict.fromkeys(self.recipients if recipients is None else recipients))
@@ -142,10 +142,11 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _log_in(self, line: "_Line") -> None:
         """Logged in; an error's text never holds the password, which an encoding error would."""
-        if not (self.sender + self.password).isascii():
+        user = parseaddr(self.sender)[1] or self.sender
+        if not (user + self.password).isascii():
             raise PermanentFault("mail.password_not_ascii")
         try:
-            line.login(parseaddr(self.sender)[1] or self.sender, self.password)
+            line.login(user, self.password)
         except smtplib.SMTPAuthenticationError as error:
             reply = self._told(error.smtp_code, error.smtp_error)
             if error.smtp_code < 500:
@@ -194,7 +195,7 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
             return error.smtp_code, _as_bytes(error.smtp_error)
         except (OSError, smtplib.SMTPServerDisconnected):
             if line.has_sent_the_letter:
-                raise TemporaryFault("mail.answer_lost", server=self.server) from None
+                raise AnswerLost("mail.answer_lost", server=self.server) from None
             raise
 
     def _refusal(self, recipient: str, code: int, reply: bytes) -> Refusal:

@@ -19,6 +19,10 @@ from lms_assets.runs.tags import (
     is_publication,
 )
 
+# Kinds of batches: days that were missing, and such that had failed before.
+CATCH_UP = "catch_up"
+CATCH_UP_AGAIN = "catch_up_again"
+
 # A batch whose maker died asks for no more days: after so long without one it is over.
 ABANDONED_AFTER = timedelta(minutes=10)
 

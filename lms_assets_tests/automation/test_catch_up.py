@@ -7,11 +7,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from lms_assets.automation.catch_up import CATCH_UP_AGAIN, Hopeless, find_gaps, request_days
+from lms_assets.automation.catch_up import find_gaps, request_days
 from lms_assets.automation.gaps import AT_A_TIME, MAX_TRIES
 from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.batches import CATCH_UP_AGAIN
+from lms_assets.runs.endings import GivenUpDay
 from lms_assets.settings import Settings
 from lms_assets.statistics import measures
 from lms_assets_tests.day_loads import loaded, record
@@ -185,7 +187,7 @@ def test_a_day_that_failed_too_often_is_given_up(
 ) -> None:
     runs = [ran(instance, ago(1), fails_with=DOWN) for _ in range(MAX_TRIES)]
     gaps = find_gaps(instance, warehouse, settings(first=2), now=NOW)
-    assert gaps.hopeless == [Hopeless(ago(1), MAX_TRIES, runs[-1])]
+    assert gaps.given_up == [GivenUpDay(ago(1), MAX_TRIES, runs[-1])]
     assert request_days(instance, warehouse, gaps, now=NOW).days == [ago(2)]
 
 

@@ -11,11 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lms_assets.faults import PermanentFault, TemporaryFault
+from lms_assets.faults.causes import Cause
 from lms_assets.faults.failures import FACTS, FAULT, failure
-from lms_assets.letters.compose import Cause
-from lms_assets.letters.content import cause_and_remedy
 from lms_assets.settings import Settings
-from lms_assets.texts import Texts, catalogue
+from lms_assets.texts import catalogue
 
 KEY = 's3cret"key\\of/the=API'
 CODES = sorted(
@@ -51,7 +50,8 @@ def told(code: str, facts: Mapping[str, Any], language: str) -> tuple[str, str]:
     metadata = failure(PermanentFault(code, **facts)).metadata
     read = json.loads(str(metadata[FACTS].value))
     cause = Cause(stage=code.partition(".")[0], code=str(metadata[FAULT].value), facts=read)
-    return cause_and_remedy(cause, Texts(language))
+    explanation = cause.explained(language)
+    return explanation.cause, explanation.remedy
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_assets.letters.compose import compose, message_id, subject
-from lms_assets.letters.content import duration, spans
 from lms_assets.letters.facts import (
     KINDS,
     Cause,
@@ -32,6 +31,7 @@ from lms_assets.letters.facts import (
     from_json,
     to_json,
 )
+from lms_assets.letters.words import duration, spans
 from lms_assets.texts import Texts
 
 DAY = date(2025, 7, 24)

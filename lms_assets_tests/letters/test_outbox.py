@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lms_assets.letters.compose import Cause, FailureFacts, SuccessFacts, to_json
+from lms_assets.letters.channels import Letters
+from lms_assets.letters.facts import Cause, FailureFacts, SuccessFacts, to_json
 from lms_assets.letters.outbox import (
     GIVE_UP_AFTER,
     Address,
@@ -28,14 +29,15 @@ SUCCESS = to_json(SuccessFacts(day=DAY))
 FAILURE = to_json(FailureFacts(day=DAY, cause=Cause(message="it broke")))
 
 
-def mailer(port: int, *recipients: str, total_s: float = 10) -> Mailer:
-    return Mailer(
+def mailer(port: int, *recipients: str, total_s: float = 10) -> list[Letters]:
+    post = Mailer(
         server="127.0.0.1",
         port=port,
         sender="robot@example.org",
         recipients=list(recipients or (ANN,)),
         total_s=total_s,
     )
+    return [Letters(post)]
 
 
 def due(

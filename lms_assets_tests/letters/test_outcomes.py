@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lms_assets.automation.catch_up import Hopeless
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.letters.messenger import Messenger
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.batches import open_batch, open_batches
+from lms_assets.runs.endings import GivenUpDay
 from lms_assets.settings import Settings
 from lms_assets.systems import resources
 from lms_assets_tests.day_loads import body_of, cleaned, merged, record, stored
@@ -224,9 +224,9 @@ def test_a_catch_up_that_failed_again_has_no_letter_and_one_that_succeeded_has(
 
 
 def test_days_are_given_up_in_one_letter_and_each_only_once(news: Newsroom) -> None:
-    hopeless = [Hopeless(ago(n), 5, news.bad(ago(n), batch="c")) for n in range(3)]
+    days = [GivenUpDay(ago(n), 5, news.bad(ago(n), batch="c")) for n in range(3)]
     for _ in range(2):
-        news.messenger.tell_of_giving_up(hopeless, now=NOW)
+        news.messenger.tell_of_giving_up(days, now=NOW)
     (letter,) = news.letters()
     assert (letter["kind"], str(letter["day"]), letter["facts"]["tries"]) == (
         "given_up",
@@ -236,14 +236,14 @@ def test_days_are_given_up_in_one_letter_and_each_only_once(news: Newsroom) -> N
     others = [other["day"] for other in letter["facts"]["others"]]
     assert others == ["2025-07-23", "2025-07-22"]
     news.messenger.tell_of_giving_up([], now=NOW)
-    later = Hopeless(ago(9), 5, news.bad(ago(9), batch="c"))
-    news.messenger.tell_of_giving_up([*hopeless, later], now=NOW)
+    later = GivenUpDay(ago(9), 5, news.bad(ago(9), batch="c"))
+    news.messenger.tell_of_giving_up([*days, later], now=NOW)
     assert [str(row["day"]) for row in news.letters()] == ["2025-07-24", "2025-07-15"]
 
 
 def test_a_day_given_up_beside_others_is_told_to_have_recovered(news: Newsroom) -> None:
-    hopeless = [Hopeless(ago(n), 5, news.bad(ago(n), batch="c")) for n in range(2)]
-    news.messenger.tell_of_giving_up(hopeless, now=NOW)
+    days = [GivenUpDay(ago(n), 5, news.bad(ago(n), batch="c")) for n in range(2)]
+    news.messenger.tell_of_giving_up(days, now=NOW)
     assert [kind for kind, _ in news.told(news.good(ago(1)))] == ["given_up", "recovered"]
 
 

@@ -1,0 +1,266 @@
+"""The facts of each letter, gathered from what runs came to and from the database."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from lms_assets.attempts.ledger import COUNTERS, Load
+from lms_assets.faults.causes import Cause
+from lms_assets.letters.destinations import Destinations
+from lms_assets.letters.facts import (
+    Counts,
+    DayFailure,
+    DayFigures,
+    EmptyFacts,
+    Facts,
+    FailureFacts,
+    GivenUpFacts,
+    HistoryFacts,
+    RecoveredFacts,
+    SuccessFacts,
+    to_json,
+)
+from lms_assets.letters.outbox import DueLetter
+from lms_assets.letters.outcomes import Outcome
+from lms_assets.runs.batches import Batch
+from lms_assets.runs.endings import GivenUpDay
+
+CHART_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a letter says besides its run.
+
+    Attributes:
+        next_run: When the schedule runs next; aware.
+    """
+
+    destinations: Destinations
+    next_run: datetime | None = None
+
+
+def letter_of_run(
+    connection: Connection, outcome: Outcome, around: Circumstances
+) -> DueLetter | None:
+    """The letter that a run by itself makes; None for one that brought nothing to tell."""
+    if outcome.will_be_retried or (outcome.succeeded and outcome.load is None):
+        return None
+    kind, facts = _day_letter(connection, outcome, [], around)
+    return DueLetter(kind, to_json(facts), outcome.day, outcome.run_id, None)
+
+
+def letter_of_batch(
+    connection: Connection,
+    batch: Batch,
+    outcomes: Sequence[Outcome],
+    published: Outcome | None,
+    around: Circumstances,
+) -> DueLetter | None:
+    """The one letter of a batch whose runs have ended.
+
+    Args:
+        outcomes: Of its days, the last run of each, newest day first.
+        published: Of its publication, or None when no day succeeded.
+    """
+    if not outcomes:
+        return None
+    kind, facts = _batch_letter(connection, batch, outcomes, published, around)
+    newest = outcomes[0].day
+    return DueLetter(kind, to_json(facts), newest, outcomes[0].run_id, batch.batch)
+
+
+def _batch_letter(
+    connection: Connection,
+    batch: Batch,
+    outcomes: Sequence[Outcome],
+    published: Outcome | None,
+    around: Circumstances,
+) -> tuple[str, Facts]:
+    main, others = outcomes[0], outcomes[1:]
+    failed = [outcome for outcome in outcomes if not outcome.succeeded]
+    if published and not published.succeeded:
+        # The days are in; what people read of them is not.
+        return _failure(published, around, is_loaded=True)
+    is_one_day = not others or (batch.kind == "schedule" and failed in ([], [main]))
+    if is_one_day:
+        return _day_letter(connection, main, others, around)
+    return "history", _history(connection, outcomes, around)
+
+
+def _day_letter(
+    connection: Connection, outcome: Outcome, late: Sequence[Outcome], around: Circumstances
+) -> tuple[str, Facts]:
+    if not outcome.succeeded:
+        return _failure(outcome, around, is_loaded=outcome.load is not None)
+    day = outcome.day or date.min
+    late_rows = {o.day: o.load.inserted for o in late if o.day and o.load and o.load.inserted}
+    common: dict[str, Any] = {
+        "day": day,
+        "late_rows": late_rows,
+        "links": around.destinations.links(run=outcome.run_id),
+        "duration_s": outcome.duration_s,
+        "next_run": around.next_run,
+        "tries": outcome.tries,
+    }
+    load = outcome.load
+    if load is None or load.is_empty:
+        return "empty", EmptyFacts(stored=load.stored if load else None, **common)
+    figures = {row["day"]: row for row in _daily(connection, day)}
+    common |= {
+        "counts": _counts([load]),
+        "figures": _plain(figures.get(day)) or {},
+        "week_before": _plain(figures.get(day - timedelta(days=7))),
+        "recent": _recent(figures.values()),
+        "watch": _watched(load.watch),
+    }
+    earlier = _open_failure(connection, day)
+    if earlier is None:
+        return "success", SuccessFacts(**common)
+    return "recovered", RecoveredFacts(
+        cause=Cause(**earlier["cause"]),
+        failed_at=earlier["due_at"],
+        failure_message_id=earlier["message_id"],
+        **common,
+    )
+
+
+def _failure(outcome: Outcome, around: Circumstances, *, is_loaded: bool) -> tuple[str, Facts]:
+    return "failure", FailureFacts(
+        day=outcome.day,
+        cause=outcome.cause or Cause(),
+        error=outcome.error,
+        will_be_retried=outcome.will_be_retried,
+        tries=outcome.tries,
+        is_loaded=is_loaded,
+        counts=_counts([outcome.load]) if outcome.load else _counts_of_a_refused_day(outcome.cause),
+        links=around.destinations.links(run=outcome.run_id),
+        duration_s=outcome.duration_s,
+        next_run=around.next_run,
+    )
+
+
+def _history(
+    connection: Connection, outcomes: Sequence[Outcome], around: Circumstances
+) -> HistoryFacts:
+    days = sorted(outcome.day for outcome in outcomes if outcome.day)
+    loads = [outcome.load for outcome in outcomes if outcome.load]
+    return HistoryFacts(
+        first_day=days[0],
+        last_day=days[-1],
+        done=sum(outcome.status == "success" for outcome in outcomes),
+        empty=sum(outcome.status == "empty" for outcome in outcomes),
+        failures=[DayFailure(day=o.day, cause=o.cause) for o in outcomes if o.cause and o.day],
+        totals=_counts(loads),
+        recent=_recent(_daily(connection, days[-1])),
+        links=around.destinations.links(run=None),
+        duration_s=round(sum(outcome.duration_s for outcome in outcomes), 1),
+        next_run=around.next_run,
+    )
+
+
+def _counts(loads: Sequence[Load]) -> Counts:
+    rejected: dict[str, int] = {}
+    for load in loads:
+        for reason, n in load.rejected.items():
+            rejected[reason] = rejected.get(reason, 0) + n
+    numbers = {
+        name: sum(getattr(load, name) for load in loads) for name in COUNTERS if name != "rejected"
+    }
+    return Counts(**numbers, rejected=rejected)
+
+
+def _counts_of_a_refused_day(cause: Cause | None) -> Counts | None:
+    """What was received and refused of a day that was not loaded because of it."""
+    by_reason = cause.facts.get("by_reason") if cause else None
+    return (
+        Counts(received=cause.facts["received"], rejected=by_reason)
+        if cause and by_reason
+        else None
+    )
+
+
+def _watched(watch: Mapping[str, Any]) -> dict[str, int]:
+    """Each watched number that is not 0; of those by name the sum."""
+    sums = {k: sum(v.values()) if isinstance(v, dict) else v for k, v in watch.items()}
+    return {name: number for name, number in sums.items() if number}
+
+
+def _daily(connection: Connection, day: date) -> list[Mapping[str, Any]]:
+    statement = "select * from daily_statistics where day between :first and :day order by day"
+    first = day - timedelta(days=CHART_DAYS - 1)
+    rows = connection.execute(text(statement), {"first": first, "day": day}).mappings()
+    return [dict(row) for row in rows]
+
+
+def _recent(rows: Any) -> list[DayFigures]:  # noqa: ANN401
+    names = ("runs", "correct", "wrong", "ungraded")
+    return [DayFigures(day=row["day"], **{name: row[name] or 0 for name in names}) for row in rows]
+
+
+def _plain(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The numbers of a row, as JSON has them."""
+    if row is None:
+        return None
+    return {k: float(v) if v is not None else None for k, v in row.items() if _is_number(v)}
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _open_failure(connection: Connection, day: date) -> Mapping[str, Any] | None:
+    """The newest letter that told of the day's failure, when none told since that it is good."""
+    statement = """
+        select * from letters where day = :day and kind in ('failure', 'given_up', 'recovered')
+            or kind = 'history' and :day between
+                cast(facts->>'first_day' as date) and cast(facts->>'last_day' as date)
+            or kind = 'given_up' and facts->'others' @> cast(:failed as jsonb)
+        order by id desc limit 1
+    """
+    failed = json.dumps([{"day": day.isoformat()}])
+    row = connection.execute(text(statement), {"day": day, "failed": failed}).mappings().first()
+    if row is None or row["kind"] == "recovered":
+        return None
+    others = [*row["facts"].get("failures", []), *row["facts"].get("others", [])]
+    causes = {failure["day"]: failure["cause"] for failure in others}
+    if row["kind"] == "history" and day.isoformat() not in causes:
+        return None
+    cause = causes.get(day.isoformat()) or row["facts"].get("cause", {})
+    return {**row, "cause": cause}
+
+
+def letter_of_given_up_days(
+    days: Sequence[GivenUpDay], outcomes: Sequence[Outcome], around: Circumstances
+) -> DueLetter:
+    """The one letter that these days are not asked for any more.
+
+    Args:
+        days: Newest first.
+        outcomes: Of the last run of each, in the same order.
+    """
+    newest, last = days[0], outcomes[0]
+    facts = GivenUpFacts(
+        day=newest.day,
+        tries=newest.tries,
+        cause=last.cause or Cause(),
+        others=[
+            DayFailure(day=one.day, cause=outcome.cause or Cause())
+            for one, outcome in zip(days[1:], outcomes[1:], strict=True)
+        ],
+        error=last.error,
+        links=around.destinations.links(run=newest.last_run_id),
+    )
+    key = f"given-up-{newest.day}"
+    return DueLetter("given_up", to_json(facts), newest.day, newest.last_run_id, key)
+
+
+def days_given_up(connection: Connection) -> set[date]:
+    """The days of which a letter is recorded that they are not asked for any more."""
+    facts = connection.scalars(text("select facts from letters where kind = 'given_up'"))
+    days = [day for one in facts for day in (one, *one.get("others", []))]
+    return {date.fromisoformat(day["day"]) for day in days}

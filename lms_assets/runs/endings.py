@@ -1,0 +1,153 @@
+"""What a run that has ended came to, by Dagster's events alone: good, or why not."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import takewhile
+
+import dagster as dg
+
+from lms_assets.faults.causes import Cause
+from lms_assets.faults.failures import FACTS, FAULT, NEEDS_A_PERSON
+from lms_assets.faults.masking import Mask
+from lms_assets.runs.processes import was_interrupted
+from lms_assets.runs.tags import PARTITION_TAG, WILL_RETRY_TAG, batch_of
+from lms_assets.settings import load_settings
+
+STAGE_OF_STEP = {
+    "raw_attempts": "api",
+    "cleaned_attempts": "cleaning",
+    "attempts_table": "database",
+    "attempts_can_be_trusted": "database",
+    "daily_statistics": "database",
+    "statistics_sheet": "sheet",
+    "statistics_page": "page",
+}
+INTERRUPTED = replace(Cause.of("host.interrupted", {}), stage="interrupted")
+WITHOUT_A_DAY = "launch.without_a_day"
+RANGE_TAG = "dagster/asset_partition_range_start"
+
+
+@dataclass(frozen=True)
+class GivenUpDay:
+    """A missing day that failed so often that it is not asked for any more."""
+
+    day: date
+    tries: int
+    last_run_id: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        day: Its partition; None where it was launched without one.
+        cause: Why it failed, or None.
+        error: The failure's traceback, masked.
+        will_be_retried: Another run of the same day follows by itself.
+        tries: How many runs of the day it took, this one included, since one was good.
+    """
+
+    run_id: str
+    day: date | None
+    batch: str | None
+    cause: Cause | None
+    error: str
+    duration_s: float
+    will_be_retried: bool = False
+    tries: int = 1
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all of it was done."""
+        return self.cause is None
+
+
+def ending_of(instance: dg.DagsterInstance, run_id: str) -> Ending:
+    """How the run ended.
+
+    Raises:
+        LookupError: Dagster does not know the run.
+    """
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        raise LookupError(f"run {run_id} is not known")
+    run = record.dagster_run
+    day = run.tags.get(PARTITION_TAG)
+    cause, error = (None, "") if run.is_success else _why(instance, run)
+    return Ending(
+        run_id=run_id,
+        day=date.fromisoformat(day) if day else None,
+        batch=batch_of(run.tags),
+        cause=cause,
+        error=error,
+        duration_s=round((record.end_time or 0) - (record.start_time or record.end_time or 0), 3),
+        will_be_retried=run.tags.get(WILL_RETRY_TAG) == "true",
+        tries=_tries(instance, day, record.storage_id) if day else 1,
+    )
+
+
+def needs_a_person(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the same run would fail again until a person has acted."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        data = entry.dagster_event.step_failure_data if entry.dagster_event else None
+        if data and data.user_failure_data:
+            recorded = data.user_failure_data.metadata.get(NEEDS_A_PERSON)
+            return recorded is not None and bool(recorded.value)
+    return False
+
+
+def _tries(instance: dg.DagsterInstance, day: str, newest: int) -> int:
+    """This run and the failed ones of the same day right before it."""
+    filters = dg.RunsFilter(tags={PARTITION_TAG: day})
+    records = instance.get_run_records(filters, limit=20)
+    before = [r.dagster_run for r in records if r.storage_id < newest]
+    failed = takewhile(lambda run: run.status == dg.DagsterRunStatus.FAILURE, before)
+    return 1 + sum(1 for _ in failed)
+
+
+def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Cause, str]:
+    """The first step that failed says why; a run that ended without one was interrupted."""
+    mask = Mask(load_settings().secret_values).mask
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        event = entry.dagster_event
+        if event is not None and was_interrupted(event):
+            break
+        if event is not None:
+            failure = event.step_failure_data
+            metadata = failure.user_failure_data.metadata if failure.user_failure_data else {}
+            error = failure.error.to_string() if failure.error else ""
+            cause = _cause(event.step_key or "", metadata, error)
+            if cause.code is None and _is_without_a_day(run.tags):
+                return Cause.of(WITHOUT_A_DAY, {}), ""
+            # A fault with a name was raised on purpose: where in the code says nothing more.
+            shown = str(failure.error.message) if cause.code and failure.error else error
+            return cause, mask(shown)
+    return INTERRUPTED, mask(_message_of_failure(instance, run.run_id))
+
+
+def _message_of_failure(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Dagster's own words for the end of a run of which no step failed."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    messages = [entry.dagster_event.message for entry in entries if entry.dagster_event]
+    return next((message for message in messages if message), "")
+
+
+def _is_without_a_day(tags: Mapping[str, str]) -> bool:
+    """Whether the job was launched without the partition that each of its runs needs."""
+    return PARTITION_TAG not in tags and RANGE_TAG not in tags
+
+
+def _cause(step: str, metadata: Mapping[str, dg.MetadataValue], error: str) -> Cause:
+    code = metadata.get(FAULT)
+    if code is not None:
+        return Cause.of(str(code.value), json.loads(str(metadata[FACTS].value)))
+    lines = [line for line in error.strip().split("\n") if line and not line[0].isspace()]
+    named = next(
+        (line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception)?:", line)), ""
+    )
+    message = named or (lines[0] if lines else "unknown error")
+    return Cause(stage=STAGE_OF_STEP.get(step, "other"), message=message)

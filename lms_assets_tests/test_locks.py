@@ -1,8 +1,13 @@
 """The committed locks are true to pyproject.toml, and name no place to download from."""
 
+import ast
 import re
+import sys
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,14 @@ from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[1]
 RUNNING, DEVELOPING = "requirements.lock", "requirements-dev.lock"
-LOCKS = (RUNNING, DEVELOPING)
+EXTRAS = ("s3", "cluster")
+LOCKS = (
+    RUNNING,
+    DEVELOPING,
+    "requirements-s3.lock",
+    "requirements-cluster.lock",
+    "requirements-bench.lock",
+)
 
 
 @dataclass
@@ -50,9 +62,13 @@ def project() -> dict[str, Any]:
 
 def direct(lock: str) -> list[Requirement]:
     """What pyproject.toml asks for by itself."""
+    extras, groups = project()["project"]["optional-dependencies"], project()["dependency-groups"]
     wanted = list(project()["project"]["dependencies"])
     if lock == DEVELOPING:
-        wanted += project()["dependency-groups"]["dev"]
+        wanted += [*groups["dev"], *(one for extra in EXTRAS for one in extras[extra])]
+    else:
+        name = lock.removeprefix("requirements-").removesuffix(".lock")
+        wanted += extras.get(name, groups.get(name, []))
     return [Requirement(one) for one in wanted]
 
 
@@ -93,11 +109,82 @@ def test_no_address_stands_in_a_lock(lock: str) -> None:
     assert "index" not in {line.split()[0].strip("-") for line in lines_of(lock)}
 
 
-def test_the_lock_for_developing_holds_all_that_the_one_for_running_does() -> None:
-    running, developing = (
-        {(one.requirement.name, one.version) for one in locked(lock)} for lock in LOCKS
-    )
-    assert running - developing == set()
+def versions_in(lock: str) -> set[tuple[str, str]]:
+    return {(one.requirement.name, one.version) for one in locked(lock)}
+
+
+@pytest.mark.parametrize("lock", [RUNNING, "requirements-s3.lock", "requirements-cluster.lock"])
+def test_the_lock_for_developing_holds_all_that_the_ones_for_running_do(lock: str) -> None:
+    assert versions_in(lock) - versions_in(DEVELOPING) == set()
+
+
+def test_what_an_extra_adds_changes_no_version_of_the_rest() -> None:
+    """The wrapper installs an extra's lock over the one for running."""
+    for lock in LOCKS:
+        assert versions_in(RUNNING) <= versions_in(lock)
+
+
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """Import's name → distributions."""
+    return packages_distributions()
+
+
+def imported(folder: str) -> dict[str, str]:
+    """Distribution → a file that imports it; this project and the standard library left out."""
+    found = {}
+    for path in (PROJECT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for module in modules_in(node):
+                for distribution in distributions_of(module):
+                    found[canonicalize_name(distribution)] = str(path.relative_to(PROJECT))
+    return found
+
+
+def modules_in(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+
+
+def distributions_of(module: str) -> list[str]:
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names or top in ("lms_assets", "lms_assets_tests", "benchmarks"):
+        return []
+    if top == "google":
+        return ["google-auth"]
+    # A package that is not installed here is called as its import is.
+    return installed().get(top, [top])
+
+
+OURS = {"lms_assets": (RUNNING, "requirements-s3.lock", "requirements-cluster.lock")}
+
+
+@pytest.mark.parametrize("folder", ["lms_assets", "lms_assets_tests", "benchmarks"])
+def test_every_distribution_that_is_imported_is_declared(folder: str) -> None:
+    locks = OURS.get(folder, LOCKS)
+    declared = {canonicalize_name(one.name) for lock in locks for one in direct(lock)}
+    found = imported(folder)
+    assert {name: file for name, file in found.items() if name not in declared} == {}
+
+
+# Used, though no module imports them: by name, by an address, or as a program.
+BY_NAME = {
+    "apprise",
+    "dagster-dg-cli",
+    "dagster-postgres",
+    "dagster-webserver",
+    "tzdata",
+    "s3fs",
+    "celery",
+    "dagster-celery",
+    "redis",
+}
+
+
+def test_every_distribution_that_is_declared_is_used() -> None:
+    declared = {canonicalize_name(one.name) for lock in OURS["lms_assets"] for one in direct(lock)}
+    assert declared - imported("lms_assets").keys() - BY_NAME == set()
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -8,6 +8,9 @@ import click
 
 from lms_assets.settings import Settings, project_folder
 
+# Tests wait for servers as much as for a core. The tests of a file share what is dear to make.
+SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile")
+
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--all", "everything", is_flag=True, help="The slow tests too.")
@@ -15,7 +18,8 @@ from lms_assets.settings import Settings, project_folder
 def test(everything: bool, arguments: tuple[str, ...]) -> None:
     """Runs the tests; other arguments are pytest's."""
     chosen = [] if everything else ["-m", "not slow"]
-    command = [sys.executable, "-m", "pytest", *chosen, *arguments]
+    # What is given stands last, and so above what is chosen here.
+    command = [sys.executable, "-m", "pytest", *SIDE_BY_SIDE, *chosen, *arguments]
     # The tests make their own settings: nobody's configured systems are theirs.
     ours = {name.upper() for name in Settings.model_fields}
     kept = {name: value for name, value in os.environ.items() if name not in ours}

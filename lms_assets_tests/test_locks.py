@@ -62,13 +62,11 @@ def project() -> dict[str, Any]:
 
 def direct(lock: str) -> list[Requirement]:
     """What pyproject.toml asks for by itself."""
-    extras, groups = project()["project"]["optional-dependencies"], project()["dependency-groups"]
+    extras = project()["project"]["optional-dependencies"]
     wanted = list(project()["project"]["dependencies"])
-    if lock == DEVELOPING:
-        wanted += [*groups["dev"], *(one for extra in EXTRAS for one in extras[extra])]
-    else:
-        name = lock.removeprefix("requirements-").removesuffix(".lock")
-        wanted += extras.get(name, groups.get(name, []))
+    name = lock.removeprefix("requirements-").removesuffix(".lock")
+    for extra in [name, *(EXTRAS if lock == DEVELOPING else ())]:
+        wanted += extras.get(extra, [])
     return [Requirement(one) for one in wanted]
 
 

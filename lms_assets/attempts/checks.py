@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from lms_assets.attempts.assets import attempts_table
 from lms_assets.attempts.ledger import Load, load_of_run, newest_load
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.partitions import attempt_days, window_of
+from lms_assets.days import offset_spans
 from lms_assets.faults.failures import told_to_dagster
 from lms_assets.resources.warehouse import Warehouse
 
@@ -70,12 +72,18 @@ def attempts_are_unique(load: Load, warehouse: Warehouse) -> tuple[bool, dict[st
 
 def every_attempt_lies_in_its_day(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
     """All that the table holds in the day's window is of that day in the set zone."""
-    in_the_day = _stored(
-        load,
-        warehouse,
-        "(created_at at time zone 'UTC' at time zone :zone)::date = :day",
-        zone=str(attempt_days.timezone),
-        day=load.day,
+    window = window_of(date.fromisoformat(load.day))
+    in_the_day = sum(
+        _stored(
+            load,
+            warehouse,
+            "created_at >= :starts and created_at < :ends and (created_at + :ahead)::date = :day",
+            starts=span.start,
+            ends=span.end,
+            ahead=span.ahead,
+            day=load.day,
+        )
+        for span in offset_spans(window, ZoneInfo(str(attempt_days.timezone)))
     )
     stored = _stored(load, warehouse)
     return in_the_day == stored, {"in_the_day": in_the_day, "stored": stored}

@@ -194,11 +194,9 @@ def loaded_days(connection: Connection, first: date, last: date) -> set[date]:
     return set(connection.scalars(text(statement), {"first": first, "last": last}))
 
 
-def newest_day_with_attempts(connection: Connection) -> date | None:
-    """The newest loaded day that holds attempts: what the figures are as of."""
-    found: date | None = connection.scalar(
-        text("select max(day) from load_ledger where stored > 0")
-    )
+def newest_loaded_day(connection: Connection) -> date | None:
+    """The newest loaded day, with or without attempts: what the figures are as of."""
+    found: date | None = connection.scalar(text("select max(day) from load_ledger"))
     return found
 
 

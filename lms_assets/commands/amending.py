@@ -13,7 +13,7 @@ from lms_assets.amends.adoption import Adoption
 from lms_assets.amends.adoption import adopt as adopt_tables
 from lms_assets.amends.erasure import Receipt
 from lms_assets.amends.erasure import erase as erase_everywhere
-from lms_assets.attempts.ledger import newest_day_with_attempts
+from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.attempts.partitions import window_of
 from lms_assets.attempts.quarantine import Replay, replay
 from lms_assets.commands.installation import Platform, prepare
@@ -80,7 +80,7 @@ def erase_student(
 
 def _publish(platform: Platform, instance: dg.DagsterInstance, why: str) -> None:
     with platform.warehouse.begin() as connection:
-        as_of = newest_day_with_attempts(connection)
+        as_of = newest_loaded_day(connection)
     if as_of:
         publish_batch(instance, f"{why}-{uuid.uuid4()}", as_of)
 
@@ -101,7 +101,7 @@ def adopt_earlier(
     )
     platform = prepare(settings)
     with platform.warehouse.begin() as connection:
-        as_of = newest_day_with_attempts(connection)
+        as_of = newest_loaded_day(connection)
         # Also when nothing was left to adopt: an earlier call may have ended before this.
         if as_of:
             zone_of_days, staff = settings.lms_timezone, presentation(settings).staff
@@ -114,7 +114,7 @@ def recompute(settings: Settings) -> Callable[[Connection, Iterable[date]], Any]
 
     def figures(connection: Connection, days: Iterable[date]) -> None:
         measures.take_turn(connection)
-        as_of = newest_day_with_attempts(connection)
+        as_of = newest_loaded_day(connection)
         if as_of:
             staff = presentation(settings).staff
             zone = settings.lms_timezone

@@ -9,7 +9,7 @@ import dagster as dg
 from sqlalchemy import text
 
 from lms_assets.attempts.assets import attempts_table
-from lms_assets.attempts.ledger import newest_day_with_attempts
+from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.attempts.partitions import attempt_days
 from lms_assets.faults.failures import told_to_dagster
 from lms_assets.resources.spreadsheet.google import GoogleSheets
@@ -41,18 +41,19 @@ def daily_statistics(
     `lms_assets/statistics/measures.py`; `docs/figures.md` tells what each means.
 
     Grain: one row per day in `daily_statistics`; the other figures have tables of their own.
-    Zone: days are those of LMS_TIMEZONE. As of: the end of the newest day with attempts.
+    Zone: days are those of LMS_TIMEZONE. As of: the end of the newest loaded day.
     """
     with told_to_dagster():
         day = date.fromisoformat(context.partition_key)
         with warehouse.begin() as connection:
             # Before the newest day is read: another run may be about to change it.
             measures.take_turn(connection)
-            as_of = newest_day_with_attempts(connection)
+            as_of = newest_loaded_day(connection)
             if as_of:
+                # The marks say which days changed; an unchanged one costs nothing.
                 measures.refresh(
                     connection,
-                    [day],
+                    [],
                     zone=presentation.timezone,
                     as_of=as_of,
                     staff=presentation.staff,

@@ -4,8 +4,11 @@ RELATIONS = {
     "figure_settings": "One row: what every figure depends on besides the attempts. Written by the "
     "refresh; a figure is never a matter of the clock.",
     "staff": "One row per user who is left out of every figure (LMS_STAFF). Key: user_id.",
-    "student_attempts": "One row per attempt that counts: not by staff, up to the end of as_of. "
-    "Every figure is made from it.",
+    "zone_offsets": "One row per stretch of time in which the zone's clocks are one offset ahead "
+    "of UTC, by the tzdata package. Key: starts.",
+    "counted_attempts": "One row per attempt that is not by staff. Every figure is made from it.",
+    "student_attempts": "One row per attempt that counts: not by staff, up to the end of as_of, "
+    "with its day and hour.",
     "student_hours": "Attempts by student, course, day and hour, in the set zone. "
     "Key: day, hour, course, user_id. On a day of 25 hours the repeated hour is one row.",
     "student_activity": "What a student did in a course over the whole history. "
@@ -61,6 +64,9 @@ COLUMNS = {
     "zone": "IANA zone that says what a day and an hour are.",
     "definition": "Hash of the SQL that computed the figures. Under another one all are computed "
     "anew.",
+    "starts": "First instant of the stretch, naive UTC.",
+    "ends": "First instant after the stretch, naive UTC.",
+    "ahead": "By how much the zone's clocks are ahead of UTC.",
     "refreshed_at": "Instant of the last refresh.",
     "computed_at": "Instant at which the row was computed.",
     "is_single": "Always true: there is one row.",
@@ -170,6 +176,7 @@ COLUMNS = {
     "blind_correct": "Correct S among blind_submits.",
     "first_attempt_at": "Instant of the first attempt, naive UTC.",
     "last_attempt_at": "Instant of the last attempt, naive UTC.",
+    "last_is_run": "The last attempt is a run: a submit that follows is not blind.",
     "last_submit_at": "Instant of the last S, naive UTC. Null without S.",
     "last_submit_day": "Day of the last S, in the set zone. Null without S.",
     "solved_at": "Instant of the first correct S, naive UTC. Null while unsolved.",
@@ -183,6 +190,10 @@ OF_PAIRS = {
     "correct": "Number of correct S on the task.",
 }
 OWN_WORDS: dict[str, dict[str, str]] = {
+    "student_task_statistics": {
+        "active": "Sum of the gaps of at most 30 minutes between attempts, up to the first correct "
+        "S or, while unsolved, so far.",
+    },
     "student_hours": {"course": "The course; '' where it is not known."},
     "daily_figures": {"course": "The course; '': all courses together."},
     "student_activity": {"course": "The course; '': all courses together."},

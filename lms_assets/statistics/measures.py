@@ -9,8 +9,8 @@ Figures are as of the end of the newest loaded day and never of the clock, by th
 zone, without staff. Nothing here depends on Dagster.
 """
 
-from collections.abc import Collection, Iterable
-from datetime import date, datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator
+from datetime import date, timedelta
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,14 +18,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, TextClause, text
 
 from lms_assets.attempts.lag import lagging_days, take_marks
-from lms_assets.days import days_between, midnight
+from lms_assets.days import days_between, offset_spans, spans, window_between
+from lms_assets.statistics.offsets import offsets_hold, write_offsets
 from lms_assets.statistics.views import definition_of_figures, script
 
 REFRESH_LOCK = 7_041_002
 TURN_TIMEOUT = "15min"
-# PostgreSQL and Python may know different editions of the zones; days decide, instants only guide.
-ZONE_MARGIN = timedelta(hours=3)
-LONGEST_RUN = timedelta(days=31)
+LONGEST_SPAN = timedelta(days=31)
 
 Row = dict[str, Any]
 
@@ -65,17 +64,26 @@ def refresh(
     """
     take_turn(connection)
     before = _settings(connection)
-    if before is None or before["as_of"] > as_of:
+    if before is None or not _can_go_on(connection, before, zone, as_of, staff):
         return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
-    if (before["zone"], before["definition"]) != (zone, definition_of_figures()):
-        return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
-    if set(connection.scalars(text("select user_id from staff"))) != set(staff):
-        return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
-    _write_settings(connection, zone, as_of)
-    changed = take_marks(connection).union(days)
+    changed = {day for day in take_marks(connection).union(days) if day <= as_of}
     not_seen = days_between(before["as_of"] + timedelta(days=1), as_of)
-    _recompute(connection, {d for d in changed if d <= as_of}.union(not_seen), zone, as_of)
+    _write_settings(connection, zone, as_of)
+    if changed or not_seen:
+        _recompute(connection, changed.union(not_seen), ZoneInfo(zone), as_of)
     return None
+
+
+def _can_go_on(
+    connection: Connection, before: Row, zone: str, as_of: date, staff: Collection[str]
+) -> bool:
+    """Whether what is kept was made by today's definitions, of the same days and students."""
+    return (
+        (before["zone"], before["definition"]) == (zone, definition_of_figures())
+        and before["as_of"] <= as_of
+        and set(connection.scalars(text("select user_id from staff"))) == set(staff)
+        and offsets_hold(connection, ZoneInfo(zone), before["as_of"])
+    )
 
 
 def refresh_all(
@@ -89,19 +97,26 @@ def refresh_all(
     connection.execute(_sql("forget"))
     oldest = connection.scalar(text("select min(created_at) from attempts"))
     first = as_of if oldest is None else oldest.date() - timedelta(days=1)
-    _recompute(connection, set(days_between(first, as_of)), zone, as_of)
+    _recompute(connection, set(days_between(first, as_of)), ZoneInfo(zone), as_of)
 
 
-def _recompute(connection: Connection, days: set[date], zone: str, as_of: date) -> None:
+def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: date) -> None:
     """What the attempts of ``days`` can change is computed anew, each step from the one before."""
     connection.execute(text("set local work_mem = '128MB'"))
     connection.execute(text("set local jit = off"))
-    spans = [_span_of(first, last, zone) for first, last in _runs_of(days)]
+    oldest = connection.scalar(text("select min(starts) from zone_offsets"))
+    write_offsets(
+        connection, zone, min([as_of, *days, *([oldest.date()] if oldest else [])]), as_of
+    )
     connection.execute(_sql("touched"), {"days": sorted(days)})
-    for span in spans:
-        connection.execute(_sql("student_hours"), span)
-        connection.execute(_sql("touched_pairs"), span)
-    for step in ("student_activity", "daily", "retention", "student_tasks", "tasks"):
+    for first, last in _parts_of(days):
+        connection.execute(text("truncate changed_attempts"))
+        for span in offset_spans(window_between(first, last, zone), zone):
+            values = {"starts": span.start, "ends": span.end, "ahead": span.ahead}
+            connection.execute(_sql("changed_attempts"), values)
+        connection.execute(_sql("student_hours"))
+        connection.execute(_sql("student_tasks"), {"as_of": as_of})
+    for step in ("student_activity", "daily", "retention", "aged_pairs", "tasks"):
         connection.execute(_sql(step), {"as_of": as_of})
 
 
@@ -136,29 +151,14 @@ def _write_staff(connection: Connection, staff: Collection[str]) -> None:
     connection.execute(text("analyze staff"))
 
 
-def _runs_of(days: set[date]) -> list[tuple[date, date]]:
-    """The days as first and last of unbroken runs, in order.
+def _parts_of(days: set[date]) -> Iterator[tuple[date, date]]:
+    """The days as first and last of unbroken spans, in order.
 
-    A run is no longer than a month, so that even a whole history is sorted in memory.
+    A span is no longer than a month, so that even a whole history is sorted in memory.
     """
-    runs: list[tuple[date, date]] = []
-    for day in sorted(days):
-        first, last = runs[-1] if runs else (day, date.min)
-        if day - last == timedelta(days=1) and day - first < LONGEST_RUN:
-            runs[-1] = (first, day)
-        else:
-            runs.append((day, day))
-    return runs
-
-
-def _span_of(first: date, last: date, zone: str) -> dict[str, date | datetime]:
-    """Two days, both included, and naive UTC instants that surely hold them."""
-    return {
-        "first": first,
-        "last": last,
-        "starts": midnight(first, ZoneInfo(zone)) - ZONE_MARGIN,
-        "ends": midnight(last + timedelta(days=1), ZoneInfo(zone)) + ZONE_MARGIN,
-    }
+    for start, last in spans(days):
+        for first in days_between(start, last)[:: LONGEST_SPAN.days]:
+            yield first, min(first + LONGEST_SPAN - timedelta(days=1), last)
 
 
 def lag(connection: Connection) -> list[date]:

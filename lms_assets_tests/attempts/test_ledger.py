@@ -11,8 +11,8 @@ from lms_assets.attempts.ledger import (
     Load,
     load_of_run,
     loaded_days,
-    newest_day_with_attempts,
     newest_load,
+    newest_loaded_day,
     record_load,
     zone_of_ledger,
 )
@@ -58,7 +58,7 @@ def test_a_day_without_a_pull_is_not_in_the_ledger(warehouse: Warehouse) -> None
     with warehouse.begin() as connection:
         assert newest_load(connection, DAY) is None
         assert load_of_run(connection, "run") is None
-        assert newest_day_with_attempts(connection) is None
+        assert newest_loaded_day(connection) is None
         assert zone_of_ledger(connection) is None
         assert loaded_days(connection, DAY, DAY) == set()
 
@@ -72,16 +72,14 @@ def test_the_newest_pull_of_a_day_is_found_by_day_and_by_run(
         assert newest_load(connection, DAY) == second
         assert load_of_run(connection, first.run_id) == first
         assert zone_of_ledger(connection) == "UTC"
-        assert newest_day_with_attempts(connection) == DAY
+        assert newest_loaded_day(connection) == DAY
 
 
-def test_an_empty_day_is_loaded_and_is_not_the_newest_with_attempts(
-    warehouse: Warehouse, lake: Lake
-) -> None:
+def test_an_empty_day_is_loaded_and_can_be_the_newest(warehouse: Warehouse, lake: Lake) -> None:
     loaded(warehouse, lake, [record("ann")])
     loaded(warehouse, lake, [], day=date(2025, 7, 25))
     with warehouse.begin() as connection:
-        assert newest_day_with_attempts(connection) == DAY
+        assert newest_loaded_day(connection) == date(2025, 7, 25)
         assert loaded_days(connection, date(2025, 7, 1), date(2025, 7, 31)) == {
             DAY,
             date(2025, 7, 25),

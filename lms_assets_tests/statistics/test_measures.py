@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection, text
 
+from lms_assets.days import window_of
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics import measures
 from lms_assets_tests.statistics.oracle import Attempt, Figures, Oracle
@@ -272,6 +274,56 @@ def test_a_midnight_that_comes_twice_begins_its_day_the_first_time(database: Con
         (date(2025, 11, 1), 1),
         (day, 2),
     ]
+
+
+# R5: PostgreSQL's edition of these zones may be another one than that of the tzdata package.
+@pytest.mark.parametrize("zone", ["America/Vancouver", "Europe/Chisinau", "Europe/Tiraspol", "CET"])
+@pytest.mark.parametrize("day", [date(2025, 3, 30), date(2025, 7, 24), date(2026, 11, 20)])
+def test_every_hour_of_a_day_counts_in_the_day_that_tzdata_says(
+    database: Connection, zone: str, day: date
+) -> None:
+    window = window_of(day, ZoneInfo(zone))
+    last = window.end - timedelta(microseconds=1)
+    moments = [window.start, window.start + timedelta(minutes=30), last]
+    figures_of(database, [Attempt("ann", m, "run") for m in moments], zone=zone, as_of=day)
+    assert [(d["day"], d["attempts"]) for d in measures.daily(database)] == [(day, 3)]
+    days = database.scalars(text("select distinct day from student_attempts"))
+    assert list(days) == [day]
+
+
+def test_the_offsets_of_another_edition_have_all_figures_computed_anew(
+    database: Connection,
+) -> None:
+    evening = [run("22:30"), run("23:30", day=DAY - timedelta(days=1))]
+    figures_of(database, evening, zone="Europe/Moscow", as_of=DAY + timedelta(days=1))
+    right = measures.daily(database)
+    for statement in (
+        "update zone_offsets set ahead = interval '4 hours'",
+        "update daily_figures set attempts = 7",
+    ):
+        database.execute(text(statement))
+    measures.refresh(database, [], zone="Europe/Moscow", as_of=DAY + timedelta(days=1))
+    assert measures.daily(database) == right
+
+
+def test_who_is_inactive_is_counted_to_the_newest_day_also_without_attempts(
+    database: Connection,
+) -> None:
+    # R4: attempts on 2025-07-01, then empty loaded days up to 2025-07-15.
+    figures_of(database, [run("10:00", day=date(2025, 7, 1))], as_of=date(2025, 7, 1))
+    for day in range(2, 16):
+        measures.refresh(database, [], zone="UTC", as_of=date(2025, 7, day))
+    overall = measures.overall(database)
+    assert overall is not None
+    assert (overall["active_students"], overall["dropped_students"]) == (0, 1)
+
+
+def test_an_unchanged_day_costs_nothing(database: Connection) -> None:
+    figures_of(database, [run("10:00")])
+    before = row(database, "select ctid::text, computed_at from daily_figures where course = ''")
+    measures.refresh(database, [], zone="UTC", as_of=DAY)
+    after = row(database, "select ctid::text, computed_at from daily_figures where course = ''")
+    assert after == before
 
 
 def test_an_ungraded_submit_is_shown_and_in_no_denominator(database: Connection) -> None:

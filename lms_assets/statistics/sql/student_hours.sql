@@ -1,3 +1,4 @@
+-- Attempts by student, course, day and hour: what figures 1 to 3, 11 and 12 are made from.
 insert into student_hours
     (day, hour, course, user_id, attempts, runs, correct, wrong, ungraded, without_task)
 select
@@ -11,8 +12,6 @@ select
     count(*) filter (where is_graded and not is_correct),
     count(*) filter (where is_submit and not is_graded),
     count(*) filter (where not has_task)
-from student_attempts
--- The instants, with a margin, let the index find the rows; the days decide.
-where created_at >= :starts and created_at < :ends and day between :first and :last
+from changed_attempts
 group by 1, 2, 3, 4
 order by 1, 2, 3, 4

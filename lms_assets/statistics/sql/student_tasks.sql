@@ -1,104 +1,181 @@
--- Figures 4 to 10 by student and task: the touched pairs anew, and stuck ones that have aged.
-analyze touched_pairs;
+-- Figures 4 to 10 by student and task, of the pairs of the changed attempts.
+-- A pair continues when all its changed attempts come after those that its row counts: then the
+-- row and the changed attempts give the new row. Any other pair is counted from all its attempts.
+analyze changed_attempts;
+truncate changed_pairs;
+insert into changed_pairs (number, user_id, oauth_consumer_key, course, task, continues)
+select row_number() over (), p.user_id, p.oauth_consumer_key, p.course, p.task,
+    coalesce(s.last_attempt_at, '-infinity') < p.first_at
+from (
+    select user_id, oauth_consumer_key, course, task, min(created_at) as first_at
+    from (
+        select user_id, oauth_consumer_key, course, task, created_at
+        from changed_attempts where has_task
+        union all
+        select user_id, oauth_consumer_key, course, task, '-infinity' from touched_pairs
+    ) as attempts
+    group by user_id, oauth_consumer_key, course, task
+) as p
+left join student_task_statistics s using (user_id, oauth_consumer_key, course, task);
+analyze changed_pairs;
+truncate touched_pairs;
 
-delete from student_task_statistics s using touched_pairs p
-where (s.user_id, s.oauth_consumer_key, s.course, s.task)
+drop table if exists pair_states;
+create temporary table pair_states on commit drop as
+with chosen as (
+    select p.number, c.created_at, c.day, c.is_run, c.is_submit, c.is_graded, c.is_correct
+    from changed_pairs p
+    join changed_attempts c using (user_id, oauth_consumer_key, course, task)
+    where p.continues and c.has_task
+    union all
+    select p.number, a.created_at, a.day, a.is_run, a.is_submit, a.is_graded, a.is_correct
+    from (select distinct user_id from changed_pairs where not continues) as u(owner)
+    -- offset 0 has PostgreSQL reach the attempts by their user, through unique_attempt.
+    cross join lateral (
+        select * from student_attempts where user_id = owner and has_task offset 0
+    ) as a
+    join changed_pairs p using (user_id, oauth_consumer_key, course, task)
+    where not p.continues
+), neighbours as (
+    select
+        *,
+        created_at - lag(created_at) over earlier as gap,
+        lag(is_run) over earlier as is_after_run,
+        count(*) filter (where is_correct) over (
+            earlier rows between unbounded preceding and 1 preceding
+        ) = 0 as is_until_solved
+    from chosen
+    -- unique_attempt: at one instant a student has at most one run and one submit.
+    window earlier as (partition by number order by created_at, is_submit)
+)
+select
+    number,
+    count(*)::integer as attempts,
+    (count(*) filter (where is_run))::integer as runs,
+    (count(*) filter (where is_submit))::integer as submits,
+    (count(*) filter (where is_graded))::integer as graded,
+    (count(*) filter (where is_correct))::integer as correct,
+    (count(*) filter (where is_graded and is_until_solved))::integer as graded_until_solved,
+    (count(*) filter (where is_until_solved))::integer as attempts_until_solved,
+    coalesce(
+        sum(gap) filter (where is_until_solved and gap <= interval '30 minutes'), interval '0'
+    ) as active,
+    -- Whether the first submit is blind is a matter of the attempt before: counted apart.
+    (count(*) filter (where is_submit and not is_after_run))::integer as blind_submits,
+    (count(*) filter (where is_graded and not is_after_run))::integer as blind_graded,
+    (count(*) filter (where is_correct and not is_after_run))::integer as blind_correct,
+    (count(*) filter (where is_after_run is null and is_submit))::integer as first_submits,
+    (count(*) filter (where is_after_run is null and is_graded))::integer as first_graded,
+    (count(*) filter (where is_after_run is null and is_correct))::integer as first_correct,
+    min(created_at) as first_attempt_at,
+    max(created_at) as last_attempt_at,
+    coalesce(
+        max(created_at) filter (where is_submit) < max(created_at), true
+    ) as last_is_run,
+    max(created_at) filter (where is_graded) as last_submit_at,
+    min(created_at) filter (where is_correct) as solved_at,
+    min(day) as first_day,
+    max(day) as last_day,
+    max(day) filter (where is_graded) as last_submit_day
+from neighbours
+group by number;
+analyze pair_states;
+
+delete from student_task_statistics s using changed_pairs p
+where not p.continues
+  and (s.user_id, s.oauth_consumer_key, s.course, s.task)
     = (p.user_id, p.oauth_consumer_key, p.course, p.task);
 
 insert into student_task_statistics (
     user_id, oauth_consumer_key, course, task, attempts, runs, submits, graded, correct,
-    first_submit_correct, attempts_to_solve, is_instant, wall_min, active_min,
-    blind_submits, blind_graded, blind_correct, first_attempt_at, last_attempt_at,
+    first_submit_correct, attempts_to_solve, is_instant, wall_min, active, active_min,
+    blind_submits, blind_graded, blind_correct, first_attempt_at, last_attempt_at, last_is_run,
     last_submit_at, solved_at, first_day, last_day, last_submit_day, state
 )
-with neighbours as (
+with together as (
     select
-        a.*,
-        a.created_at - lag(a.created_at) over earlier as gap,
-        a.is_submit and not coalesce(lag(a.is_run) over earlier, false) as is_blind,
-        count(*) filter (where a.is_correct) over (
-            earlier rows between unbounded preceding and 1 preceding
-        ) = 0 as is_until_solved
-    from touched_pairs p
-    join student_attempts a
-        on a.user_id = p.user_id and a.course = p.course and a.task = p.task
-        and a.oauth_consumer_key = p.oauth_consumer_key
-    where a.has_task
-    window earlier as (
-        partition by a.user_id, a.oauth_consumer_key, a.course, a.task
-        order by a.created_at, a.is_submit, a.is_correct, a.id
-    )
-), pairs as (
-    select
-        user_id,
-        oauth_consumer_key,
-        course,
-        task,
-        count(*)::integer as attempts,
-        count(*) filter (where is_run) as runs,
-        count(*) filter (where is_submit) as submits,
-        (count(*) filter (where is_graded))::integer as graded,
-        count(*) filter (where is_correct) as correct,
-        count(*) filter (where is_graded and is_until_solved) as graded_until_solved,
-        count(*) filter (where is_until_solved) as attempts_until_solved,
-        coalesce(
-            sum(gap) filter (where is_until_solved and gap <= interval '30 minutes'), interval '0'
-        ) as active,
-        count(*) filter (where is_blind) as blind_submits,
-        count(*) filter (where is_blind and is_graded) as blind_graded,
-        count(*) filter (where is_blind and is_correct) as blind_correct,
-        min(created_at) as first_attempt_at,
-        max(created_at) as last_attempt_at,
-        max(created_at) filter (where is_graded) as last_submit_at,
-        min(created_at) filter (where is_correct) as solved_at,
-        min(day) as first_day,
-        max(day) as last_day,
-        max(day) filter (where is_graded) as last_submit_day
-    from neighbours
-    group by user_id, oauth_consumer_key, course, task
+        p.user_id,
+        p.oauth_consumer_key,
+        p.course,
+        p.task,
+        coalesce(s.attempts, 0) + n.attempts as attempts,
+        coalesce(s.runs, 0) + n.runs as runs,
+        coalesce(s.submits, 0) + n.submits as submits,
+        coalesce(s.graded, 0) + n.graded as graded,
+        coalesce(s.correct, 0) + n.correct as correct,
+        case
+            when s.graded > 0 then s.first_submit_correct
+            when n.graded > 0 then n.solved_at is not null and n.graded_until_solved = 1
+        end as first_submit_correct,
+        case
+            when s.solved_at is not null then s.attempts_to_solve
+            when n.solved_at is not null then coalesce(s.graded, 0) + n.graded_until_solved
+        end as attempts_to_solve,
+        case
+            when s.solved_at is not null then s.is_instant
+            when n.solved_at is not null then s.user_id is null and n.attempts_until_solved = 1
+        end as is_instant,
+        case
+            when s.solved_at is not null then s.active
+            when n.first_attempt_at - s.last_attempt_at <= interval '30 minutes'
+            then s.active + (n.first_attempt_at - s.last_attempt_at) + n.active
+            else coalesce(s.active, interval '0') + n.active
+        end as active,
+        coalesce(s.blind_submits, 0) + n.blind_submits
+            + case when s.last_is_run then 0 else n.first_submits end as blind_submits,
+        coalesce(s.blind_graded, 0) + n.blind_graded
+            + case when s.last_is_run then 0 else n.first_graded end as blind_graded,
+        coalesce(s.blind_correct, 0) + n.blind_correct
+            + case when s.last_is_run then 0 else n.first_correct end as blind_correct,
+        coalesce(s.first_attempt_at, n.first_attempt_at) as first_attempt_at,
+        n.last_attempt_at,
+        n.last_is_run,
+        coalesce(n.last_submit_at, s.last_submit_at) as last_submit_at,
+        coalesce(s.solved_at, n.solved_at) as solved_at,
+        coalesce(s.first_day, n.first_day) as first_day,
+        n.last_day,
+        coalesce(n.last_submit_day, s.last_submit_day) as last_submit_day
+    from changed_pairs p
+    join pair_states n using (number)
+    left join student_task_statistics s using (user_id, oauth_consumer_key, course, task)
 )
 select
-    user_id,
-    oauth_consumer_key,
-    course,
-    task,
-    attempts,
-    runs,
-    submits,
-    graded,
-    correct,
-    case when graded > 0 then solved_at is not null and graded_until_solved = 1 end,
-    case when solved_at is not null then graded_until_solved end,
-    case when solved_at is not null then attempts_until_solved = 1 end,
-    case when solved_at is not null and attempts_until_solved > 1
+    user_id, oauth_consumer_key, course, task, attempts, runs, submits, graded, correct,
+    first_submit_correct, attempts_to_solve, is_instant,
+    case when not is_instant
         then extract(epoch from solved_at - first_attempt_at)::double precision / 60 end,
-    case when solved_at is not null and attempts_until_solved > 1
-        then extract(epoch from active)::double precision / 60 end,
-    blind_submits,
-    blind_graded,
-    blind_correct,
-    first_attempt_at,
-    last_attempt_at,
-    last_submit_at,
-    solved_at,
-    first_day,
-    last_day,
-    last_submit_day,
+    active,
+    case when not is_instant then extract(epoch from active)::double precision / 60 end,
+    blind_submits, blind_graded, blind_correct, first_attempt_at, last_attempt_at, last_is_run,
+    last_submit_at, solved_at, first_day, last_day, last_submit_day,
     student_task_state(solved_at, graded, last_submit_day, :as_of)
-from pairs
-order by user_id, oauth_consumer_key, course, task;
+from together
+order by user_id, oauth_consumer_key, course, task
+on conflict (user_id, oauth_consumer_key, course, task) do update set
+    attempts = excluded.attempts,
+    runs = excluded.runs,
+    submits = excluded.submits,
+    graded = excluded.graded,
+    correct = excluded.correct,
+    first_submit_correct = excluded.first_submit_correct,
+    attempts_to_solve = excluded.attempts_to_solve,
+    is_instant = excluded.is_instant,
+    wall_min = excluded.wall_min,
+    active = excluded.active,
+    active_min = excluded.active_min,
+    blind_submits = excluded.blind_submits,
+    blind_graded = excluded.blind_graded,
+    blind_correct = excluded.blind_correct,
+    first_attempt_at = excluded.first_attempt_at,
+    last_attempt_at = excluded.last_attempt_at,
+    last_is_run = excluded.last_is_run,
+    last_submit_at = excluded.last_submit_at,
+    solved_at = excluded.solved_at,
+    first_day = excluded.first_day,
+    last_day = excluded.last_day,
+    last_submit_day = excluded.last_submit_day,
+    state = excluded.state;
 
 insert into touched_tasks (oauth_consumer_key, course, task)
-select distinct oauth_consumer_key, course, task from touched_pairs;
-
-with aged as (
-    update student_task_statistics
-    set state = student_task_state(solved_at, graded, last_submit_day, :as_of)
-    where state = 'stuck'
-      and student_task_state(solved_at, graded, last_submit_day, :as_of) <> 'stuck'
-    returning oauth_consumer_key, course, task
-)
-insert into touched_tasks (oauth_consumer_key, course, task)
-select distinct oauth_consumer_key, course, task from aged
-on conflict do nothing;
-analyze touched_tasks
+select distinct oauth_consumer_key, course, task from changed_pairs
+on conflict do nothing

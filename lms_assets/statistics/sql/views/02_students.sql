@@ -1,23 +1,38 @@
+create view counted_attempts as
+select
+    id,
+    user_id,
+    coalesce(oauth_consumer_key, '') as oauth_consumer_key,
+    course,
+    task,
+    created_at,
+    attempt_type = 'run' as is_run,
+    attempt_type = 'submit' as is_submit,
+    attempt_type = 'submit' and is_correct is not null as is_graded,
+    attempt_type = 'submit' and coalesce(is_correct, false) as is_correct,
+    coalesce(course, '') <> '' and task is not null as has_task
+from attempts a
+where not exists (select from staff where staff.user_id = a.user_id);
+
 create view student_attempts as
 select
     a.id,
     a.user_id,
-    coalesce(a.oauth_consumer_key, '') as oauth_consumer_key,
+    a.oauth_consumer_key,
     a.course,
     a.task,
     a.created_at,
-    local_at::date as day,
-    extract(hour from local_at)::integer as hour,
-    a.attempt_type = 'run' as is_run,
-    a.attempt_type = 'submit' as is_submit,
-    a.attempt_type = 'submit' and a.is_correct is not null as is_graded,
-    a.attempt_type = 'submit' and coalesce(a.is_correct, false) as is_correct,
-    coalesce(a.course, '') <> '' and a.task is not null as has_task
+    (a.created_at + z.ahead)::date as day,
+    extract(hour from a.created_at + z.ahead)::integer as hour,
+    a.is_run,
+    a.is_submit,
+    a.is_graded,
+    a.is_correct,
+    a.has_task
 from figure_settings s
-cross join attempts a
-cross join lateral (select a.created_at at time zone 'UTC' at time zone s.zone) as t(local_at)
-where local_at::date <= s.as_of
-  and not exists (select from staff where staff.user_id = a.user_id);
+cross join counted_attempts a
+join zone_offsets z on a.created_at >= z.starts and a.created_at < z.ends
+where (a.created_at + z.ahead)::date <= s.as_of;
 
 create view student_statistics as
 select user_id, first_day, last_day, attempts, active_days, as_of - last_day as days_inactive,

@@ -44,6 +44,7 @@ def _split_by_comma(value: object) -> object:
 
 
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_split_by_comma)]
+SecretAddresses = Annotated[tuple[SecretStr, ...], BeforeValidator(_split_by_comma)]
 
 
 class Settings(BaseSettings):
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     sender_password: SecretStr | None = None
     recipients_emails: Addresses = ()
     dashboard_url: str | None = None
+    notify_urls: SecretAddresses = ()
     lms_page_url: str | None = None
     lms_dagster_url: str | None = None
 
@@ -137,7 +139,8 @@ class Settings(BaseSettings):
         if self.is_demo:
             return self
         if self.api_url is None:
-            given = [n for n in ("db_host", "spreadsheet_id", "smtp_server") if getattr(self, n)]
+            outside = ("db_host", "spreadsheet_id", "smtp_server", "notify_urls")
+            given = [name for name in outside if getattr(self, name)]
             if given:
                 raise ValueError(
                     f"API_URL is missing while {' and '.join(given).upper()} is set: "
@@ -173,7 +176,9 @@ class Settings(BaseSettings):
     @property
     def secret_values(self) -> tuple[str, ...]:
         """Every value that must never be shown, as it was given."""
-        values = (getattr(self, name) for name in type(self).model_fields)
+        fields = (getattr(self, name) for name in type(self).model_fields)
+        lists = (field if isinstance(field, tuple) else (field,) for field in fields)
+        values = [value for values in lists for value in values]
         return tuple(
             value.get_secret_value()
             for value in values
@@ -215,6 +220,9 @@ _OUTSIDE = (
     "sender_password",
     "recipients_emails",
     "dashboard_url",
+    "notify_urls",
+    "lms_page_url",
+    "lms_dagster_url",
     "lms_lake",
     "heartbeat_url",
 )

@@ -15,6 +15,7 @@ from lms_assets.embedded.workbook import WorkbookFile
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, LakeReferences
 from lms_assets.resources.mail import Mailer
+from lms_assets.resources.notify import Notifier
 from lms_assets.resources.spreadsheet.google import GoogleSheets
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
@@ -62,6 +63,11 @@ def mailer(settings: Settings) -> Mailer | Outbox:
     )
 
 
+def notifiers(settings: Settings) -> tuple[Notifier, ...]:
+    """The services of NOTIFY_URLS."""
+    return tuple(Notifier(url.get_secret_value()) for url in settings.notify_urls)
+
+
 def presentation(settings: Settings) -> Presentation:
     """How the figures are shown."""
     return Presentation(
@@ -90,6 +96,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "warehouse": warehouse(settings),
         "google_sheets": google_sheets(settings),
         "mailer": mailer(settings),
+        "notifiers": notifiers(settings),
         "presentation": presentation(settings),
         "erasure": erasure(settings),
         "limits": Limits(max_rejected_pct=settings.lms_max_rejected_pct),

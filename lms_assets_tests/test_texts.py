@@ -47,7 +47,12 @@ def pattern_of(key: ast.expr) -> str | None:
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_language_has_the_same_sentences(language: str) -> None:
-    assert set(catalogue(language)) == set(catalogue("en"))
+    assert sentences(language) == sentences("en")
+
+
+def sentences(language: str) -> set[str]:
+    """Keys; the forms of a plural, which each language has of its own, are one."""
+    return {re.sub(r"\.(one|few|many|other)$", "", key) for key in catalogue(language)}
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -73,7 +73,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         for run_id in untold_runs(context.instance, warehouse, now=utc_now()):
             tells.tell_of_run(run_id, now=utc_now())
         sent = tells.send(now=utc_now())
-        return dg.SkipReason(f"{sent} letters sent")
+        return dg.SkipReason(f"letters sent: {sent}")
 
     @dg.sensor(
         job=publication,

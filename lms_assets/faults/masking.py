@@ -19,6 +19,8 @@ SHOWN_INSTEAD = "***"
 SHORTEST_FOUND_INSIDE_WORDS = 4
 SHORTEST_FRAGMENT = 8
 
+_SCHEMES_WITH_A_HOST = ("http", "json", "xml", "form", "mailto", "redi", "s3", "postgresql")
+
 _VALUE = r"(?=[^&\s\"'<>]*[^&\s\"'<>*])[^&\s\"'<>]+"
 _GENERAL = (
     re.compile(rf"(?i)((?:client_key|access_token|assertion)(?:=|%3D)){_VALUE}"),
@@ -157,6 +159,9 @@ def _inside_a_url(secret: str) -> Iterator[str]:
         yield unquote(password)
     target = url.path + (f"?{url.query}" if url.query else "")
     pieces = {target, url.path, url.query, *url.path.split("/")}
+    if url.scheme.rstrip("s") not in _SCHEMES_WITH_A_HOST:
+        # A short message's address: its service's token often stands where a host would.
+        pieces |= set(re.split("[:@]", url.netloc))
     yield from (piece for piece in pieces if len(piece) >= SHORTEST_FRAGMENT)
 
 

@@ -11,7 +11,9 @@ from email.message import EmailMessage
 from typing import Any, Protocol
 
 from lms_assets.letters.compose import compose
+from lms_assets.letters.short import is_worth_a_message, short_message
 from lms_assets.resources.mail import Refusal
+from lms_assets.resources.notify import Notifier
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,32 @@ class Letters:
             date=notice.written_at,
         )
         return self.mailer.send(letter, recipients)
+
+
+@dataclass(frozen=True)
+class ShortMessages:
+    """Short messages to one address of NOTIFY_URLS: what someone must know at once."""
+
+    notifier: Notifier
+
+    @property
+    def name(self) -> str:
+        """The service's."""
+        return self.notifier.name
+
+    @property
+    def recipients(self) -> Sequence[str]:
+        """The service is its only one: who reads there, the service knows."""
+        return [self.notifier.name]
+
+    def carries(self, kind: str, facts: Mapping[str, Any]) -> bool:
+        """Failures, recoveries, days given up, empty days and alarms."""
+        return is_worth_a_message(kind, facts)
+
+    def hand_over(self, notice: Notice, recipients: Sequence[str]) -> dict[str, Refusal | None]:
+        """The message was worded in its language and handed to the service."""
+        message = short_message(
+            notice.kind, notice.facts, language=notice.language, today=notice.written_at.date()
+        )
+        self.notifier.send(message)
+        return dict.fromkeys(recipients)

@@ -96,7 +96,15 @@ def subject(kind: str, facts: Mapping[str, Any], *, language: str, today: date) 
         said |= {"received": texts.number(known.counts.received)}
     if isinstance(known, FailureFacts | GivenUpFacts):
         said |= {"stage": stage_name(known.cause, texts)}
-    return one_line(texts.text(f"letters.subject.{kind}", **said))
+    alarms = getattr(known, "alarms", [])
+    if alarms:
+        count = len(alarms)
+        told = texts.plural("letters.subject.alarms", count)
+        said = {name: f"{text}" for name, text in said.items()} | {"alarms": told}
+    is_without_a_day = isinstance(known, FailureFacts) and known.day is None
+    key = "failure_without_a_day" if is_without_a_day else kind
+    line = texts.text(f"letters.subject.{key}", **said)
+    return one_line(f"{line}, {said['alarms']}" if alarms else line)
 
 
 def compose(

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from lms_assets.faults.causes import Cause, one_line
+from lms_assets.letters.alarms import alarms_block
 from lms_assets.letters.blocks import (
     Block,
     Content,
@@ -72,7 +73,8 @@ def _success(facts: SuccessFacts, texts: Texts) -> tuple[str, str, list[Block | 
     if facts.tries > 1:
         opening.append(texts.text("letters.sentence.tries", tries=facts.tries))
     headline = texts.text("letters.headline.success", day=texts.day(facts.day))
-    return "good", headline, [Paragraphs("", opening), *_good_day(facts, texts)]
+    blocks = [alarms_block(facts.alarms, texts), Paragraphs("", opening), *_good_day(facts, texts)]
+    return "notable" if facts.alarms else "good", headline, blocks
 
 
 def _recovered(facts: RecoveredFacts, texts: Texts) -> tuple[str, str, list[Block | None]]:
@@ -86,7 +88,8 @@ def _recovered(facts: RecoveredFacts, texts: Texts) -> tuple[str, str, list[Bloc
         cause = facts.cause.explained(texts.language).cause
         opening.append(texts.text("letters.sentence.recovered_cause", cause=cause))
     headline = texts.text("letters.headline.recovered", day=texts.day(facts.day))
-    return "good", headline, [Paragraphs("", opening), *_good_day(facts, texts)]
+    blocks = [alarms_block(facts.alarms, texts), Paragraphs("", opening), *_good_day(facts, texts)]
+    return "notable" if facts.alarms else "good", headline, blocks
 
 
 def _good_day(facts: SuccessFacts, texts: Texts) -> list[Block | None]:
@@ -121,8 +124,10 @@ def _empty(facts: EmptyFacts, texts: Texts) -> tuple[str, str, list[Block | None
 
 
 def _failure(facts: FailureFacts, texts: Texts) -> tuple[str, str, list[Block | None]]:
+    if facts.day is None:
+        return _failure_without_a_day(facts, texts)
     headline_key = "failure_after_load" if facts.is_loaded else "failure"
-    day = texts.day(facts.day) if facts.day else "—"
+    day = texts.day(facts.day)
     safe = texts.text(f"letters.sentence.{'loaded' if facts.is_loaded else 'nothing_lost'}")
     counts = facts.counts
     blocks = [
@@ -135,6 +140,19 @@ def _failure(facts: FailureFacts, texts: Texts) -> tuple[str, str, list[Block | 
         _error(facts.error, texts),
     ]
     return "bad", texts.text(f"letters.headline.{headline_key}", day=day), blocks
+
+
+def _failure_without_a_day(
+    facts: FailureFacts, texts: Texts
+) -> tuple[str, str, list[Block | None]]:
+    """Nothing is missing because of it, so nothing is to be run again."""
+    blocks = [
+        *_cause(facts.cause, texts),
+        _links(facts.links, texts),
+        _run(facts.duration_s, facts.next_run, texts),
+        _error(facts.error, texts),
+    ]
+    return "bad", texts.text("letters.headline.failure_without_a_day"), blocks
 
 
 def _retry(facts: FailureFacts, texts: Texts) -> list[str]:
@@ -169,6 +187,7 @@ def _history(facts: HistoryFacts, texts: Texts) -> tuple[str, str, list[Block | 
         f"letters.sentence.history_{'bad' if facts.failures else 'good'}", command=again
     )
     blocks = [
+        alarms_block(facts.alarms, texts),
         Paragraphs("", [opening]),
         _days(facts, texts),
         *_failures(facts.failures, texts),
@@ -200,7 +219,8 @@ def _records(section: str, counts: Counts, texts: Texts) -> Pairs:
         "outside_window": counts.outside_window,
         "erased": counts.erased or None,
         "rejected": counts.rejected_in_all,
-        "vanished": counts.vanished or None,
+        "vanished": counts.vanished - counts.deleted or None,
+        "deleted": counts.deleted or None,
     }
     rows = [
         (texts.text(f"letters.count.{name}"), texts.number(value))

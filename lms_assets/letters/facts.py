@@ -38,6 +38,7 @@ class Counts:
         conflicting: Those of ``duplicates`` that differ in another field.
         rejected: Reason code → records.
         vanished: Rows of the table that this answer does not hold; not among the received.
+        deleted: Those of ``vanished`` that a mirror has removed.
     """
 
     received: int = 0
@@ -49,12 +50,37 @@ class Counts:
     outside_window: int = 0
     erased: int = 0
     vanished: int = 0
+    deleted: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
 
     @property
     def rejected_in_all(self) -> int:
         """Records of any reason."""
         return sum(self.rejected.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """A task that behaves unlike itself on a day; aggregates only.
+
+    Attributes:
+        kind: ``collapsed`` or ``surged``.
+        students: With a graded submit on the task that day; ``solved`` of them solved it.
+        usual_pct: The share of student-days on which it was solved in the 28 days before.
+        since: The alarm's first day.
+    """
+
+    day: date
+    course: str
+    task: str
+    kind: str
+    students: int
+    solved: int
+    solved_pct: float
+    usual_pct: float
+    since: date | None = None
+    title: str = ""
+    course_title: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +110,7 @@ class SuccessFacts:
         recent: The days up to ``day``, oldest first, for the chart.
         watch: What is kept but worth a look: counter of the ledger → records.
         warnings: Checks that warn, in words.
+        alarms: Of the day; then those that began on other days of the batch, untold so far.
         duration_s: Of the run or batch.
         next_run: Aware, in the zone of the schedule.
         tries: Runs of the day that it took, this one included.
@@ -97,6 +124,7 @@ class SuccessFacts:
     recent: list[DayFigures] = field(default_factory=list)
     watch: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
     links: Links = field(default_factory=Links)
     duration_s: float | None = None
     next_run: datetime | None = None
@@ -162,6 +190,7 @@ class HistoryFacts:
         done: Days that are in with attempts.
         empty: Days that are in, for which nothing arrived.
         skipped: Days that were in before.
+        alarms: Of the newest day; in scheduled batches also untold ones of its other days.
         again: The command that repeats what failed; the backfill of the range if left out.
     """
 
@@ -172,6 +201,7 @@ class HistoryFacts:
     skipped: int = 0
     failures: list[DayFailure] = field(default_factory=list)
     totals: Counts = field(default_factory=Counts)
+    alarms: list[Alarm] = field(default_factory=list)
     again: str | None = None
     recent: list[DayFigures] = field(default_factory=list)
     links: Links = field(default_factory=Links)

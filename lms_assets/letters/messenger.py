@@ -19,7 +19,7 @@ from lms_assets.days import today
 from lms_assets.faults import TemporaryFault
 from lms_assets.faults.causes import Cause, one_line
 from lms_assets.faults.masking import Mask
-from lms_assets.letters.channels import Channel, Letters
+from lms_assets.letters.channels import Channel, Letters, ShortMessages
 from lms_assets.letters.destinations import Destinations
 from lms_assets.letters.facts import FailureFacts, to_json
 from lms_assets.letters.gathering import (
@@ -56,7 +56,8 @@ class Messenger:
     @cached_property
     def channels(self) -> Sequence[Channel]:
         """The ways to tell people that the settings name; letters always."""
-        return [Letters(self.resources["mailer"])]
+        short = [ShortMessages(one) for one in self.resources.get("notifiers", ())]
+        return [Letters(self.resources["mailer"]), *short]
 
     @property
     def address(self) -> Address:

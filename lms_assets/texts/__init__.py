@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_decimal
 
@@ -44,6 +45,17 @@ class Texts:
             KeyError: No such sentence in this language.
         """
         return catalogue(self.language)[key].format(**facts)
+
+    def plural(self, key: str, number: int, **facts: object) -> str:
+        """The sentence under ``key`` in the form for ``number``, which stands as ``{count}``.
+
+        The forms stand under ``key.one``, ``key.few``, ``key.many`` and ``key.other``, as far as
+        the language tells them apart for whole numbers.
+        """
+        form = Locale.parse(self.language).plural_form(number)
+        forms = catalogue(self.language)
+        name = f"{key}.{form}" if f"{key}.{form}" in forms else f"{key}.other"
+        return self.text(name, count=self.number(number), **facts)
 
     def number(self, value: float | None, decimals: int = 0) -> str:
         """A number by the language's custom; a dash for what is not known."""

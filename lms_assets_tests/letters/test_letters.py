@@ -324,8 +324,8 @@ def test_too_many_rejected_records_are_told_by_reason() -> None:
     assert "Inserted" not in text
 
 
-def test_a_failure_without_a_day_bears_the_day_it_is_written() -> None:
-    assert written(FailureFacts())["Subject"] == "[LMS attempts] 2025-07-25 FAILED: another stage"
+def test_a_failure_without_a_day_names_no_day() -> None:
+    assert written(FailureFacts())["Subject"] == "[LMS attempts] FAILED, no day: another stage"
 
 
 def test_a_traceback_of_a_megabyte_is_trimmed_to_its_end() -> None:

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     db_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = (
         "prefer"
     )
+    db_sslrootcert: Path | None = None
 
     google_sheets_credentials_base64: SecretStr | None = None
     spreadsheet_id: str | None = None
@@ -213,6 +214,7 @@ _OUTSIDE = (
     "db_name",
     "db_user",
     "db_password",
+    "db_sslrootcert",
     "google_sheets_credentials_base64",
     "spreadsheet_id",
     "smtp_server",
@@ -248,6 +250,7 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
     settings = settings.model_copy(
         update={
             "lms_home": (project_folder() / settings.lms_home.expanduser()).resolve(),
+            "db_sslrootcert": _existing(settings.db_sslrootcert, "DB_SSLROOTCERT"),
             "lms_names": _existing(settings.lms_names, "LMS_NAMES"),
             "lms_staff": _existing(settings.lms_staff, "LMS_STAFF"),
         }

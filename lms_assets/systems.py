@@ -139,13 +139,20 @@ def warehouse(settings: Settings) -> Warehouse:
         folder = str(settings.lms_home / "postgres")
         return EmbeddedWarehouse(folder=folder, port=settings.lms_postgres_port)
     password = settings.db_password.get_secret_value() if settings.db_password else None
+    # A folder is where the server's socket is; it cannot stand in a URL's place of the host.
+    is_socket = settings.db_host.startswith("/")
+    certificate = settings.db_sslrootcert
     url = URL.create(
         "postgresql+psycopg2",
         username=settings.db_user,
         password=password,
-        host=settings.db_host,
+        host=None if is_socket else settings.db_host,
         port=settings.db_port,
         database=settings.db_name,
-        query={"sslmode": settings.db_sslmode},
+        query={
+            "sslmode": settings.db_sslmode,
+            **({"sslrootcert": str(certificate)} if certificate else {}),
+            **({"host": settings.db_host} if is_socket else {}),
+        },
     )
     return Warehouse(url=url.render_as_string(hide_password=False))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from sqlalchemy import make_url, text
 
 from lms_assets import systems
 from lms_assets.attempts.ledger import zone_of_ledger
@@ -17,6 +16,7 @@ from lms_assets.embedded.postgres_port import let_reader_in
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.logs import configure_logging
 from lms_assets.locks import Lock, hold
+from lms_assets.resources.sessions import session_url
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings, project_folder
 from lms_assets.statistics.views import figure_views
@@ -46,8 +46,7 @@ def prepare(settings: Settings) -> Installation:
     warehouse.migrate(figure_views())
     _let_reader_in(warehouse, settings)
     _refuse_another_zone(warehouse, settings)
-    with warehouse.begin() as connection:
-        connection.execute(text("create schema if not exists dagster"))
+    warehouse.make_schema("dagster")
     environment = _environment(settings, warehouse.server_url)
     os.environ.update(environment)
     return Installation(settings, warehouse, environment)
@@ -101,7 +100,7 @@ def _environment(settings: Settings, url: str) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     _copy_if_other(project_folder() / "dagster.yaml", home / "dagster.yaml")
     # Dagster's own tables have a schema of their own.
-    dagster_url = make_url(url).update_query_dict({"options": "-csearch_path=dagster"})
+    dagster_url = session_url(url, schema="dagster")
     variables = {
         "DAGSTER_HOME": str(home),
         "LMS_DAGSTER_POSTGRES_URL": dagster_url.render_as_string(hide_password=False),

@@ -14,6 +14,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ import psutil
 from lms_assets.embedded.loopback import HOST, free_port, is_taken
 from lms_assets.faults import PermanentFault
 from lms_assets.settings import running_as_root
+
+if sys.platform != "win32":
+    import pwd
 
 SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"
@@ -299,10 +303,8 @@ def _owner() -> dict[str, int]:
     Raises:
         PermanentFault: The user of this process has no name, which initdb refuses.
     """
-    if os.name != "posix":
+    if sys.platform == "win32":
         return {}
-    import pwd
-
     if not running_as_root():
         try:
             pwd.getpwuid(os.geteuid())

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
+import psycopg2
 from pydantic import Field, PrivateAttr
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from tenacity import (
@@ -22,6 +23,16 @@ from tenacity import (
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.locks import Lock, hold
 from lms_assets.resources.schema import Repeatable, bring_up_to_date
+from lms_assets.resources.server import make_schema, owner_of_attempts, refuse_unfit
+from lms_assets.resources.sessions import (
+    TLS_FAILED,
+    TLS_MISSING,
+    connected,
+    connection_arguments,
+    session_url,
+    state_of_refusal,
+    state_of_silence,
+)
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -29,6 +40,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOCK_TIMEOUT_S = 30
+INSUFFICIENT_PRIVILEGE = "42501"
+CONNECTION_LOST = "08006"
 ROWS_AT_A_TIME = 2000
 # Sent as it is, a query could end the read-only transaction and go on in another one;
 # as a cursor of a block it can do neither.
@@ -45,6 +58,9 @@ _STATES: tuple[tuple[str, str, type[Fault]], ...] = (
     ("40", "database.deadlock", TemporaryFault),
     ("55P03", "database.locked", TemporaryFault),
     ("57", "database.unreachable", TemporaryFault),
+    ("08P01", "database.pooler_refused", PermanentFault),
+    (TLS_MISSING, "database.tls_missing", PermanentFault),
+    (TLS_FAILED, "database.tls_failed", PermanentFault),
     ("08", "database.unreachable", TemporaryFault),
     ("53100", "database.disk_full", PermanentFault),
     ("53", "database.overloaded", TemporaryFault),
@@ -71,15 +87,10 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Connections are opened when asked for and closed after use: runs are short."""
         if self._engine is None:
             self._engine = create_engine(
-                self.server_url,
+                session_url(self.server_url, schema="public", lock_timeout_s=LOCK_TIMEOUT_S),
                 poolclass=NullPool,
                 # An error's text must not quote the rows that it was about.
                 hide_parameters=True,
-                connect_args={
-                    "application_name": "lms_assets",
-                    "connect_timeout": 15,
-                    "options": f"-c lock_timeout={LOCK_TIMEOUT_S}s -c timezone=UTC",
-                },
             )
         return self._engine
 
@@ -154,6 +165,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             PermanentFault: As :meth:`migrate_within`.
         """
+        with self._faults_by_name():
+            refuse_unfit(self.engine)
         with self.begin() as connection:
             self.migrate_within(connection, repeatable)
 
@@ -170,20 +183,38 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         hold(connection, Lock.SCHEMA)
         config = _alembic_config(connection)
         is_migrated = self._is_migrated(connection, config)
-        bring_up_to_date(
-            connection,
-            repeatable or Repeatable(),
-            upgrade=lambda: command.upgrade(config, "head"),
-            is_migrated=is_migrated,
-        )
+        owner = owner_of_attempts(connection)
+        try:
+            bring_up_to_date(
+                connection,
+                repeatable or Repeatable(),
+                upgrade=lambda: command.upgrade(config, "head"),
+                is_migrated=is_migrated,
+            )
+        except DBAPIError as error:
+            if owner is None or getattr(error.orig, "pgcode", None) != INSUFFICIENT_PRIVILEGE:
+                raise
+            raise PermanentFault("database.owner_needed", owner=owner) from None
 
     def default_zone(self) -> str:
         """The time zone of a session that asks for none, as other programs' sessions had it."""
         with self._faults_by_name():
-            wait = {"connect_timeout": 15}
-            engine = create_engine(self.server_url, poolclass=NullPool, connect_args=wait)
-            with engine.connect() as connection:
-                return str(connection.scalar(text("show timezone")))
+            session = connected(connection_arguments(make_url(self.server_url)))
+            try:
+                with session.cursor() as cursor:
+                    cursor.execute("show timezone")
+                    return str(cursor.fetchone()[0])
+            finally:
+                session.close()
+
+    def make_schema(self, name: str) -> None:
+        """The schema is there, beside ``public``, and may be used.
+
+        Raises:
+            PermanentFault: It may not be made or not be used, with the SQL for an administrator.
+        """
+        with self.begin() as connection:
+            make_schema(connection, name)
 
     def _is_migrated(self, connection: Connection, config: "Config") -> bool:
         """Whether no migration is due; a schema that is not ours or not known is refused."""
@@ -211,20 +242,24 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         try:
             yield
         except DBAPIError as error:
-            raise self._named(error.orig) from None
-        except self._driver_error as error:
-            raise self._named(error) from None
+            raise self._named(error.orig, is_new=error.statement is None) from None
+        except psycopg2.Error as error:
+            raise self._named(error, is_new=False) from None
 
-    @property
-    def _driver_error(self) -> type[Exception]:
-        import psycopg2
+    def _named(self, error: BaseException | None, *, is_new: bool) -> Fault:
+        """The fault behind a driver's error; only its first line, which holds no row.
 
-        return psycopg2.Error
-
-    def _named(self, error: BaseException | None) -> Fault:
-        """The fault behind a driver's error; only its first line, which holds no row."""
-        state = getattr(error, "pgcode", None) or _state_of_connection_error(str(error))
-        reason = str(error).strip().split("\n")[0]
+        Args:
+            is_new: Whether the connection was just being made, of which the driver tells no
+                SQLSTATE.
+        """
+        state = getattr(error, "pgcode", None) or ("" if is_new else CONNECTION_LOST)
+        arguments = connection_arguments(make_url(self.server_url)) if not state else {}
+        if not state:
+            state = state_of_refusal(arguments) or state_of_silence(arguments)
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        if "\ufffd" in reason:
+            reason = f"SQLSTATE {state}"
         for prefix, code, kind in _STATES:
             if state.startswith(prefix):
                 blocker = self._blocker() if code == "database.locked" else ""
@@ -245,20 +280,6 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.engine.connect() as connection:
             rows = connection.execute(text(holders)).all()
         return ", ".join(f"{r.usename} (pid {r.pid}, {r.application_name})" for r in rows) or "?"
-
-
-def _state_of_connection_error(message: str) -> str:
-    """The SQLSTATE that libpq keeps to itself when a connection fails."""
-    known: tuple[tuple[str, str], ...] = (
-        ("password authentication failed", "28P01"),
-        ("no password supplied", "28P01"),
-        ("no pg_hba.conf entry", "28000"),
-        ("role ", "28000"),
-        ("database ", "3D000"),
-    )
-    if "does not exist" not in message and "authentication" not in message:
-        known = known[1:3]
-    return next((state for part, state in known if part in message), "08006")
 
 
 def _alembic_config(connection: Connection) -> "Config":

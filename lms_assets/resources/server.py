@@ -1,0 +1,96 @@
+"""Whether a PostgreSQL that others administer can carry the platform; asked before anything begins.
+
+Each refusal names the setting or the SQL that an administrator must change.
+"""
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from lms_assets.faults import PermanentFault
+
+OLDEST_VERSION = 14
+POOLER_ASKED = 3
+
+_FACTS = """
+    select current_setting('server_version_num')::int / 10000 as version,
+        current_setting('server_version') as version_name,
+        current_setting('server_encoding') as encoding,
+        current_database() as database, current_user as user, pg_backend_pid() as pid
+"""
+_PID = text("select pg_backend_pid()")
+
+
+def refuse_unfit(engine: Engine) -> None:
+    """The server is new enough, holds any text, and gives each session a server's session.
+
+    Raises:
+        PermanentFault: With what to change.
+    """
+    # A pooler that gives sessions away after each statement ends whoever begins a transaction.
+    alone = create_engine(engine.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with alone.connect() as connection:
+        facts = connection.execute(text(_FACTS)).one()
+        if facts.version < OLDEST_VERSION:
+            version, oldest = facts.version_name, OLDEST_VERSION
+            raise PermanentFault("database.too_old", version=version, oldest=oldest)
+        if facts.encoding != "UTF8":
+            names = {"database": facts.database, "user": facts.user}
+            raise PermanentFault("database.encoding", encoding=facts.encoding, **names)
+        # PgBouncer gives a number of its own for the session's process.
+        if facts.pid != _told_pid(connection) and _is_shared(alone, connection):
+            raise PermanentFault("database.pooler_shares_sessions")
+
+
+def _told_pid(connection: Connection) -> int:
+    """The process of the session, as the other side told it when the connection was made."""
+    driver = connection.connection.driver_connection
+    return int(driver.info.backend_pid) if driver is not None else 0
+
+
+def _is_shared(engine: Engine, first: Connection) -> bool:
+    """Whether a pooler gives our session's server to another session while ours is idle."""
+    for _ in range(POOLER_ASKED):
+        before = first.scalar(_PID)
+        with engine.connect() as second:
+            if second.scalar(_PID) == before or first.scalar(_PID) != before:
+                return True
+    return False
+
+
+def make_schema(connection: Connection, name: str) -> None:
+    """The schema is there and may be used; one that an administrator made is taken as it is.
+
+    Raises:
+        PermanentFault: It is missing and may not be made, or may not be used, with the SQL.
+    """
+    found = connection.execute(
+        text(
+            "select current_user as user, current_database() as database, "
+            "has_database_privilege(current_database(), 'create') as may_make, "
+            "to_regnamespace(:name) is not null as is_there"
+        ),
+        {"name": name},
+    ).one()
+    facts = {"schema": name, "user": found.user, "database": found.database}
+    if not found.is_there:
+        if not found.may_make:
+            raise PermanentFault("database.no_schema", **facts)
+        connection.exec_driver_sql(f"create schema if not exists {name}")
+        return
+    rights = text(
+        "select has_schema_privilege(:name, 'usage') and (has_schema_privilege(:name, 'create') "
+        "or exists (select from pg_class where relnamespace = to_regnamespace(:name)))"
+    )
+    if not connection.scalar(rights, {"name": name}):
+        raise PermanentFault("database.schema_closed", **facts)
+
+
+def owner_of_attempts(connection: Connection) -> str | None:
+    """Who owns our tables, where that is somebody else than this session's role."""
+    owner = connection.scalar(
+        text(
+            "select pg_get_userbyid(relowner) from pg_class "
+            "where oid = to_regclass('public.attempts') and not pg_has_role(relowner, 'usage')"
+        )
+    )
+    return str(owner) if owner is not None else None

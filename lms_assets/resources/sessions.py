@@ -1,0 +1,218 @@
+"""A session of PostgreSQL, with every parameter stated on which correctness rests.
+
+A role, a database, a pooler and the environment each have a say in a session's parameters:
+``PGCLIENTENCODING`` turns Cyrillic into other letters, a role's ``search_path`` leads to other
+tables, its ``statement_timeout`` cuts a merge. So nothing of this is inherited.
+
+The parameters are set after the connection is made. PgBouncer refuses the start-up parameter
+``options``, which would be the shorter way.
+
+SQLAlchemy finds the dialect of this module under ``postgresql+lms://`` (see ``pyproject.toml``),
+so Dagster's own connections are made here too. The URL's query may hold ``lms_schema`` and
+``lms_lock_timeout_s``; all the rest is libpq's.
+"""
+
+import ctypes
+import os
+import re
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+from psycopg2 import _psycopg, extensions
+from sqlalchemy import URL, make_url
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+
+DRIVER = "postgresql+lms"
+CONNECT_WITHIN_S = 15
+
+registry.register("postgresql.lms", __name__, "StatedDialect")
+
+# What libpq would take from the environment. Where certificates and password files lie is left.
+_ENVIRONMENT = (
+    *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGAPPNAME"),
+    *("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGCLIENTENCODING", "PGDATESTYLE", "PGTZ"),
+    *("PGGEQO", "PGSSLMODE", "PGREQUIRESSL", "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS"),
+    *("PGCONNECT_TIMEOUT", "PGREQUIREPEER", "PGGSSENCMODE", "PGSYSCONFDIR", "PGSSLNEGOTIATION"),
+)
+
+_STATED = {
+    "client_encoding": "UTF8",
+    "timezone": "UTC",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "lc_monetary": "C",
+    # A policy that hides rows from this role is an error, not a smaller figure.
+    "row_security": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    # A role's limits are made for people. Ours are the lock timeout and the run's own.
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+}
+
+# Not every server from 14 on knows each of them.
+_SET = """
+    select pg_catalog.set_config(stated.name, stated.value, false)
+    from rows from (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]))
+        as stated (name, value)
+    where pg_catalog.lower(stated.name) in (
+        select pg_catalog.lower(known.name) from pg_catalog.pg_settings known)
+"""
+
+# libpq's PQERRORS_SQLSTATE: the severity and the five characters, without the text.
+_SQLSTATE_ALONE = 3
+# Where libpq gave up by itself, codes of ours in the class of failed connections.
+NOT_REACHED, TLS_MISSING, TLS_FAILED, PASSWORD_MISSING = "08001", "08TLN", "08TLF", "28P01"
+_TLS_WANTED = ("require", "verify-ca", "verify-full")
+_SSL_REQUEST = struct.pack("!II", 8, 80877103)
+_SQLSTATE = re.compile(rb": +([0-9A-Z]{5})\s*$", re.MULTILINE)
+
+
+class StatedDialect(PGDialect_psycopg2):
+    """SQLAlchemy's dialect for psycopg2; its sessions are those of this module."""
+
+    supports_statement_cache = True
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401
+        super().__init__(use_native_hstore=False, **given)  # type: ignore[no-untyped-call]
+
+    def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
+        """What :meth:`connect` is called with."""
+        return [], connection_arguments(url)
+
+    def connect(self, *_: Any, **arguments: Any) -> Any:  # noqa: ANN401
+        """An open connection of the driver."""
+        return connected(arguments)
+
+    def on_connect_url(self, url: URL) -> Callable[[Any], None]:
+        """What is done with each new connection: SQLAlchemy's own, and the parameters."""
+        usual = super().on_connect()  # type: ignore[no-untyped-call]
+        schema = str(url.query.get("lms_schema", "public"))
+        lock_timeout_s = str(url.query.get("lms_lock_timeout_s", "0"))
+
+        def state(connection: Any) -> None:  # noqa: ANN401
+            if usual is not None:
+                usual(connection)
+            state_parameters(connection, schema=schema, lock_timeout_s=lock_timeout_s)
+
+        return state
+
+
+def session_url(url: str, *, schema: str, lock_timeout_s: int = 0) -> URL:
+    """The URL by which SQLAlchemy opens a session of this module.
+
+    Args:
+        schema: Where unqualified names lead, whatever the role's ``search_path`` is.
+        lock_timeout_s: How long a statement waits for another session; 0 for ever.
+    """
+    own = {"lms_schema": schema, "lms_lock_timeout_s": str(lock_timeout_s)}
+    return make_url(url).set(drivername=DRIVER).update_query_dict(own)
+
+
+def connection_arguments(url: URL) -> dict[str, Any]:
+    """libpq's parameters, none of them left to the environment."""
+    own = ("lms_schema", "lms_lock_timeout_s")
+    parts = url.translate_connect_args(username="user", database="dbname")
+    asked = {name: value for name, value in url.query.items() if name not in own}
+    stated = {
+        "application_name": "lms_assets",
+        "client_encoding": "UTF8",
+        "options": "",
+        "connect_timeout": CONNECT_WITHIN_S,
+    }
+    return {**stated, **parts, **asked}
+
+
+def connected(arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - psycopg2's connection
+    """An open connection; the environment's variables for libpq are forgotten first.
+
+    Raises:
+        psycopg2.OperationalError: There is none; also where the server told why in an encoding
+            of its own.
+    """
+    for name in _ENVIRONMENT:
+        os.environ.pop(name, None)
+    try:
+        return psycopg2.connect(**arguments)
+    except UnicodeDecodeError as error:
+        raise psycopg2.OperationalError(error.object.decode("ascii", "replace")) from None
+
+
+def state_parameters(connection: Any, *, schema: str, lock_timeout_s: str) -> None:  # noqa: ANN401
+    """The session has the parameters of this module."""
+    stated = _STATED | {"search_path": schema, "lock_timeout": f"{lock_timeout_s}s"}
+    before, connection.autocommit = connection.autocommit, True
+    with connection.cursor() as cursor:
+        cursor.execute(_SET, (list(stated), list(stated.values())))
+    connection.autocommit = before
+
+
+def state_of_refusal(arguments: dict[str, Any]) -> str:
+    """The SQLSTATE with which the server refuses this login; empty where it gives none.
+
+    libpq tells the text of a refusal, in the server's language, and keeps the SQLSTATE to
+    itself. It shows the SQLSTATE instead of the text where it is asked to before the answer
+    comes, so the login is tried once more in a way that allows to ask.
+    """
+    try:
+        connection = psycopg2.connect(**arguments, async_=True)
+    except psycopg2.OperationalError:
+        return ""
+    libpq = ctypes.PyDLL(_psycopg.__file__)
+    handle = ctypes.c_void_p(connection.pgconn_ptr)
+    libpq.PQsetErrorVerbosity(handle, _SQLSTATE_ALONE)
+    try:
+        _wait_for(connection)
+    except UnicodeDecodeError as error:
+        told = bytes(error.object)
+    except psycopg2.OperationalError as error:
+        told = str(error).encode("utf-8", "replace")
+    else:
+        connection.close()
+        return ""
+    states = _SQLSTATE.findall(told)
+    if not states and connection.pgconn_ptr and libpq.PQconnectionNeedsPassword(handle):
+        return PASSWORD_MISSING
+    return states[-1].decode() if states else ""
+
+
+def state_of_silence(arguments: dict[str, Any]) -> str:
+    """Why libpq gave up before a server refused the login, as a code of the class 08."""
+    host, port = str(arguments.get("host", "")), int(arguments.get("port", 5432))
+    if host.startswith(("/", "@")) or "," in host:
+        return NOT_REACHED
+    try:
+        with socket.create_connection((host or "localhost", port), CONNECT_WITHIN_S) as probe:
+            probe.sendall(_SSL_REQUEST)
+            answer = probe.recv(1)
+    except OSError:
+        return NOT_REACHED
+    if arguments.get("sslmode") in _TLS_WANTED:
+        return TLS_FAILED if answer == b"S" else TLS_MISSING
+    return NOT_REACHED
+
+
+def _wait_for(connection: Any) -> None:  # noqa: ANN401
+    until = time.monotonic() + CONNECT_WITHIN_S
+    while (wanted := connection.poll()) != extensions.POLL_OK:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise psycopg2.OperationalError
+        reads = [connection] if wanted == extensions.POLL_READ else []
+        writes = [connection] if wanted == extensions.POLL_WRITE else []
+        select.select(reads, writes, [], left)

@@ -1,13 +1,13 @@
 """Letters wait in the outbox: recorded once, sent once, put off, given up where people see it."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from lms_assets.letters.channels import Letters
+from lms_assets.letters.channels import Letters, Notice, ShortMessages
 from lms_assets.letters.facts import Cause, FailureFacts, SuccessFacts, to_json
 from lms_assets.letters.outbox import (
     GIVE_UP_AFTER,
@@ -16,13 +16,17 @@ from lms_assets.letters.outbox import (
     deliver,
     record,
     resend,
+    wait_after,
 )
-from lms_assets.resources.mail import Mailer
+from lms_assets.resources.mail import Mailer, Refusal
+from lms_assets.resources.notify import Notifier
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets_tests.chat_service import chat, silent
 from lms_assets_tests.smtp_server import dialogue, free_port, post_office, talking
 
 DAY = date(2025, 7, 24)
 HERE = Address("en", "/a/home")
+ROBOT = "robot@example.org"
 ANN, BOB, EVE = "ann@example.org", "bob@example.org", "eve@example.org"
 HOUR = timedelta(hours=1)
 SUCCESS = to_json(SuccessFacts(day=DAY))
@@ -260,3 +264,155 @@ def test_a_letter_that_cannot_be_written_does_not_keep_the_others_back(
     rows = warehouse.rows("select status, last_error from letters order by id")
     assert [row["status"] for row in rows] == ["given_up", "sent"]
     assert rows[0]["last_error"].startswith("cannot be written")
+
+
+def test_a_letter_in_its_forty_first_try_waits_an_hour_and_holds_up_no_other(  # R22
+    warehouse: Warehouse,
+) -> None:
+    due(warehouse, run="run-1")
+    with warehouse.begin() as connection:
+        connection.exec_driver_sql("update letters set tries = 41")
+    moment = now(warehouse)
+    deliver(warehouse, mailer(free_port()), HERE, now=moment)
+    row = letter(warehouse)
+    assert (row["status"], row["tries"], row["next_try_at"] - moment) == ("waiting", 42, HOUR)
+    due(warehouse, run="run-2")
+    with post_office() as office:
+        assert deliver(warehouse, mailer(office.port), HERE, now=now(warehouse)) == 1
+
+
+@pytest.mark.parametrize("tries", [0, 7, 41, 1_000, 2**31])
+def test_no_letter_ever_waits_longer_than_an_hour(tries: int) -> None:  # R22
+    assert timedelta(minutes=1) <= wait_after(tries) <= HOUR
+
+
+class Broken:
+    """A way to tell people that has a mistake in it."""
+
+    name = "mail"
+    recipients = (ANN,)
+
+    def __init__(self, broken_for: str, good: Letters) -> None:
+        self.broken_for, self.good = broken_for, good
+
+    def carries(self, kind: str, facts: Mapping[str, Any]) -> bool:
+        return self.good.carries(kind, facts)
+
+    def hand_over(self, notice: Notice, recipients: Sequence[str]) -> dict[str, Refusal | None]:
+        if notice.message_id == self.broken_for:
+            raise RuntimeError("a mistake")
+        return self.good.hand_over(notice, recipients)
+
+
+def test_whatever_a_letter_raises_the_others_go_out_and_it_is_given_up_in_three_days(  # R22
+    warehouse: Warehouse,
+) -> None:
+    due(warehouse, run="run-1")
+    broken_id = letter(warehouse)["message_id"]
+    due(warehouse, run="run-2")
+    with post_office() as office:
+        channels = [Broken(broken_id, mailer(office.port)[0])]
+        assert deliver(warehouse, channels, HERE, now=now(warehouse)) == 1
+        deliver(warehouse, channels, HERE, now=now(warehouse, GIVE_UP_AFTER + HOUR))
+    states = warehouse.rows("select status, last_error from letters order by id")
+    assert [row["status"] for row in states] == ["given_up", "sent"]
+    assert states[0]["last_error"] == "RuntimeError: a mistake"
+
+
+def test_a_letter_that_every_recipient_was_refused_is_given_up(warehouse: Warehouse) -> None:  # R43
+    due(warehouse)
+    answers = dict.fromkeys((ANN, BOB), "550 5.1.1 no such user")
+    with post_office(answers=answers) as office:
+        deliver(warehouse, mailer(office.port, ANN, BOB), HERE, now=now(warehouse))
+    row = letter(warehouse)
+    assert (row["status"], row["sent_at"], row["delivered_to"]) == ("given_up", None, [])
+    assert ANN in row["last_error"]
+    assert BOB in row["last_error"]
+
+
+def test_a_letter_is_sent_when_one_had_it_and_the_other_is_refused_later(  # R43
+    warehouse: Warehouse,
+) -> None:
+    due(warehouse)
+    answers = {BOB: "451 4.3.0 later"}
+    with post_office(answers=answers) as office:
+        mail = mailer(office.port, ANN, BOB)
+        deliver(warehouse, mail, HERE, now=now(warehouse))
+        answers[BOB] = "550 5.1.1 no such user"
+        deliver(warehouse, mail, HERE, now=now(warehouse, HOUR))
+    row = letter(warehouse)
+    assert (row["status"], row["delivered_to"]) == ("sent", [ANN])
+
+
+def test_a_sender_may_have_a_name_in_any_script(warehouse: Warehouse) -> None:  # R44
+    due(warehouse)
+    post = Mailer(server="127.0.0.1", port=1, sender=f"Аналитика <{ROBOT}>", recipients=[ANN])
+    with post_office() as office:
+        post = post.model_copy(update={"port": office.port, "password": "ascii"})
+        assert deliver(warehouse, [Letters(post)], HERE, now=now(warehouse)) == 1
+    (delivery,) = office.deliveries
+    assert delivery.sender == ROBOT
+    assert delivery.letter["From"] == f"Аналитика <{ROBOT}>"
+
+
+def test_no_transaction_is_open_while_a_server_is_asked(warehouse: Warehouse) -> None:  # R25
+    due(warehouse)
+
+    class Watching(Broken):
+        def hand_over(self, notice: Notice, recipients: Sequence[str]) -> dict[str, Refusal | None]:
+            self.states = warehouse.rows(
+                "select state from pg_stat_activity where datname = current_database() "
+                "and pid <> pg_backend_pid() and state like 'idle in transaction%'"
+            )
+            return super().hand_over(notice, recipients)
+
+    with post_office() as office:
+        channel = Watching("", mailer(office.port)[0])
+        assert deliver(warehouse, [channel], HERE, now=now(warehouse)) == 1
+    assert channel.states == []
+
+
+def test_notices_of_a_way_that_is_not_set_any_more_are_given_up(warehouse: Warehouse) -> None:
+    with warehouse.begin() as connection:
+        short = DueLetter("failure", FAILURE, DAY, "run-1", None)
+        record(connection, short, HERE, today=DAY, channel="tgram-123456")
+    deliver(warehouse, mailer(free_port()), HERE, now=now(warehouse))
+    assert letter(warehouse)["status"] == "given_up"
+
+
+def test_a_run_has_one_notice_in_each_channel(warehouse: Warehouse) -> None:
+    short = DueLetter("failure", FAILURE, DAY, "run-1", None)
+    for channel in ("mail", "json-1", "json-1", "json-2"):
+        with warehouse.begin() as connection:
+            record(connection, short, HERE, today=DAY, channel=channel)
+    rows = warehouse.rows("select channel, message_id from letters order by id")
+    assert [row["channel"] for row in rows] == ["mail", "json-1", "json-2"]
+    assert len({row["message_id"] for row in rows}) == 3
+
+
+def test_a_short_message_whose_answer_is_lost_is_repeated_once(warehouse: Warehouse) -> None:  # E2
+    with silent(closes=True) as port:
+        channel = ShortMessages(Notifier(f"json://127.0.0.1:{port}/x?rto=1"))
+        with warehouse.begin() as connection:
+            short = DueLetter("failure", FAILURE, DAY, "run-1", None)
+            record(connection, short, HERE, today=DAY, channel=channel.name)
+        for hours in range(1, 6):
+            deliver(warehouse, [channel], HERE, now=now(warehouse, hours * HOUR))
+    row = letter(warehouse)
+    assert (row["status"], row["tries"]) == ("given_up", 2)
+
+
+def test_a_short_message_waits_while_its_service_is_down_and_the_letter_does_not(
+    warehouse: Warehouse,
+) -> None:
+    with post_office() as office, chat(503) as service:
+        channels = [*mailer(office.port), ShortMessages(Notifier(service.url))]
+        for channel in channels:
+            with warehouse.begin() as connection:
+                letter_due = DueLetter("failure", FAILURE, DAY, "run-1", None)
+                record(connection, letter_due, HERE, today=DAY, channel=channel.name)
+        assert deliver(warehouse, channels, HERE, now=now(warehouse)) == 1
+        service.status = 200
+        assert deliver(warehouse, channels, HERE, now=now(warehouse, HOUR)) == 1
+    assert len(service.messages) == len(office.deliveries) == 1
+    assert service.messages[0] == "[LMS attempts] 2025-07-24 FAILED: another stage\nit broke"

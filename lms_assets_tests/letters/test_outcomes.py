@@ -16,10 +16,11 @@ from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.batches import open_batch, open_batches
 from lms_assets.runs.endings import GivenUpDay
+from lms_assets.runs.processes import end_orphans
 from lms_assets.settings import Settings
 from lms_assets.systems import resources
 from lms_assets_tests.day_loads import body_of, cleaned, merged, record, stored
-from lms_assets_tests.runs import ran
+from lms_assets_tests.runs import ran, started
 
 DAY = date(2025, 7, 24)
 NOW = datetime(2025, 7, 25, 8, tzinfo=UTC)
@@ -296,3 +297,103 @@ def test_a_monitor_that_does_not_answer_costs_no_letter(
     news = Newsroom(instance, warehouse, tmp_path, heartbeat_url=monitor.url)
     news.good(batch="s")
     assert news.ends("s", DAY, kind="schedule") == [("success", "2025-07-24")]
+
+
+def test_a_letter_links_only_where_its_reader_can_follow(  # R57
+    instance: dg.DagsterInstance, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    (tmp_path / "report.html").write_text("<html>", encoding="utf-8")
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "address").write_text("http://127.0.0.1:3000", encoding="utf-8")
+    news = Newsroom(instance, warehouse, tmp_path, dashboard_url="http://localhost:3000/d")
+    news.told(news.good())
+    links = news.letters()[0]["facts"]["links"]
+    assert {name: link for name, link in links.items() if link} == {
+        "page_file": str(tmp_path / "report.html")
+    }
+
+
+def test_a_letter_links_to_the_addresses_that_are_set(  # R57
+    instance: dg.DagsterInstance, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    news = Newsroom(
+        instance,
+        warehouse,
+        tmp_path,
+        dashboard_url="https://bi.example.org/1",
+        lms_page_url="https://lms.example.org/report.html",
+        lms_dagster_url="https://lms.example.org/dagster/",
+    )
+    run_id = news.good()
+    news.told(run_id)
+    links = news.letters()[0]["facts"]["links"]
+    assert links["page"] == "https://lms.example.org/report.html"
+    assert links["dashboard"] == "https://bi.example.org/1"
+    assert links["run"] == f"https://lms.example.org/dagster/runs/{run_id}"
+
+
+def test_a_run_without_a_day_is_told_as_what_it_is(news: Newsroom) -> None:  # R18
+    @dg.op
+    def raw_attempts(context: dg.OpExecutionContext) -> None:
+        context.log.info(context.partition_key)
+
+    @dg.job
+    def daily_attempts() -> None:
+        raw_attempts()
+
+    run = daily_attempts.execute_in_process(instance=news.instance, raise_on_error=False)
+    news.messenger.tell_of_run(run.run_id, now=NOW)
+    (letter,) = news.letters()
+    assert letter["subject"] == "[LMS attempts] FAILED, no day: launched without a day"
+    assert letter["day"] is None
+    assert letter["facts"]["cause"]["code"] == "launch.without_a_day"
+
+
+def test_an_interrupted_run_is_told_to_have_been_interrupted(news: Newsroom) -> None:  # R63
+    run_id = started(news.instance, DAY)
+    end_orphans(news.instance, daemon_is_alive=False)
+    news.told(run_id)
+    (letter,) = news.letters()
+    assert letter["subject"] == "[LMS attempts] 2025-07-24 FAILED: interrupted"
+
+
+def test_the_command_line_says_the_remedy_that_the_letter_says(news: Newsroom) -> None:  # R60
+    outcome = news.messenger.outcome(news.bad())
+    assert outcome.cause is not None
+    explanation = outcome.cause.explained("en")
+    assert explanation.remedy
+    assert outcome.summary == f"failed: {explanation.cause} {explanation.remedy}"
+    assert outcome.as_json()["remedy"] == explanation.remedy
+
+
+def test_a_run_whose_letter_cannot_be_made_is_told_of_and_holds_up_no_other(  # R22
+    news: Newsroom,
+) -> None:
+    broken, sound = news.good(ago(1)), news.good()
+    with news.warehouse.begin() as connection:
+        statement = "update load_ledger set watch = '[1]' where run_id = %s"
+        connection.exec_driver_sql(statement, (broken,))
+    assert news.told(broken, sound) == [("failure", "None"), ("success", "2025-07-24")]
+    assert news.letters()[0]["facts"]["cause"]["code"] == "mail.facts_unreadable"
+    assert news.told(broken) == news.told()
+
+
+def test_a_batch_whose_letter_cannot_be_made_is_told_of_and_closed(news: Newsroom) -> None:  # R22
+    broken = news.good(batch="b")
+    with news.warehouse.begin() as connection:
+        statement = "update load_ledger set watch = '[1]' where run_id = %s"
+        connection.exec_driver_sql(statement, (broken,))
+    assert news.ends("b", DAY) == [("failure", "None")]
+    with news.warehouse.begin() as connection:
+        assert open_batches(connection) == []
+
+
+def test_what_a_person_should_know_at_once_is_a_short_message_too(
+    instance: dg.DagsterInstance, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    urls = "json://127.0.0.1:9/token-of-it"
+    news = Newsroom(instance, warehouse, tmp_path, notify_urls=urls, is_demo=True)
+    news.told(news.good(ago(2)), news.bad(ago(1)), news.good(ago(1)), news.good(records=0))
+    short = [row["kind"] for row in news.letters() if row["channel"] != "mail"]
+    assert short == ["failure", "recovered", "empty"]
+    assert "token-of-it" not in str(news.letters())

@@ -10,6 +10,7 @@ from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv.parser import Binding, parse_stream
@@ -33,6 +34,26 @@ def project_folder() -> Path:
     return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
 
 
+SHORTEST_KEY = 32
+
+# Setting → what must be set beside it. Workers on other machines see no embedded part of this one.
+NEEDED_WITH = {
+    "api_url": ("api_client", "api_client_key"),
+    "db_host": ("db_name", "db_user"),
+    "spreadsheet_id": ("google_sheets_credentials_base64",),
+    "smtp_server": ("sender_email", "recipients_emails"),
+    "lms_broker_url": ("db_host", "lms_lake", "spreadsheet_id", "smtp_server"),
+}
+BEYOND_A_DEMO = (
+    "db_host",
+    "spreadsheet_id",
+    "smtp_server",
+    "notify_urls",
+    "lms_course_letters",
+    "lms_broker_url",
+)
+
+
 class SettingsError(Exception):
     """A setting is missing or wrong; nothing was begun."""
 
@@ -40,6 +61,16 @@ class SettingsError(Exception):
 def _split_by_comma(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _web_address(value: str | SecretStr | None) -> str | SecretStr | None:
+    """An address of the web; anything else would be found out only where it is used."""
+    given = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if given is not None:
+        parts = urlsplit(given)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("is not a web address, as https://example.org/page is")
     return value
 
 
@@ -95,6 +126,7 @@ class Settings(BaseSettings):
     notify_urls: SecretAddresses = ()
     lms_page_url: str | None = None
     lms_dagster_url: str | None = None
+    lms_course_letters: Path | None = None
 
     lms_home: Path = Path(".lms")
     lms_lake: str | None = None
@@ -109,6 +141,9 @@ class Settings(BaseSettings):
     lms_log_format: Literal["text", "json"] = "text"
     lms_max_rejected_pct: float = Field(5, ge=0, le=100)
     lms_run_days: int = Field(180, ge=1)
+    lms_raw_days: int | None = Field(None, ge=1)
+    lms_key: SecretStr | None = None
+    lms_broker_url: SecretStr | None = None
     lms_names: Path | None = None
     lms_staff: Path | None = None
     lms_sheet_students: bool = False
@@ -125,6 +160,25 @@ class Settings(BaseSettings):
             raise ValueError("is not a zone of the IANA database, as Europe/Moscow is")
         return value
 
+    @field_validator("dashboard_url", "lms_page_url", "lms_dagster_url", "heartbeat_url")
+    @classmethod
+    def _links_lead_somewhere(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        return _web_address(value)
+
+    @field_validator("lms_broker_url")
+    @classmethod
+    def _broker_is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss"):
+            raise ValueError("is not an address of Redis, as redis://host:6379/0 is")
+        return value
+
+    @field_validator("lms_key")
+    @classmethod
+    def _key_cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value()) < SHORTEST_KEY:
+            raise ValueError(f"is shorter than {SHORTEST_KEY} characters: openssl rand -hex 32")
+        return value
+
     @field_validator("recipients_emails")
     @classmethod
     def _addresses_can_be_written_to(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,23 +193,14 @@ class Settings(BaseSettings):
         """Half an outside system is a mistake, and made-up students never reach a real one."""
         if self.is_demo:
             return self
-        if self.api_url is None:
-            outside = ("db_host", "spreadsheet_id", "smtp_server", "notify_urls")
-            given = [name for name in outside if getattr(self, name)]
-            if given:
-                raise ValueError(
-                    f"API_URL is missing while {' and '.join(given).upper()} is set: "
-                    "set API_URL, API_CLIENT and API_CLIENT_KEY too"
-                )
-        wanted = {
-            "api_url": ("api_client", "api_client_key"),
-            "db_host": ("db_name", "db_user"),
-            "spreadsheet_id": ("google_sheets_credentials_base64",),
-            "smtp_server": ("sender_email", "recipients_emails"),
-        }
+        if self.api_url is None and self._beyond_a_demo:
+            raise ValueError(
+                f"API_URL is missing while {' and '.join(self._beyond_a_demo)} is set: "
+                "set API_URL, API_CLIENT and API_CLIENT_KEY too"
+            )
         missing = [
             f"{name.upper()} (needed with {system.upper()})"
-            for system, names in wanted.items()
+            for system, names in NEEDED_WITH.items()
             if getattr(self, system) is not None
             for name in names
             if not getattr(self, name)
@@ -163,6 +208,12 @@ class Settings(BaseSettings):
         if missing:
             raise ValueError("missing: " + ", ".join(missing))
         return self
+
+    @property
+    def _beyond_a_demo(self) -> list[str]:
+        """What is set and would let made-up students reach a real system."""
+        names = [name.upper() for name in BEYOND_A_DEMO if getattr(self, name)]
+        return names + (["LMS_LAKE"] if (self.lms_lake or "").startswith("s3://") else [])
 
     @property
     def zone(self) -> ZoneInfo:
@@ -222,12 +273,29 @@ _OUTSIDE = (
     "sender_password",
     "recipients_emails",
     "dashboard_url",
-    "notify_urls",
     "lms_page_url",
     "lms_dagster_url",
+    "notify_urls",
+    "lms_course_letters",
     "lms_lake",
+    "lms_broker_url",
+    "lms_key",
     "heartbeat_url",
 )
+
+# What other programs call a setting of ours.
+_OTHER_NAMES = {
+    "API_KEY": "API_CLIENT_KEY",
+    "API_TOKEN": "API_CLIENT_KEY",
+    "DB_DATABASE": "DB_NAME",
+    "DB_PASS": "DB_PASSWORD",
+    "DB_USERNAME": "DB_USER",
+    "SMTP_HOST": "SMTP_SERVER",
+    "SMTP_PASSWORD": "SENDER_PASSWORD",
+    "SMTP_USER": "SENDER_EMAIL",
+}
+# `lms env` marks the shell that it prepared for the demo; 1 asks for the demo.
+SHELL_OF_THE_DEMO = "shell"
 
 
 def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN401
@@ -253,6 +321,7 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
             "db_sslrootcert": _existing(settings.db_sslrootcert, "DB_SSLROOTCERT"),
             "lms_names": _existing(settings.lms_names, "LMS_NAMES"),
             "lms_staff": _existing(settings.lms_staff, "LMS_STAFF"),
+            "lms_course_letters": _existing(settings.lms_course_letters, "LMS_COURSE_LETTERS"),
         }
     )
     return _demo(settings) if settings.is_demo or settings.api_url is None else settings
@@ -277,18 +346,35 @@ def unknown_settings() -> list[str]:
     """What looks like a setting of ours, here or in ``.env``, and is none."""
     known = {name.upper() for name in Settings.model_fields}
     named = {b.key for b in _bindings(project_folder() / ".env") if b.key} | {
-        name for name in os.environ if name.startswith("LMS_") and not name.startswith(_OWN)
+        name
+        for name in os.environ
+        if name in _OTHER_NAMES or (name.startswith("LMS_") and not name.startswith(_OWN))
     }
     told = []
     for name in sorted(named - known):
-        near = get_close_matches(name, known, n=1, cutoff=0.8)
+        near = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, 1, 0.8)), None)
         if near or name.startswith("LMS_"):
-            told.append(f"{name} is no setting" + (f": {near[0]} is meant?" if near else ""))
+            told.append(f"{name} is no setting" + (f": {near} is meant?" if near else ""))
     return told
 
 
 def _forced_demo(demo: bool) -> dict[str, Any]:
-    return {"is_demo": True} if demo else {}
+    if demo:
+        return {"is_demo": True}
+    if os.environ.get("LMS_DEMO") != SHELL_OF_THE_DEMO:
+        return {}
+    if api_is_configured():
+        raise SettingsError(
+            "API_URL: is set, but this shell was prepared by ./lms env when it was not, for the "
+            "demo: open a new shell, or call  unset LMS_DEMO DAGSTER_HOME LMS_DAGSTER_POSTGRES_URL"
+        )
+    return {"is_demo": True}
+
+
+def api_is_configured() -> bool:
+    """Whether API_URL is set here or in ``.env``, also where the demo was asked for."""
+    written = {binding.key for binding in _bindings(project_folder() / ".env") if binding.value}
+    return bool(os.environ.get("API_URL")) or "API_URL" in written
 
 
 def _line(location: tuple[int | str, ...], message: str) -> str:

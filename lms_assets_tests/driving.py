@@ -19,18 +19,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import psutil
 import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import URL, make_url
 
-from lms_assets.commands.cli import main
+from lms_assets.commands.cli import COMMANDS, lms, main
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import running_as_root
 from lms_assets_tests.api_server import free_port
+
+# Modules take the project's folder when they are imported: before a test puts another in its place.
+for _name in COMMANDS:
+    lms.get_command(click.Context(lms), _name)
 
 PROJECT = Path(__file__).resolve().parents[1]
 COMMAND = Path(sys.executable).with_name("lms")

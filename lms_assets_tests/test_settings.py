@@ -1,15 +1,29 @@
 """Settings are read from the environment, else from `.env`; what is wrong is told by name alone."""
 
-from datetime import date
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
 import pytest
 
 from lms_assets.commands.cli import COMMANDS, lms
-from lms_assets.commands.demo import demo_settings
-from lms_assets.settings import Settings, SettingsError, load_settings, unknown_settings
+from lms_assets.commands.demo import demo_days, demo_settings, left_out_days
+from lms_assets.settings import (
+    SHELL_OF_THE_DEMO,
+    Settings,
+    SettingsError,
+    api_is_configured,
+    load_settings,
+    unknown_settings,
+)
 from lms_assets_tests.driving import drive
+
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 REAL = {
     "API_URL": "https://api.example.org/attempts",
@@ -93,7 +107,7 @@ def test_the_demo_takes_over_nothing_that_is_configured(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(monkeypatch, **REAL, LMS_LAKE="s3://real", LMS_HOME=str(project / "home"))
-    settings = demo_settings(None)
+    settings = demo_settings(None, now=NOW)
     assert settings.is_demo
     assert settings.lms_home == project / "home" / "demo"
     assert settings.lake_url == str(project / "home" / "demo" / "lake")
@@ -115,6 +129,23 @@ def test_an_outside_system_without_the_api_ends_every_verb_but_demo_and_test(
     assert "API_URL" in said.err
     assert system in said.err
     assert drive(verb, "--help").code == 0
+
+
+def test_no_command_reads_the_settings_while_it_is_imported() -> None:
+    """So that `--help` and `demo` work whatever is set, and the demo's first day is its own."""
+    script = (
+        "import click\n"
+        "from lms_assets.commands.cli import COMMANDS, lms\n"
+        "for name in COMMANDS: lms.get_command(click.Context(lms), name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "LMS_HOUR": "twenty-five", "LMS_TIMEZONE": "nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def _least_arguments(verb: str) -> list[str]:
@@ -301,3 +332,129 @@ def test_a_misspelt_setting_is_told_with_the_one_that_is_near(
         "API_URLS is no setting: API_URL is meant?",
         "LMS_TIMEZON is no setting: LMS_TIMEZONE is meant?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("SMTP_HOST", "SMTP_SERVER"), ("API_KEY", "API_CLIENT_KEY")]
+)
+def test_what_other_programs_call_a_setting_is_told_with_our_name(
+    wrong: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # R61
+    monkeypatch.setenv(wrong, "x")
+    assert unknown_settings() == [f"{wrong} is no setting: {meant} is meant?"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HEARTBEAT_URL", "foo"),  # R61
+        ("DASHBOARD_URL", "file:///home/ann/report.html"),
+        ("LMS_PAGE_URL", "report.html"),
+        ("LMS_DAGSTER_URL", "localhost:3000"),
+        ("LMS_BROKER_URL", "amqp://localhost"),
+        ("LMS_KEY", "short"),
+        ("LMS_RAW_DAYS", "0"),
+        ("LMS_TIMEZONE", "localtime"),  # R6
+        ("LMS_TIMEZONE", "posixrules"),
+        ("DB_SSLROOTCERT", "nowhere.crt"),
+        ("LMS_COURSE_LETTERS", "nowhere.csv"),
+    ],
+)
+def test_a_value_that_cannot_be_right_ends_every_command_before_anything(
+    name: str, value: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for system, given in {**REAL, name: value}.items():
+        monkeypatch.setenv(system, given)
+    said = drive("run")
+    assert said.code == 2
+    assert name in said.err
+    assert list(project.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NOTIFY_URLS", "json://localhost"),
+        ("LMS_COURSE_LETTERS", "letters.csv"),
+        ("LMS_BROKER_URL", "redis://localhost"),
+        ("LMS_LAKE", "s3://bucket/prefix"),
+    ],
+)
+def test_made_up_students_reach_nothing_that_others_see(
+    name: str, value: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "letters.csv").touch()
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"API_URL is missing while {name} is set"):
+        load_settings()
+    assert load_settings(demo=True).is_demo
+
+
+@pytest.mark.parametrize("missing", ["DB_HOST", "LMS_LAKE", "SPREADSHEET_ID", "SMTP_SERVER"])
+def test_workers_of_other_machines_need_each_system_outside_this_one(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = {**REAL, "LMS_LAKE": "s3://bucket", "LMS_BROKER_URL": "redis://localhost"}
+    for name, value in whole.items():
+        if name != missing:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=rf"{missing} \(needed with LMS_BROKER_URL\)"):
+        load_settings()
+
+
+def test_each_address_for_short_messages_is_a_secret_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = "tgram://token-a/1, json://user:token-b@localhost"
+    settings = told(monkeypatch, **REAL, NOTIFY_URLS=both)
+    assert set(both.split(", ")) <= set(settings.secret_values)
+    assert "token" not in repr(settings)
+
+
+def test_a_shell_that_was_prepared_for_the_demo_is_refused_once_an_api_is_set(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # R54
+    monkeypatch.setenv("LMS_DEMO", SHELL_OF_THE_DEMO)
+    assert load_settings().is_demo
+    lines = [f"{name}={value}\n" for name, value in REAL.items()]
+    (project / ".env").write_text("".join(lines), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"prepared by \./lms env .* open a new shell"):
+        load_settings()
+    assert load_settings(demo=True).is_demo
+
+
+def test_the_demo_can_be_asked_for_where_an_api_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R55: what the demo's closing lines say then."""
+    assert told(monkeypatch, **REAL, LMS_DEMO="1").is_demo
+    assert api_is_configured()
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ("[]", "holds no record"),
+        ('[{"created_at": "2026-11-22 10:00:00"}]', "only records of 2026-11-22 to 2026-11-22"),
+        ('[{"created_at": "2199-01-01 10:00:00"}]', "only records of 2199-01-01"),
+        ('[{"created_at": "9999-12-31 23:59:59"}]', "only records of 9999-12-31"),
+        ('[{"created_at": "0001-01-01 00:00:00"}]', "only records of 0001-01-01"),
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_records_of_no_day_that_is_over_are_refused_in_one_sentence(
+    records: str, says: str, zone: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # R7
+    monkeypatch.setenv("LMS_TIMEZONE", zone)
+    file = project / "records.json"
+    file.write_text(records, encoding="utf-8")
+    with pytest.raises(click.ClickException, match=re.escape(says)):
+        demo_settings(file, now=NOW)
+    assert list(project.iterdir()) == [file]
+
+
+def test_days_of_the_records_that_cannot_be_loaded_are_left_out_and_named(project: Path) -> None:
+    file = project / "records.json"  # R7
+    moments = ["2026-11-21 10:00:00", "2026-11-22 10:00:00", "0001-01-01 00:00:00"]
+    file.write_text(json.dumps([{"created_at": moment} for moment in moments]), encoding="utf-8")
+    settings = demo_settings(file, now=NOW)
+    assert demo_days(settings, days=3, now=NOW) == [date(2026, 11, 21)]
+    assert left_out_days(settings, now=NOW) == [date(1, 1, 1), date(2026, 11, 22)]

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -14,11 +15,10 @@ from lms_assets.amends.adoption import adopt as adopt_tables
 from lms_assets.amends.erasure import Receipt
 from lms_assets.amends.erasure import erase as erase_everywhere
 from lms_assets.attempts.ledger import newest_loaded_day
-from lms_assets.attempts.partitions import window_of
 from lms_assets.attempts.quarantine import Replay, replay
 from lms_assets.commands.installation import Platform, prepare
 from lms_assets.commands.runner import publish_batch
-from lms_assets.days import end_of_tomorrow
+from lms_assets.days import end_of_tomorrow, window_of
 from lms_assets.settings import Settings
 from lms_assets.statistics import measures
 from lms_assets.systems import erasure, presentation, resources
@@ -36,7 +36,7 @@ def replay_quarantine(
     settings, warehouse = platform.settings, platform.warehouse
     done = replay(
         warehouse,
-        window_of=window_of,
+        window_of=partial(window_of, zone=settings.zone),
         tomorrow=end_of_tomorrow(datetime.now(UTC)),
         run_id=f"replay-{uuid.uuid4()}",
         reason=reason,

@@ -4,32 +4,64 @@ import shutil
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import click
+
 from lms_assets.days import days_between, yesterday
 from lms_assets.embedded.demo_api import days_in
 from lms_assets.settings import Settings, load_settings
 
+# Each day from the first is a partition: a slip of the pen in a year would make 700,000.
+FIRST_RECORDED_DAY = date(2000, 1, 1)
 
-def demo_settings(records: Path | None) -> Settings:
+
+def demo_settings(records: Path | None, *, now: datetime) -> Settings:
     """The demo's settings, with the recorded records in its home, or none there.
 
     Raises:
         Fault: The file is not a JSON array of records.
+        click.ClickException: No day in it can be loaded; nothing was begun.
     """
     settings = load_settings(demo=True)
     kept = settings.lms_home / "demo_records.json"
     if records is None:
         kept.unlink(missing_ok=True)
-    else:
-        days_in(records, settings.zone)
-        settings.lms_home.mkdir(parents=True, exist_ok=True)
-        if records.resolve() != kept:
-            shutil.copyfile(records, kept)
+        return settings
+    loadable_days(records, settings, now=now)
+    settings.lms_home.mkdir(parents=True, exist_ok=True)
+    if records.resolve() != kept:
+        shutil.copyfile(records, kept)
     return settings
 
 
 def demo_days(settings: Settings, *, days: int, now: datetime) -> list[date]:
     """The days to materialize, in order: those of the records, or the newest whole days."""
     if settings.demo_records:
-        return days_in(settings.demo_records, settings.zone)
+        return loadable_days(settings.demo_records, settings, now=now)
     newest = yesterday(now, settings.zone)
     return days_between(newest - timedelta(days=days - 1), newest)
+
+
+def loadable_days(records: Path, settings: Settings, *, now: datetime) -> list[date]:
+    """The days of the file that are over and not before 2000, in order.
+
+    Raises:
+        click.ClickException: There is none.
+    """
+    newest = yesterday(now, settings.zone)
+    recorded = days_in(records, settings.zone)
+    found = [day for day in recorded if FIRST_RECORDED_DAY <= day <= newest]
+    if not found:
+        held = f"only records of {recorded[0]} to {recorded[-1]}" if recorded else "no record"
+        raise click.ClickException(
+            f"{records} holds {held}: a record of a day from {FIRST_RECORDED_DAY} "
+            f"to {newest} is needed."
+        )
+    return found
+
+
+def left_out_days(settings: Settings, *, now: datetime) -> list[date]:
+    """The days of the records that cannot be loaded, in order."""
+    if not settings.demo_records:
+        return []
+    loadable = loadable_days(settings.demo_records, settings, now=now)
+    return sorted(set(days_in(settings.demo_records, settings.zone)) - set(loadable))

@@ -8,6 +8,7 @@ import dagster as dg
 
 from lms_assets.automation.freshness import freshness
 from lms_assets.commands.installation import prepare
+from lms_assets.days import yesterday
 from lms_assets.embedded.postgres_port import address, listens_on
 from lms_assets.faults import Fault
 from lms_assets.resources.warehouse import Warehouse
@@ -27,9 +28,9 @@ class Finding:
     says: str
 
 
-def systems(settings: Settings) -> Iterator[Finding]:
+def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
     """The settings, then each outside system, or the double that stands in for it."""
-    yield _settings(settings)
+    yield _settings(settings, now=now)
     made = resources(settings)
     double = {
         "PostgreSQL": settings.db_host is None,
@@ -51,11 +52,15 @@ def systems(settings: Settings) -> Iterator[Finding]:
             yield _reading_port(settings, made["warehouse"], settings.lms_postgres_port)
 
 
-def _settings(settings: Settings) -> Finding:
+def _settings(settings: Settings, *, now: datetime) -> Finding:
     """What every command begins with; a misspelt name leaves its default in force."""
     unknown = unknown_settings()
     if unknown:
         return Finding("settings", False, "; ".join(unknown))
+    newest = yesterday(now, settings.zone)
+    if settings.lms_first_day > newest:
+        says = f"LMS_FIRST_DAY is {settings.lms_first_day}: no day is over yet, so none is loaded"
+        return Finding("settings", False, says)
     mode = f"demo mode, since no API_URL is set; home {settings.lms_home}"
     says = mode if settings.is_demo else f"home {settings.lms_home}"
     return _finding("settings", lambda: prepare(settings) and says, "")

@@ -13,8 +13,8 @@ from lms_assets.automation.gaps import missing_days
 from lms_assets.commands import health
 from lms_assets.commands.arguments import DAY, refuse_reversed
 from lms_assets.commands.installation import opened, prepare
-from lms_assets.commands.terminal import FAILED, err, show_rows, write_csv
-from lms_assets.days import yesterday
+from lms_assets.commands.terminal import FAILED, counted, err, show_rows, write_csv
+from lms_assets.days import spans, yesterday
 from lms_assets.faults import Fault
 from lms_assets.settings import Settings, load_settings
 from lms_assets.statistics.export import export as write_files
@@ -44,33 +44,36 @@ def _why_no_rows(fault: Fault) -> str:
 
 @click.command()
 def gaps() -> None:
-    """Lists the days since LMS_FIRST_DAY that are not loaded."""
+    """Lists the days since LMS_FIRST_DAY that are not loaded.
+
+    A line is a day, or the first and the last day of a span, as ./lms backfill takes them.
+    """
     settings = load_settings()
     newest = yesterday(datetime.now(UTC), settings.zone)
     with prepare(settings).warehouse.begin() as connection:
         loaded = loaded_days(connection, settings.lms_first_day, newest)
     missing = missing_days(settings.lms_first_day, newest, loaded)
-    for day in missing:
-        click.echo(day.isoformat())
-    err.print(f"{len(missing)} days are missing since {settings.lms_first_day}.")
+    for first, last in spans(missing):
+        size = counted((last - first).days + 1, "day")
+        click.echo(f"{first}" if first == last else f"{first} {last}  {size}")
+    verb = "is" if len(missing) == 1 else "are"
+    err.print(f"{counted(len(missing), 'day')} {verb} missing since {settings.lms_first_day}.")
 
 
 @click.command()
 @click.option("--alive", is_flag=True, help="For a monitor: daemon, letters and yesterday's day.")
 def doctor(alive: bool) -> None:
     """Tries each outside system: works, or what to do."""
-    settings = load_settings()
-    findings = _signs_of_life(settings) if alive else health.systems(settings)
+    settings, now = load_settings(), datetime.now(UTC)
+    findings = _signs_of_life(settings, now) if alive else health.systems(settings, now=now)
     # Every finding is shown as soon as it is there, also after one that is not well.
     well = [_shown(finding).is_well for finding in findings]
     sys.exit(0 if all(well) else FAILED)
 
 
-def _signs_of_life(settings: Settings) -> Iterable[health.Finding]:
+def _signs_of_life(settings: Settings, now: datetime) -> Iterable[health.Finding]:
     with opened(settings) as (installation, instance):
-        yield from health.signs_of_life(
-            settings, instance, installation.warehouse, now=datetime.now(UTC)
-        )
+        yield from health.signs_of_life(settings, instance, installation.warehouse, now=now)
 
 
 def _shown(finding: health.Finding) -> health.Finding:

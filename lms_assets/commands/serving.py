@@ -11,7 +11,7 @@ from lms_assets.commands.arguments import EXISTING_FILE
 from lms_assets.commands.installation import embedded_postgres, opened, prepare
 from lms_assets.commands.switching import env_from_config_ini
 from lms_assets.commands.up import serve
-from lms_assets.settings import load_settings
+from lms_assets.settings import SHELL_OF_THE_DEMO, load_settings
 
 
 @click.command()
@@ -59,7 +59,10 @@ def _print_environment() -> None:
     postgres = embedded_postgres(settings)
     if postgres:
         postgres.keep_running()
-    for name, value in prepare(settings).environment.items():
+    variables = prepare(settings).environment
+    if settings.is_demo:
+        variables = {**variables, "LMS_DEMO": SHELL_OF_THE_DEMO}
+    for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(f"export VIRTUAL_ENV={shlex.quote(sys.prefix)}")
     click.echo(f'export PATH="{Path(sys.executable).parent}{os.pathsep}$PATH"')

@@ -1,6 +1,7 @@
 """How the commands speak: exit codes, the line for errors, tables, counted nouns."""
 
 import csv
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -24,7 +25,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table, or a record under the other where its columns do not fit side by side."""
     console = Console(width=None if sys.stdout.isatty() else 200)
-    texts = [["" if value is None else _short(value) for value in row] for row in rows]
+    texts = [["" if value is None else _short(_field(value)) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
     if sum(min(width, 40) + 3 for width in widths) < console.width:
         table = Table(*columns)
@@ -52,5 +53,17 @@ def _short(value: object) -> str:
 def write_csv(columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     """A heading row, then rows."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
+    # The writer puts a lone carriage return, at which readers break the line, into no quotes.
+    careful = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
-    writer.writerows(rows)
+    for row in rows:
+        fields = [_field(value) for value in row]
+        has_return = any(isinstance(field, str) and "\r" in field for field in fields)
+        (careful if has_return else writer).writerow(fields)
+
+
+def _field(value: object) -> object:
+    """The value as CSV holds it: what PostgreSQL keeps as JSON is JSON again."""
+    if not isinstance(value, dict | list):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)

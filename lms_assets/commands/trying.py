@@ -11,14 +11,22 @@ from rich.table import Table
 
 from lms_assets.attempts.ledger import Load
 from lms_assets.commands.arguments import EXISTING_FILE
-from lms_assets.commands.demo import demo_days, demo_settings
+from lms_assets.commands.demo import demo_days, demo_settings, left_out_days
 from lms_assets.commands.history import run_batch
 from lms_assets.commands.installation import Installation, opened
 from lms_assets.commands.progress import BatchProgress
 from lms_assets.commands.terminal import FAILED, err
-from lms_assets.settings import Settings, remember_demo
+from lms_assets.settings import Settings, api_is_configured, remember_demo
 
-COUNTERS = ("received", "inserted", "updated", "unchanged", "duplicates", "outside_window")
+COUNTERS = (
+    "received",
+    "inserted",
+    "updated",
+    "unchanged",
+    "duplicates",
+    "outside_window",
+    "erased",
+)
 
 
 @click.command()
@@ -39,9 +47,12 @@ def demo(days: int, records: Path | None) -> None:
 
     Fills a database, a workbook and an outbox from a demo API; nothing configured is touched.
     """
-    settings = demo_settings(records)
-    wanted = demo_days(settings, days=days, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    settings = demo_settings(records, now=now)
+    wanted = demo_days(settings, days=days, now=now)
     settings = remember_demo(settings, wanted[0])
+    for day in left_out_days(settings, now=now):
+        err.print(f"Records of {day} are left out: that day cannot be loaded now.")
     err.print(f"Demo in {settings.lms_home}: starting the embedded PostgreSQL …")
     with opened(settings) as (installation, instance):
         err.print(f"Materializing with the real job: {wanted[0]} to {wanted[-1]} …")
@@ -69,12 +80,14 @@ def _show_loads(loads: Sequence[Load]) -> None:
 
 def _show_places(settings: Settings) -> None:
     home = settings.lms_home
+    # Once an API is configured, commands are about that: the variable asks for the demo.
+    lms = "LMS_DEMO=1 ./lms" if api_is_configured() else "./lms"
     places = {
-        "table": './lms query "select * from daily_statistics"',
+        "table": f"{lms} query 'table daily_statistics'",
         "workbook": str(home / "statistics.xlsx"),
         "letters": str(home / "outbox"),
         "page": str(home / "report.html"),
-        "Dagster": "./lms up",
+        "Dagster": f"{lms} up",
     }
     for name, place in places.items():
         click.echo(f"{name:>9}  {place}")

@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from lms_assets.days import day_of
 from lms_assets.embedded.demo_students import DemoStudents
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.grader_api import Answer, GraderApi
@@ -57,9 +58,16 @@ class RecordedAttempts:
         return (text for moment, text in self._attempts if start <= moment < end)
 
     def days(self, zone: ZoneInfo) -> list[date]:
-        """The days of ``zone`` on which something was recorded, in order."""
-        moments = (moment.replace(tzinfo=UTC) for moment, _ in self._attempts)
-        return sorted({moment.astimezone(zone).date() for moment in moments})
+        """The days of ``zone`` on which something was recorded, in order.
+
+        Where the calendar ends, the zone's offset is left out: no such day can be loaded anyway.
+        """
+        return sorted({_recorded_day(moment, zone) for moment, _ in self._attempts})
+
+
+def _recorded_day(moment: datetime, zone: ZoneInfo) -> date:
+    at_the_end = moment.year in (MINYEAR, MAXYEAR)
+    return moment.date() if at_the_end else day_of(moment, zone)
 
 
 def days_in(records: Path, zone: ZoneInfo) -> list[date]:

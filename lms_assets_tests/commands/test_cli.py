@@ -1,5 +1,7 @@
 """The `lms` command on days that go wrong: its exit code, what stands, and the one letter."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -319,6 +321,39 @@ def test_a_query_gives_a_heading_row_then_rows(home: Path, warehouse: Warehouse)
     said = drive("query", "select 1 as one, 'a,b' as text, null as nothing, true as yes", "--csv")
     assert said.code == 0, said.err
     assert said.out.splitlines() == ["one,text,nothing,yes", '1,"a,b",,True']
+
+
+def test_a_query_as_csv_gives_json_as_json_and_a_row_a_line(
+    home: Path, warehouse: Warehouse
+) -> None:  # R49
+    sql = """select '{"a": "é", "b": [1, null]}'::jsonb as j, array['x', 'y'] as a, E'p\\rq' as t"""
+    out = drive("query", sql, "--csv").out
+    heading, row = csv.reader(io.StringIO(out, newline=""))
+    assert heading == ["j", "a", "t"]
+    assert (json.loads(row[0]), json.loads(row[1])) == ({"a": "é", "b": [1, None]}, ["x", "y"])
+    assert row[2] == "p\rq"
+
+
+def test_gaps_are_spans_as_backfill_takes_them(
+    home: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:  # R63
+    monkeypatch.setenv("LMS_FIRST_DAY", "2024-01-01")
+    said = drive("gaps")
+    assert said.code == 0, said.err
+    spans = [line.split()[:2] for line in said.out.splitlines()]
+    assert spans[0][0] == "2024-01-01"
+    assert len(spans) < 50
+    assert "days are missing since 2024-01-01." in said.err
+
+
+def test_a_first_day_in_the_future_is_named_by_doctor(
+    home: Path, api: Serves, monkeypatch: pytest.MonkeyPatch
+) -> None:  # R61
+    api(answer([]))
+    monkeypatch.setenv("LMS_FIRST_DAY", "2199-01-01")
+    said = drive("doctor")
+    assert said.code == 1
+    assert "LMS_FIRST_DAY is 2199-01-01" in said.out
 
 
 @pytest.mark.parametrize(

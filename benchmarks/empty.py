@@ -50,7 +50,7 @@ def main() -> None:
     assets = [_empty(name, upstream) for name, upstream in zip(NAMES, before, strict=True)]
     job = dg.define_asset_job("empty_attempts", selection=dg.AssetSelection.all())
     definitions = dg.Definitions(assets=assets, jobs=[job], executor=dg.in_process_executor)
-    with open_instance(settings) as instance:
+    with open_instance() as instance:
         began = time.perf_counter()
         for n in range(days):
             day = (first + timedelta(days=n)).isoformat()

@@ -19,7 +19,7 @@ from lms_assets.systems import resources, sealed
 
 
 @dg.definitions
-def platform() -> dg.Definitions:
+def code_location() -> dg.Definitions:
     """Assets, checks, jobs, schedule, sensors and resources by this process's settings."""
     settings = load_settings()
     return dg.Definitions(

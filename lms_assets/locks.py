@@ -5,10 +5,26 @@ one process sees that another one still lives. Locks are the database's: what se
 installations in one database must not share is told apart by ``of``.
 """
 
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
+from threading import Event, Thread
 from zlib import crc32
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+KEPT_EVERY_S = 5
+# A server notices within a minute that a machine has gone without a word: its locks are free then.
+KEPT_SESSION = """
+    set idle_session_timeout = 0;
+    set tcp_keepalives_idle = 30;
+    set tcp_keepalives_interval = 10;
+    set tcp_keepalives_count = 3
+"""
+
+log = logging.getLogger("lms.locks")
 
 
 class Lock(IntEnum):
@@ -30,6 +46,8 @@ class Lock(IntEnum):
     """Erasing a student."""
     RUN = 7_041_008
     """Being the process of a run; ``of`` the run's id."""
+    API = 7_041_009
+    """Asking the API; ``of`` the API and the number of the turn."""
 
 
 def hold(connection: Connection, lock: Lock, of: int | str = 0) -> None:
@@ -52,6 +70,74 @@ def is_held(connection: Connection, lock: Lock, of: int | str = 0) -> bool:
     """Whether some session holds the lock alone; those who only look do not see each other."""
     free = text("select pg_try_advisory_xact_lock_shared(:lock, :of)")
     return not connection.scalar(free, _keys(lock, of))
+
+
+def name_session(connection: Connection, name: str) -> None:
+    """``pg_stat_activity`` shows the session under this name, its first 63 bytes."""
+    connection.execute(text("select set_config('application_name', :name, false)"), {"name": name})
+
+
+def holders(connection: Connection, lock: Lock, of: Iterable[int | str]) -> list[str]:
+    """The application names of the sessions that hold any of the locks, in order."""
+    statement = """
+        select distinct a.application_name from pg_locks l join pg_stat_activity a using (pid)
+        where l.locktype = 'advisory' and l.granted and l.classid::bigint = :lock
+            and l.objid::bigint = any(:of) and l.database =
+                (select oid from pg_database where datname = current_database())
+        order by 1
+    """
+    # The keys are shown there without a sign.
+    numbers = [_keys(lock, one)["of"] & 0xFFFFFFFF for one in of]
+    names = connection.scalars(text(statement), {"lock": int(lock), "of": numbers})
+    # What sessions of other roles are called is hidden from this one.
+    return [name or "another session" for name in names]
+
+
+@contextmanager
+def kept(engine: Engine, lock: Lock, of: int | str, *, name: str) -> Iterator[None]:
+    """A session of its own holds the lock until the block ends or this process dies.
+
+    When the server is restarted under it, the lock is taken again within seconds.
+
+    Args:
+        name: What ``pg_stat_activity`` shows of the session.
+    """
+    ended = Event()
+    connection = _holding(engine, lock, of, name)
+    keeper = Thread(
+        target=_keep, args=(connection, engine, lock, of, name, ended), daemon=True, name="lock"
+    )
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+
+
+def _holding(engine: Engine, lock: Lock, of: int | str, name: str) -> Connection:
+    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    name_session(connection, name)
+    for setting in KEPT_SESSION.split(";"):
+        connection.execute(text(setting))
+    hold_in_session(connection, lock, of)
+    return connection
+
+
+def _keep(
+    connection: Connection, engine: Engine, lock: Lock, of: int | str, name: str, ended: Event
+) -> None:
+    while not ended.wait(KEPT_EVERY_S):
+        try:
+            connection.execute(text("select 1"))
+        except SQLAlchemyError as error:
+            log.warning("The session of %s was lost: %s", name, type(error).__name__)
+            with suppress(SQLAlchemyError):
+                connection.close()
+            with suppress(SQLAlchemyError):
+                connection = _holding(engine, lock, of, name)
+    with suppress(SQLAlchemyError):
+        connection.close()
 
 
 def _keys(lock: Lock, of: int | str) -> dict[str, int]:

@@ -18,6 +18,7 @@ from lms_assets.resources.mail import Mailer
 from lms_assets.resources.notify import Notifier
 from lms_assets.resources.spreadsheet.google import GoogleSheets
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.turns import ApiTurns
 from lms_assets.settings import Settings
 from lms_assets.statistics.presentation import Presentation
 
@@ -33,6 +34,12 @@ def grader_api(settings: Settings) -> GraderApi | DemoGraderApi:
         client_key=settings.api_client_key.get_secret_value() if settings.api_client_key else "",
         timeout_s=settings.api_timeout_s,
     )
+
+
+def api_turns(settings: Settings) -> ApiTurns:
+    """The turns at the API that was configured; an installation of the demo has its own."""
+    api = f"{settings.api_url or settings.lms_home} {settings.api_client or ''}"
+    return ApiTurns(api=api, at_once=settings.api_concurrency)
 
 
 def google_sheets(settings: Settings) -> GoogleSheets | WorkbookFile:
@@ -99,6 +106,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "notifiers": notifiers(settings),
         "presentation": presentation(settings),
         "erasure": erasure(settings),
+        "api_turns": api_turns(settings),
         "limits": Limits(max_rejected_pct=settings.lms_max_rejected_pct),
     }
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from lms_assets.attempts.partitions import attempt_days
-from lms_assets.definitions import platform
+from lms_assets.definitions import code_location
 from lms_assets.settings import Settings
 from lms_assets_tests.driving import PROJECT, Checkout, checkout
 
@@ -56,7 +56,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def repository(bare: None) -> dg.RepositoryDefinition:
     """What a code server loads."""
-    return platform().get_repository_def()
+    return code_location().get_repository_def()
 
 
 def specs(repository: dg.RepositoryDefinition) -> dict[str, dg.AssetSpec]:
@@ -136,7 +136,7 @@ def test_the_schedule_keeps_the_set_hour_and_zone(
     monkeypatch.setenv("LMS_HOUR", "5")
     monkeypatch.setenv("LMS_TIMEZONE", "Europe/Moscow")
     monkeypatch.setenv("LMS_SCHEDULE", "every_3_days")
-    [schedule] = platform().get_repository_def().schedule_defs
+    [schedule] = code_location().get_repository_def().schedule_defs
     assert schedule.cron_schedule == "0 5 */3 * *"
     assert schedule.execution_timezone == "Europe/Moscow"
 
@@ -193,8 +193,8 @@ def run_python(place: Checkout, script: str, **variables: str) -> dict[str, Any]
 
 LOADED = """
 import json
-from lms_assets.definitions import platform
-names = [job.name for job in platform().get_repository_def().get_all_jobs()]
+from lms_assets.definitions import code_location
+names = [job.name for job in code_location().get_repository_def().get_all_jobs()]
 print(json.dumps({"jobs": names}))
 """
 
@@ -300,6 +300,6 @@ def test_the_resources_own_words_hold_no_secret(
 ) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    definitions = platform()
+    definitions = code_location()
     told = f"{definitions.resources!r} {definitions.resources}"
     assert [word for word in SECRET_WORDS if word in told] == []

@@ -33,9 +33,9 @@ from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, RawAnswer
 from lms_assets.resources.records import NotAnArray, record_chunks
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.turns import ApiTurns
 
 GROUP = "attempts"
-API_POOL = "grader_api"
 
 COLUMN_SCHEMA = column_descriptions()
 
@@ -70,7 +70,6 @@ def _day(context: dg.AssetExecutionContext) -> date:
     partitions_def=attempt_days,
     group_name=GROUP,
     kinds={"api", "json"},
-    pool=API_POOL,
     io_manager_key="lake_references",
 )
 def raw_attempts(
@@ -80,6 +79,7 @@ def raw_attempts(
     lake: Lake,
     warehouse: Warehouse,
     erasure: Erasure,
+    api_turns: ApiTurns,
 ) -> RawAnswer:
     """What the API answered for the day, byte for byte, is in the lake.
 
@@ -96,7 +96,9 @@ def raw_attempts(
         if config.from_lake:
             answer = _stored(lake, day)
         else:
-            answer = _asked(grader_api, lake, day, erasure.tombstones(warehouse))
+            name = f"run {context.run.run_id[:8]} of {day}"
+            with api_turns.turn(warehouse, name=name, tell=context.log.info):
+                answer = _asked(grader_api, lake, day, erasure.tombstones(warehouse))
         context.log.info("pulled: records=%s object=%s", answer.records, answer.key)
         context.add_output_metadata(
             {

@@ -83,7 +83,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     )
     def batches(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SensorResult:
         tells = messenger(context.instance, warehouse)
-        end_orphans(context.instance, daemon_is_alive=True)
+        end_orphans(context.instance, warehouse, now=utc_now())
         adopt_backfills(context.instance, warehouse)
         with warehouse.begin() as connection:
             opened = open_batches(connection)

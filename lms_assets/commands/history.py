@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 import dagster as dg
 
 from lms_assets.attempts.ledger import Load
-from lms_assets.commands.installation import Platform
+from lms_assets.commands.installation import Installation
 from lms_assets.commands.runner import publish_batch, run_day
 from lms_assets.letters.messenger import Messenger, utc_now
 from lms_assets.letters.outcomes import Outcome
@@ -35,10 +35,10 @@ from lms_assets.runs.batches import (
 )
 from lms_assets.runs.processes import (
     end_orphans,
-    has_a_daemon,
+    report_gone,
     terminated_as_interrupted,
 )
-from lms_assets.systems import resources
+from lms_assets.systems import api_turns, resources
 
 # Kinds that go on where a killed command left them.
 LASTING = ("backfill", "reclean")
@@ -64,25 +64,33 @@ class BatchOutcome:
         return [outcome for outcome in self.days if not outcome.succeeded]
 
 
-def messenger_of(platform: Platform, instance: dg.DagsterInstance) -> Messenger:
+def messenger_of(installation: Installation, instance: dg.DagsterInstance) -> Messenger:
     """Who tells of the runs of this process."""
-    settings = platform.settings
-    return Messenger(settings, platform.warehouse, instance, resources(settings))
+    settings = installation.settings
+    return Messenger(settings, installation.warehouse, instance, resources(settings))
 
 
 def run_alone(
-    platform: Platform,
+    installation: Installation,
     instance: dg.DagsterInstance,
     day: date,
     *,
+    tell: Callable[[str], None],
     mirror: bool = False,
     force: bool = False,
 ) -> Outcome:
-    """One day was run in this process, published by itself, and its letter handed over."""
-    messenger = messenger_of(platform, instance)
-    _tell_of_orphans(instance, messenger)
+    """One day was run in this process, published by itself, and its letter handed over.
+
+    Args:
+        tell: Hears for whom the run has to wait.
+    """
+    messenger = messenger_of(installation, instance)
     with terminated_as_interrupted():
-        run_id = run_day(instance, day, mirror=mirror, force=force).run_id
+        _tell_of_orphans(instance, messenger)
+        waits = api_turns(installation.settings).waits_for(installation.warehouse)
+        if waits:
+            tell(waits)
+        run_id = run_day(instance, day, mirror=mirror, force=force)
         messenger.tell_of_run(run_id, now=utc_now())
         messenger.send(now=utc_now())
     return messenger.outcome(run_id)
@@ -91,12 +99,12 @@ def run_alone(
 def _tell_of_orphans(instance: dg.DagsterInstance, messenger: Messenger) -> None:
     """Runs that were killed are failed, and each has its letter."""
     now = utc_now()
-    for run_id in end_orphans(instance, daemon_is_alive=has_a_daemon(instance, now=now)):
+    for run_id in end_orphans(instance, messenger.warehouse, now=now):
         messenger.tell_of_run(run_id, now=now)
 
 
 def run_batch(
-    platform: Platform,
+    installation: Installation,
     instance: dg.DagsterInstance,
     days: Sequence[date],
     *,
@@ -116,12 +124,12 @@ def run_batch(
         workers: Processes beside this one; with 1 the days are run in this one.
         from_lake: From the stored answers instead of the API.
     """
-    messenger = messenger_of(platform, instance)
+    messenger = messenger_of(installation, instance)
     _tell_of_orphans(instance, messenger)
-    batch = _left_open(platform, days, kind=kind) or _new_batch(platform, days, kind=kind)
-    finish_left_open(platform, instance, but=batch)
+    batch = _left_open(installation, days, kind=kind) or _new_batch(installation, days, kind=kind)
+    finish_left_open(installation, instance, but=batch)
     outcomes = []
-    with terminated_as_interrupted(), leading(platform.warehouse, batch):
+    with terminated_as_interrupted(), leading(installation.warehouse, batch):
         done = {run.day for run in runs_of(instance, batch) if run.succeeded}
         left = [day for day in days if day.isoformat() not in done]
         try:
@@ -130,21 +138,21 @@ def run_batch(
                     outcomes.append(messenger.outcome(run_id))
                     tell(outcomes[-1])
         finally:
-            _finish(platform, instance, messenger, batch)
+            _finish(installation, instance, messenger, batch)
     return BatchOutcome(sorted(outcomes, key=lambda outcome: outcome.day or date.min))
 
 
-def _new_batch(platform: Platform, days: Sequence[date], *, kind: str) -> str:
+def _new_batch(installation: Installation, days: Sequence[date], *, kind: str) -> str:
     batch = f"{kind}-{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    with platform.warehouse.begin() as connection:
+    with installation.warehouse.begin() as connection:
         open_batch(connection, batch, kind=kind, days=days)
     return batch
 
 
-def _left_open(platform: Platform, days: Sequence[date], *, kind: str) -> str | None:
+def _left_open(installation: Installation, days: Sequence[date], *, kind: str) -> str | None:
     """The batch that a command which was killed has left, if it asked for these days."""
     wanted = {day.isoformat() for day in days}
-    with platform.warehouse.begin() as connection:
+    with installation.warehouse.begin() as connection:
         left = [
             batch.batch
             for batch in open_batches(connection)
@@ -154,32 +162,32 @@ def _left_open(platform: Platform, days: Sequence[date], *, kind: str) -> str | 
 
 
 def finish_left_open(
-    platform: Platform, instance: dg.DagsterInstance, *, but: str | None = None
+    installation: Installation, instance: dg.DagsterInstance, *, but: str | None = None
 ) -> None:
     """Batches of commands that were killed are published and told of, as far as they came.
 
     Args:
         but: The one that goes on.
     """
-    with platform.warehouse.begin() as connection:
+    with installation.warehouse.begin() as connection:
         left = [
             batch.batch
             for batch in open_batches(connection)
             if batch.kind in LASTING and not batch.is_led and batch.batch != but
         ]
     for batch in left:
-        with leading(platform.warehouse, batch):
-            _finish(platform, instance, messenger_of(platform, instance), batch)
+        with leading(installation.warehouse, batch):
+            _finish(installation, instance, messenger_of(installation, instance), batch)
 
 
 def _finish(
-    platform: Platform, instance: dg.DagsterInstance, messenger: Messenger, batch: str
+    installation: Installation, instance: dg.DagsterInstance, messenger: Messenger, batch: str
 ) -> None:
-    end_orphans(instance, daemon_is_alive=True)
+    end_orphans(instance, installation.warehouse, now=utc_now())
     newest = newest_good_day(runs_of(instance, batch))
     if newest:
         publish_batch(instance, batch, newest)
-    with platform.warehouse.begin() as connection:
+    with installation.warehouse.begin() as connection:
         opened = [one for one in open_batches(connection) if one.batch == batch]
     for one in opened:
         messenger.tell_of_batch(one, now=utc_now())
@@ -197,7 +205,7 @@ def _runs(
     """The ids of the days' runs, each as it ends."""
     if workers == 1 or len(days) <= 1:
         for day in days:
-            yield run_day(instance, day, batch=batch, from_lake=from_lake).run_id
+            yield run_day(instance, day, batch=batch, from_lake=from_lake)
         return
     with _crew(min(workers, len(days)), batch, from_lake=from_lake) as crew:
         for day, run_id in _shared_out(days, crew):
@@ -210,10 +218,11 @@ def _run_of_the_dead(instance: dg.DagsterInstance, batch: str, day: date) -> str
     Raises:
         RuntimeError: It died before it had one: the next worker would too.
     """
-    end_orphans(instance, daemon_is_alive=True)
     runs = [run for run in runs_of(instance, batch) if run.day == day.isoformat()]
     if not runs:
         raise RuntimeError(f"A worker of the backfill ended before it could run {day}.")
+    if not runs[-1].has_ended:
+        report_gone(instance, runs[-1].run_id)
     return runs[-1].run_id
 
 
@@ -323,17 +332,16 @@ def work(batch: str, *, from_lake: bool) -> None:
     # Whatever a library prints must not be taken for an answer.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     from lms_assets.commands.installation import open_instance
-    from lms_assets.settings import load_settings
 
     with (
         suppress(KeyboardInterrupt, BrokenPipeError),
         terminated_as_interrupted(),
-        open_instance(load_settings()) as instance,
+        open_instance() as instance,
     ):
         for line in sys.stdin:
             day = date.fromisoformat(line.strip())
-            result = run_day(instance, day, batch=batch, from_lake=from_lake)
-            print(json.dumps({"day": str(day), "run_id": result.run_id}), file=out, flush=True)
+            run_id = run_day(instance, day, batch=batch, from_lake=from_lake)
+            print(json.dumps({"day": str(day), "run_id": run_id}), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -52,16 +52,11 @@ def prepare(settings: Settings) -> Installation:
     return Installation(settings, warehouse, environment)
 
 
-def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Dagster's instance, with the API's pool as wide as was set.
-
-    Call :func:`prepare` first.
-    """
+def open_instance() -> dg.DagsterInstance:
+    """Dagster's instance; call :func:`prepare` first."""
     # That the log handler's setting is in beta is nothing for a person to act on.
     warnings.simplefilter("ignore", dg.BetaWarning)
-    instance = dg.DagsterInstance.get()
-    instance.event_log_storage.set_concurrency_slots("grader_api", settings.api_concurrency)
-    return instance
+    return dg.DagsterInstance.get()
 
 
 @contextmanager
@@ -69,7 +64,7 @@ def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstanc
     """The installation is prepared, the logs are written and Dagster's instance is open."""
     installation = prepare(settings)
     configure_logging(settings)
-    with open_instance(settings) as instance:
+    with open_instance() as instance:
         yield installation, instance
 
 
@@ -104,6 +99,7 @@ def _environment(settings: Settings, url: str) -> dict[str, str]:
     variables = {
         "DAGSTER_HOME": str(home),
         "LMS_DAGSTER_POSTGRES_URL": dagster_url.render_as_string(hide_password=False),
+        "LMS_RUNS_AT_ONCE": str(settings.api_concurrency),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
     return variables | ({"LMS_DEMO": "1"} if settings.is_demo else {})

@@ -1,18 +1,34 @@
 """Runs in this process: a day, a batch of days, a publication; no daemon needed.
 
-A run here is a run like any other: it is in the page, with its events, and a
-letter is due for it.
+A run here is a run like any other: it is in the page, with its events, can be
+executed again from there, and a letter is due for it.
 """
 
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from typing import Any
 
 import dagster as dg
 
-from lms_assets.runs.processes import process_tags, was_interrupted
-from lms_assets.runs.tags import BATCH_TAG, PUBLICATION_TAG
+# Dagster's public `execute_in_process` makes runs that name no code location: its front page and
+# its lists of jobs leave them out, and its page cannot execute them again.
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
+from lms_assets.runs.processes import was_interrupted
+from lms_assets.runs.tags import BATCH_TAG, PARTITION_TAG, PUBLICATION_TAG
+
+# As `workspace.yaml` and `pyproject.toml` say.
+CODE_LOCATION = RemoteRepositoryOrigin(
+    code_location_origin=RegisteredCodeLocationOrigin("lms_assets"),
+    repository_name="__repository__",
+)
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -24,8 +40,8 @@ def run_day(
     from_lake: bool = False,
     mirror: bool = False,
     force: bool = False,
-) -> dg.ExecuteInProcessResult:
-    """One day's road was run to its end, good or bad.
+) -> str:
+    """One day's road was run to its end, good or bad; the run's id.
 
     Args:
         instance: Where the run is recorded.
@@ -46,10 +62,8 @@ def run_day(
     return _execute(instance, "daily_attempts", day, tags=tags, run_config={"ops": ops})
 
 
-def publish_batch(
-    instance: dg.DagsterInstance, batch: str, newest: date
-) -> dg.ExecuteInProcessResult:
-    """The sheet and the page were rebuilt for a batch that has ended."""
+def publish_batch(instance: dg.DagsterInstance, batch: str, newest: date) -> str:
+    """The sheet and the page were rebuilt for a batch that has ended; the run's id."""
     tags = {BATCH_TAG: batch, PUBLICATION_TAG: "yes"}
     return _execute(instance, "publication", newest, tags=tags, run_config={})
 
@@ -61,21 +75,27 @@ def _execute(
     *,
     tags: Mapping[str, str],
     run_config: dict[str, Any],
-) -> dg.ExecuteInProcessResult:
-    from lms_assets.definitions import platform
-
-    definition = platform().resolve_job_def(job)
+) -> str:
+    definition = _job(job)
+    run = instance.create_run_for_job(
+        definition,
+        # The events are in the page and in the log files; the terminal is for progress.
+        run_config={**run_config, "loggers": QUIET},
+        tags={**definition.run_tags, **tags, PARTITION_TAG: day.isoformat()},
+        remote_job_origin=RemoteJobOrigin(repository_origin=CODE_LOCATION, job_name=job),
+    )
     try:
-        result = definition.execute_in_process(
-            instance=instance,
-            partition_key=day.isoformat(),
-            tags={**tags, **process_tags()},
-            # The events are in the page and in the log files; the terminal is for progress.
-            run_config={**run_config, "loggers": QUIET},
-            raise_on_error=False,
-        )
+        result = execute_run(InMemoryJob(definition), run, instance)
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     if any(map(was_interrupted, result.all_events)):
         raise KeyboardInterrupt
-    return result
+    return run.run_id
+
+
+@cache
+def _job(name: str) -> dg.JobDefinition:
+    """The job, put together once per process: a backfill's worker runs many days."""
+    from lms_assets.definitions import code_location
+
+    return code_location().resolve_job_def(name)

@@ -3,6 +3,7 @@
 import json
 import sys
 from datetime import date
+from functools import partial
 
 import click
 import dagster as dg
@@ -30,7 +31,8 @@ def run(day: date | None, as_json: bool, mirror: bool, force: bool) -> None:
         raise click.UsageError("--force goes with --mirror.")
     wanted = ended_day(day, settings)
     with opened(settings) as (installation, instance):
-        result = run_alone(installation, instance, wanted, mirror=mirror, force=force)
+        tell = partial(err.print, markup=False, soft_wrap=True)
+        result = run_alone(installation, instance, wanted, tell=tell, mirror=mirror, force=force)
     click.echo(json.dumps(result.as_json()) if as_json else f"{result.day}  {result.summary}")
     sys.exit(0 if result.succeeded else FAILED)
 

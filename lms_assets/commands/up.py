@@ -10,13 +10,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import psutil
 from filelock import FileLock, Timeout
 
-from lms_assets.commands.installation import Platform
+from lms_assets.commands.installation import Installation
 from lms_assets.embedded.loopback import HOST, is_taken
 from lms_assets.runs.processes import end_orphans, terminated_as_interrupted
 from lms_assets.settings import project_folder
@@ -27,20 +28,22 @@ STOP_WITHIN_S = 20
 Tell = Callable[[str], None]
 
 
-def serve(platform: Platform, instance: dg.DagsterInstance, *, port: int, tell: Tell) -> int:
+def serve(
+    installation: Installation, instance: dg.DagsterInstance, *, port: int, tell: Tell
+) -> int:
     """The page and the daemon run until Ctrl-C, or until one of them ends by itself.
 
     Returns:
         0 after Ctrl-C, 1 when a part ended, the port is taken or this home has a daemon already.
     """
-    home = platform.settings.lms_home / "dagster"
+    home = installation.settings.lms_home / "dagster"
     with terminated_as_interrupted():
         try:
             # Two daemons of one instance would run everything twice.
             with FileLock(home / "up.lock", timeout=0):
-                return _serve_alone(platform, instance, home, port, tell)
+                return _serve_alone(installation, instance, home, port, tell)
         except Timeout:
-            tell(f"It is up already in {platform.settings.lms_home}: only one may be.")
+            tell(f"It is up already in {installation.settings.lms_home}: only one may be.")
         except KeyboardInterrupt:
             tell("Stopping …")
             return 0
@@ -48,16 +51,16 @@ def serve(platform: Platform, instance: dg.DagsterInstance, *, port: int, tell: 
 
 
 def _serve_alone(
-    platform: Platform, instance: dg.DagsterInstance, home: Path, port: int, tell: Tell
+    installation: Installation, instance: dg.DagsterInstance, home: Path, port: int, tell: Tell
 ) -> int:
-    tell(f"PostgreSQL   ready: {_where(platform)}")
-    if platform.settings.is_demo:
+    tell(f"PostgreSQL   ready: {_where(installation)}")
+    if installation.settings.is_demo:
         tell("Demo API     starts with each run that asks it, on loopback")
     _end_leftovers(home / "up.json")
     if is_taken(port):
         tell(f"Port {port} is taken: choose another with --port.")
         return 1
-    orphans = end_orphans(instance, daemon_is_alive=False)
+    orphans = end_orphans(instance, installation.warehouse, now=datetime.now(UTC))
     if orphans:
         tell(f"Orphans      {len(orphans)} runs of a process that died were marked failed")
     workspace = ["-w", str(project_folder() / "workspace.yaml")]
@@ -79,8 +82,8 @@ def _serve_alone(
     return 1
 
 
-def _where(platform: Platform) -> str:
-    settings = platform.settings
+def _where(installation: Installation) -> str:
+    settings = installation.settings
     if settings.db_host:
         return f"{settings.db_host}:{settings.db_port}/{settings.db_name}"
     return f"embedded, in {settings.lms_home / 'postgres'}"

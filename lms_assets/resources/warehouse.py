@@ -1,11 +1,11 @@
 """The analysts' PostgreSQL: its connections, its schema's history, its faults by name."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import dagster as dg
 import psycopg2
@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
-from lms_assets.locks import Lock, hold
+from lms_assets.locks import Lock, hold, kept
 from lms_assets.resources.schema import Repeatable, bring_up_to_date
 from lms_assets.resources.server import make_schema, owner_of_attempts, refuse_unfit
 from lms_assets.resources.sessions import (
@@ -108,6 +108,31 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         with self._faults_by_name(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A session that commits each statement by itself: no transaction is open meanwhile.
+
+        Raises:
+            Fault: As :meth:`begin`.
+        """
+        with self._faults_by_name(), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """While a run uses the warehouse, a session of the run's process holds the run's lock.
+
+        The lock ends with the process, however it dies: so a run is known to live or not,
+        on whatever machine and by whatever name. Every asset and check uses the warehouse.
+        """
+        run = context.run
+        with ExitStack() as stack:
+            if run is not None:
+                name = f"run {run.run_id} {run.tags.get('dagster/partition', '')}"
+                with self._faults_by_name():
+                    stack.enter_context(kept(self.engine, Lock.RUN, run.run_id, name=name))
+            yield self
 
     def in_transaction(self, work: Callable[[Connection], T]) -> T:
         """What ``work`` returned, in a transaction that is tried again after a deadlock or a loss.

@@ -1,19 +1,26 @@
-"""The processes that runs live in: which are gone, and how one is told to stop."""
+"""The processes that runs live in: which are gone, and how one is told to stop.
 
-import os
+The process of a run holds the run's lock in a session of the database for as long as the run
+uses the warehouse. The database sees the session end however the process died, and on whatever
+machine it was. No process number and no host's name is believed.
+"""
+
 import signal
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from time import sleep
 
 import dagster as dg
-import psutil
 
-PID_TAG = "lms/pid"
-HOST_TAG = "lms/host"
-STARTED_TAG = "lms/process_started"
-DAEMON_IS_ALIVE_WITHIN = timedelta(minutes=3)
+from lms_assets import locks
+from lms_assets.resources.warehouse import Warehouse
+
+# Between the start of a run and its lock lie the imports of a process on a busy machine.
+STARTS_WITHIN = timedelta(minutes=5)
+LOCKS_WITHIN = timedelta(minutes=1)
+# When the server was restarted, the processes of its runs take their locks again meanwhile.
+LOOK_AGAIN_AFTER_S = 2
 ENDING = (signal.SIGINT, signal.SIGTERM)
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -21,56 +28,71 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+# A run that has recorded one of these had its lock.
+HAD_ITS_LOCK = {dg.DagsterEventType.RESOURCE_INIT_SUCCESS, dg.DagsterEventType.STEP_START}
+GONE = "The process of this run is gone: it was killed, or the machine was stopped."
 
 
-def process_tags() -> dict[str, str]:
-    """What tells whether the process of a run is still there; a number alone is given again."""
-    pid = os.getpid()
-    return {PID_TAG: str(pid), HOST_TAG: socket.gethostname(), STARTED_TAG: _started(pid)}
-
-
-def is_named(tags: Mapping[str, str]) -> bool:
-    """Whether a run's tags name its process; runs of the daemon name none."""
-    return PID_TAG in tags and HOST_TAG in tags
-
-
-def is_alive(tags: Mapping[str, str]) -> bool:
-    """Whether the process that a run's tags name still runs; that of another machine may."""
-    if tags[HOST_TAG] != socket.gethostname():
-        return True
-    try:
-        return _started(int(tags[PID_TAG])) == tags.get(STARTED_TAG)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def end_orphans(instance: dg.DagsterInstance, *, daemon_is_alive: bool) -> list[str]:
-    """Runs whose process is gone are failed, and their places in pools are free.
-
-    Args:
-        daemon_is_alive: The daemon sees to the runs that it launched.
+def end_orphans(instance: dg.DagsterInstance, warehouse: Warehouse, *, now: datetime) -> list[str]:
+    """Runs whose process is gone are failed.
 
     Returns:
         Their ids.
     """
-    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    orphans = [
-        run
-        for run in unfinished
-        if (not is_alive(run.tags) if is_named(run.tags) else not daemon_is_alive)
-    ]
-    for run in orphans:
-        message = "The process of this run is gone: it was killed, or the machine was stopped."
-        instance.report_run_failed(run, message)
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    return [run.run_id for run in orphans]
+    suspects = _without_lock(warehouse, _unfinished(instance))
+    orphans = [run for run in suspects if _should_have_its_lock(instance, run, now)]
+    if orphans:
+        sleep(LOOK_AGAIN_AFTER_S)
+        orphans = _without_lock(warehouse, _unfinished(instance, _ids(orphans)))
+    for run_id in _ids(orphans):
+        report_gone(instance, run_id)
+    return _ids(orphans)
 
 
-def has_a_daemon(instance: dg.DagsterInstance, *, now: datetime) -> bool:
-    """Whether a daemon has given a sign of life lately."""
-    beats = instance.get_daemon_heartbeats().values()
-    newest = max((beat.timestamp for beat in beats), default=0.0)
-    return now.timestamp() - newest < DAEMON_IS_ALIVE_WITHIN.total_seconds()
+def _ids(records: list[dg.RunRecord]) -> list[str]:
+    return [record.dagster_run.run_id for record in records]
+
+
+def report_gone(instance: dg.DagsterInstance, run_id: str) -> None:
+    """The run, whose process is known to be gone, is failed."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_failed(run, GONE)
+
+
+def _unfinished(
+    instance: dg.DagsterInstance, run_ids: list[str] | None = None
+) -> list[dg.RunRecord]:
+    filters = dg.RunsFilter(statuses=UNFINISHED, run_ids=run_ids)
+    return list(instance.get_run_records(filters))
+
+
+def _without_lock(warehouse: Warehouse, records: list[dg.RunRecord]) -> list[dg.RunRecord]:
+    if not records:
+        return []
+    with warehouse.begin() as connection:
+        return [
+            record
+            for record in records
+            if not locks.is_held(connection, locks.Lock.RUN, record.dagster_run.run_id)
+        ]
+
+
+def _should_have_its_lock(
+    instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime
+) -> bool:
+    """Whether a run without its lock is past its start."""
+    age = now - _aware(record.update_timestamp)
+    if record.start_time is None:
+        return age > STARTS_WITHIN
+    run_id = record.dagster_run.run_id
+    return age > LOCKS_WITHIN or bool(
+        instance.get_records_for_run(run_id, of_type=HAD_ITS_LOCK, limit=1).records
+    )
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def was_interrupted(event: dg.DagsterEvent) -> bool:
@@ -93,7 +115,3 @@ def terminated_as_interrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _started(pid: int) -> str:
-    return f"{psutil.Process(pid).create_time():.2f}"

@@ -24,6 +24,7 @@ from lms_assets.faults.failures import FACTS, FAULT
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, LakeReferences
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.turns import ApiTurns
 from lms_assets_tests.day_loads import stored
 
 
@@ -36,6 +37,7 @@ def fault_of(
         partition_key=day.isoformat(),
         resources={
             "grader_api": GraderApi(url="http://127.0.0.1:9", client="c", client_key="k"),
+            "api_turns": ApiTurns(api="http://127.0.0.1:9", at_once=1),
             "lake": lake,
             "lake_references": LakeReferences(lake=lake),
             "warehouse": warehouse,

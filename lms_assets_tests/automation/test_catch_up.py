@@ -17,7 +17,7 @@ from lms_assets.runs.endings import GivenUpDay
 from lms_assets.settings import Settings
 from lms_assets.statistics import measures
 from lms_assets_tests.day_loads import loaded, record
-from lms_assets_tests.runs import ran, started
+from lms_assets_tests.tiny_runs import ran, started
 
 # Runs carry the real clock's time: an hour at which the schedule has had its turn.
 NOW = datetime.now(UTC).replace(hour=12)

@@ -112,8 +112,10 @@ def test_a_tick_asks_for_each_of_its_days_once_and_opens_one_batch(warehouse: Wa
     schedule = scheduled_attempts(settings())
     moment = datetime(2025, 7, 10, 7, tzinfo=ZoneInfo("UTC"))
     for _ in range(2):  # a daemon that died in the middle of a tick asks again
-        context = dg.build_schedule_context(scheduled_execution_time=moment)
-        asked = list(schedule(context, warehouse=warehouse))
+        with dg.build_schedule_context(
+            scheduled_execution_time=moment, resources={"warehouse": warehouse}
+        ) as context:
+            asked = list(schedule(context))
     assert [request.partition_key for request in asked] == [
         "2025-07-09",
         "2025-07-08",

@@ -10,13 +10,13 @@ import pytest
 
 from lms_assets.automation.sensors import sensors, untold_runs
 from lms_assets.faults import PermanentFault, TemporaryFault
+from lms_assets.locks import Lock, kept
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.batches import leading, open_batch
-from lms_assets.runs.processes import end_orphans, is_alive, process_tags
 from lms_assets.settings import Settings
 from lms_assets_tests.day_loads import loaded, record
-from lms_assets_tests.runs import ran, started
+from lms_assets_tests.tiny_runs import began, ran
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
@@ -45,8 +45,10 @@ class Daemon:
         self.cursor: str | None = None
 
     def ticks(self, name: str) -> Any:  # noqa: ANN401
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        return self.sensors[name](context, warehouse=self.warehouse)
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursor, resources={"warehouse": self.warehouse}
+        ) as context:
+            return self.sensors[name](context)
 
     def kinds(self) -> list[str]:
         return [row["kind"] for row in self.warehouse.rows("select kind from letters order by id")]
@@ -175,29 +177,11 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 
 
 def test_a_run_whose_process_was_killed_is_failed_and_told_of(daemon: Daemon) -> None:
-    dead = {**process_tags(), "lms/pid": "4194303"}
-    orphan = started(daemon.instance, ago(1), **dead)
-    mine = started(daemon.instance, ago(2), **process_tags())
-    daemon.ticks("batches")
+    orphan = began(daemon.instance, ago(1))
+    mine = began(daemon.instance, ago(2))
+    with kept(daemon.warehouse.engine, Lock.RUN, mine, name="the run's process"):
+        daemon.ticks("batches")
     daemon.ticks("letters")
     assert status(daemon.instance, orphan) == dg.DagsterRunStatus.FAILURE
     assert status(daemon.instance, mine) == dg.DagsterRunStatus.STARTED
     assert daemon.kinds() == ["failure"]
-
-
-def test_the_daemons_own_runs_are_orphans_only_where_no_daemon_is_alive(
-    instance: dg.DagsterInstance,
-) -> None:
-    run_id = started(instance, ago(1))
-    assert end_orphans(instance, daemon_is_alive=True) == []
-    assert end_orphans(instance, daemon_is_alive=False) == [run_id]
-    assert status(instance, run_id) == dg.DagsterRunStatus.FAILURE
-
-
-def test_a_process_number_that_was_given_again_is_not_the_process_of_the_run() -> None:
-    assert is_alive(process_tags())
-    assert not is_alive({**process_tags(), "lms/process_started": "12345.00"})
-
-
-def test_a_run_of_another_machine_is_left_alone() -> None:
-    assert is_alive({**process_tags(), "lms/host": "elsewhere", "lms/pid": "4194303"})

@@ -16,11 +16,11 @@ from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.batches import open_batch, open_batches
 from lms_assets.runs.endings import GivenUpDay
-from lms_assets.runs.processes import end_orphans
+from lms_assets.runs.processes import report_gone
 from lms_assets.settings import Settings
 from lms_assets.systems import resources
 from lms_assets_tests.day_loads import body_of, cleaned, merged, record, stored
-from lms_assets_tests.runs import ran, started
+from lms_assets_tests.tiny_runs import ran, started
 
 DAY = date(2025, 7, 24)
 NOW = datetime(2025, 7, 25, 8, tzinfo=UTC)
@@ -351,7 +351,7 @@ def test_a_run_without_a_day_is_told_as_what_it_is(news: Newsroom) -> None:  # R
 
 def test_an_interrupted_run_is_told_to_have_been_interrupted(news: Newsroom) -> None:  # R63
     run_id = started(news.instance, DAY)
-    end_orphans(news.instance, daemon_is_alive=False)
+    report_gone(news.instance, run_id)
     news.told(run_id)
     (letter,) = news.letters()
     assert letter["subject"] == "[LMS attempts] 2025-07-24 FAILED: interrupted"

@@ -39,8 +39,16 @@ def ran(
     ).run_id
 
 
+def began(instance: dg.DagsterInstance, day: date) -> str:
+    """A run whose first step has begun and whose end nobody has heard of; its id."""
+    run_id = started(instance, day)
+    for kind in (dg.DagsterEventType.RUN_START, dg.DagsterEventType.STEP_START):
+        instance.report_dagster_event(dg.DagsterEvent(kind.value, "daily_attempts"), run_id)
+    return run_id
+
+
 def started(instance: dg.DagsterInstance, day: date | None = None, **tags: str) -> str:
-    """A run that is under way, and whose process nobody has heard of; its id."""
+    """A run that is at its start, and whose process nobody has heard of; its id."""
 
     @dg.op
     def raw_attempts() -> None:

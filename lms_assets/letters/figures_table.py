@@ -7,35 +7,14 @@ from typing import Any
 
 from lms_assets.letters.blocks import Table
 from lms_assets.letters.facts import SuccessFacts
-from lms_assets.letters.words import MINUS, short_day
-from lms_assets.texts import Texts
-
-FIGURES = {
-    "attempts": "count",
-    "users": "count",
-    "new_users": "count",
-    "returning_users": "count",
-    "runs": "count",
-    "submits": "count",
-    "correct": "count",
-    "wrong": "count",
-    "ungraded": "count",
-    "success_pct": "percent",
-    "run_to_success_pct": "percent",
-    "correct_of_all_pct": "percent",
-    "mean_attempts_per_user": "decimal",
-    "median_attempts_per_user": "decimal",
-    "wau": "count",
-    "mau": "count",
-    "stickiness_pct": "percent",
-    "attempts_trend_pct": "percent",
-    "busiest_hour": "hour",
-}
+from lms_assets.letters.words import short_day
+from lms_assets.statistics.figures import FIGURES, LETTER, as_text, name_of
+from lms_assets.texts import MINUS, Texts
 
 
 def figures_table(facts: SuccessFacts, texts: Texts) -> Table | None:
-    """The figures that the day has, in the order of FIGURES; None where it has none."""
-    known = [name for name in FIGURES if facts.figures.get(name) is not None]
+    """The figures that the day has, in the order of the registry; None where it has none."""
+    known = [name for name in LETTER if facts.figures.get(name) is not None]
     if not known:
         return None
     before, day = facts.week_before, facts.day
@@ -53,35 +32,21 @@ def _figure_row(
     name: str, figures: Mapping[str, Any], before: Mapping[str, Any] | None, texts: Texts
 ) -> list[str]:
     now = float(figures[name])
-    row = [texts.text(f"letters.figure.{name}"), _figure(name, now, texts)]
+    row = [name_of(name, texts), as_text(name, now, texts)]
     if before is None:
         return row
     then = None if before.get(name) is None else float(before[name])
-    return [*row, _figure(name, then, texts), _change(name, now, then, texts)]
-
-
-def _figure(name: str, value: float | None, texts: Texts) -> str:
-    if value is None:
-        return "—"
-    match FIGURES[name]:
-        case "percent":
-            return texts.percent(value)
-        case "decimal":
-            return texts.number(value, 1)
-        case "hour":
-            return f"{int(value):02d}:00"
-        case _:
-            return texts.number(value)
+    return [*row, as_text(name, then, texts), _change(name, now, then, texts)]
 
 
 def _change(name: str, now: float, then: float | None, texts: Texts) -> str:
     """Percentages differ by points, amounts by percent of what they were."""
-    kind = FIGURES[name]
-    if then is None or kind == "hour" or (kind != "percent" and not then):
+    unit = FIGURES[name].unit
+    if then is None or unit == "hour" or (unit != "percent" and not then):
         return "—"
-    difference = now - then if kind == "percent" else (now - then) / then * 100
+    difference = now - then if unit == "percent" else (now - then) / then * 100
     number = texts.number(abs(difference), 1)
     sign = "" if not re.search("[1-9]", number) else "+" if difference > 0 else MINUS
-    if kind == "percent":
+    if unit == "percent":
         return texts.text("letters.table.points", number=f"{sign}{number}")
     return f"{sign}{number} %"

@@ -11,8 +11,6 @@ from lms_assets import days as calendar
 from lms_assets.faults.causes import Cause, one_line
 from lms_assets.texts import Texts, catalogue
 
-MINUS = "−"
-
 
 def duration(seconds: float, texts: Texts) -> str:
     """``27.8 s``, ``14 min 7 s`` or ``2 h 5 min``."""

@@ -28,7 +28,7 @@ from lms_assets.resources.spreadsheet.tabs import (
     plain,
     shown,
 )
-from lms_assets.statistics import measures
+from lms_assets.statistics import figures, measures
 from lms_assets.statistics.names import Names
 from lms_assets.texts import LANGUAGES, Texts
 
@@ -36,97 +36,16 @@ Figures = Mapping[str, Any]
 
 DAY_TABS_KEPT = 31
 
-# The columns of the LMS Analytics Pipeline's sheet, then of ETL-Project's worksheet, then ours.
-DAILY: Mapping[str, Kind] = {
-    "day": "date",
-    "attempts": "integer",
-    "users": "integer",
-    "correct": "integer",
-    "success_pct": "percent",
-    "runs": "integer",
-    "submits": "integer",
-    "mean_attempts_per_user": "number",
-    "median_attempts_per_user": "number",
-    "run_to_success_pct": "percent",
-    "wrong": "integer",
-    "ungraded": "integer",
-    "success_low_pct": "percent",
-    "success_high_pct": "percent",
-    "correct_of_all_pct": "percent",
-    "new_users": "integer",
-    "returning_users": "integer",
-    "wau": "integer",
-    "mau": "integer",
-    "stickiness_pct": "percent",
-    "attempts_trend_pct": "percent",
-    "without_task": "integer",
-    "busiest_hour": "integer",
-}
-# ETL-Project's metrics in its order, then ours.
-REPORT = (
-    *("day", "attempts", "users", "mean_attempts_per_user", "median_attempts_per_user"),
-    *("run_to_success_pct", "success_pct", "success_low_pct", "success_high_pct"),
-    *("correct_of_all_pct", "new_users", "returning_users", "wau", "mau", "stickiness_pct"),
-    *("attempts_trend_pct", "without_task", "busiest_hour"),
-)
-VERDICTS = ("correct", "wrong", "ungraded", "runs")
-COURSES: Mapping[str, Kind] = {
-    "course": "text",
-    "attempts_28": "integer",
-    "previous_attempts_28": "integer",
-    "users_28": "integer",
-    "previous_users_28": "integer",
-    "new_users_28": "integer",
-    "runs_28": "integer",
-    "submits_28": "integer",
-    "success_pct_28": "percent",
-    "success_low_pct_28": "percent",
-    "success_high_pct_28": "percent",
-    "previous_success_pct_28": "percent",
-    "run_to_success_pct_28": "percent",
-    "mean_attempts_per_user_28": "number",
-    "median_attempts_per_user_28": "number",
-    "attempts_0": "integer",
-    "users_0": "integer",
-    "success_pct_0": "percent",
-}
-TASKS: Mapping[str, Kind] = {
-    "course": "text",
-    "task": "text",
-    "students": "integer",
-    "difficulty": "text",
-    "first_try_pct": "percent",
-    "first_try_low_pct": "percent",
-    "first_try_high_pct": "percent",
-    "solvers": "integer",
-    "solve_pct": "percent",
-    "graded": "integer",
-    "task_success_pct": "percent",
-    "median_attempts_to_solve": "number",
-    "p90_attempts_to_solve": "integer",
-    "attempts_per_solver": "number",
-    "instant_solvers": "integer",
-    "median_wall_min": "number",
-    "p90_wall_min": "number",
-    "median_active_min": "number",
-    "p90_active_min": "number",
-    "stuck": "integer",
-    "gave_up": "integer",
-    "runs_per_submit": "number",
-    "blind_pct": "percent",
-    "success_after_run_pct": "percent",
-    "success_blind_pct": "percent",
-    "link": "text",
-}
-STUDENTS: Mapping[str, Kind] = {
-    "user_id": "text",
-    "course": "text",
-    "task": "text",
-    "student_graded": "integer",
-    "student_runs": "integer",
-    "blind_submits": "integer",
-    "first_attempt_at": "datetime",
-    "last_submit_at": "datetime",
+KINDS: Mapping[figures.Unit, Kind] = {
+    "count": "integer",
+    "number": "number",
+    "ratio": "ratio",
+    "percent": "percent",
+    "minutes": "number",
+    "hour": "integer",
+    "date": "date",
+    "datetime": "datetime",
+    "text": "text",
 }
 
 
@@ -194,19 +113,19 @@ def figures_for_sheet(connection: Connection) -> SheetFigures:
     )
 
 
-def tabs_of(figures: SheetFigures, presented: Presented, *, made_at: datetime) -> list[Tab]:
+def tabs_of(held: SheetFigures, presented: Presented, *, made_at: datetime) -> list[Tab]:
     """All tabs that the settings ask for."""
     in_language = partial(
         tabs,
-        figures,
+        held,
         names=presented.names,
         with_students=presented.sheet_students,
         made_at=made_at,
     )
     made = in_language(language=presented.language)
     if presented.sheet_per_day:
-        newest = [row["day"] for row in figures.daily[-DAY_TABS_KEPT:]]
-        made += [per_day_tab(figures, d, presented.language, made_at=made_at) for d in newest]
+        newest = [row["day"] for row in held.daily[-DAY_TABS_KEPT:]]
+        made += [per_day_tab(held, d, presented.language, made_at=made_at) for d in newest]
     # Tabs of a language that was set before would go on showing older figures.
     others = [one for one in LANGUAGES if one != presented.language]
     left = [tab for other in others for tab in in_language(language=other)]
@@ -214,7 +133,7 @@ def tabs_of(figures: SheetFigures, presented: Presented, *, made_at: datetime) -
 
 
 def tabs(
-    figures: SheetFigures,
+    held: SheetFigures,
     *,
     language: str,
     names: Names,
@@ -224,33 +143,33 @@ def tabs(
     """The tabs of the statistics, in the order in which people meet them.
 
     Args:
-        figures: What the database holds.
+        held: What the database holds.
         language: Of titles, headings and definitions.
         names: Titles of courses and tasks.
         with_students: Else the tab of students is emptied where it exists, and not made.
         made_at: When, with its zone.
     """
     texts = Texts(language)
-    note = _note(figures, made_at, texts)
+    note = _note(held, made_at, texts)
     shown_tabs = [
-        _daily(figures, texts, note),
-        _report(figures, texts, note),
-        _courses(figures, names, texts, note),
-        _tasks(figures, names, texts, note),
-        _students(figures if with_students else None, names, texts, note),
+        _daily(held, texts, note),
+        _report(held, texts, note),
+        _courses(held, names, texts, note),
+        _tasks(held, names, texts, note),
+        _students(held if with_students else None, names, texts, note),
     ]
     return [*shown_tabs, _definitions(shown_tabs, texts, note)]
 
 
-def per_day_tab(figures: SheetFigures, day: date, language: str, *, made_at: datetime) -> Tab:
+def per_day_tab(held: SheetFigures, day: date, language: str, *, made_at: datetime) -> Tab:
     """A worksheet for one report day, as ETL-Project made; the newest 31 of them stay.
 
     Its title bears the whole date: ETL-Project's worksheets ``Отчет за 24.07`` are not ours.
     """
     texts = Texts(language)
     series = texts.text("sheet.tabs.report_of")
-    rows = [row for row in figures.daily if row["day"] <= day]
-    note = _note(figures, made_at, texts)
+    rows = [row for row in held.daily if row["day"] <= day]
+    note = _note(held, made_at, texts)
     columns = _metric_columns(texts)
     return Tab(
         title=f"{series}{day.isoformat()}",
@@ -262,39 +181,43 @@ def per_day_tab(figures: SheetFigures, day: date, language: str, *, made_at: dat
     )
 
 
-def _note(figures: SheetFigures, made_at: datetime, texts: Texts) -> str:
+def _note(held: SheetFigures, made_at: datetime, texts: Texts) -> str:
     return texts.text(
         "sheet.note.made",
         moment=f"{made_at.astimezone(UTC):%Y-%m-%d %H:%M}",
-        attempts=texts.number(figures.attempts),
-        days=texts.number(len(figures.daily)),
+        attempts=texts.number(held.attempts),
+        days=texts.number(len(held.daily)),
     )
 
 
-def _columns(kinds: Mapping[str, Kind], texts: Texts) -> tuple[Column, ...]:
-    return tuple(Column(key, _heading(key, texts), kind) for key, kind in kinds.items())
+def _columns(names: Sequence[str], texts: Texts) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            name,
+            figures.name_of(name, texts),
+            KINDS[figures.FIGURES[name].unit],
+            earlier=figures.other_names(name, texts),
+        )
+        for name in names
+    )
 
 
-def _heading(key: str, texts: Texts) -> str:
-    return texts.text(f"sheet.figures.{key}.heading")
+def _cells(row: Figures, names: Sequence[str]) -> tuple[Cell, ...]:
+    return tuple(row.get(name) for name in names)
 
 
-def _cells(row: Figures, kinds: Mapping[str, Kind]) -> tuple[Cell, ...]:
-    return tuple(row.get(key) for key in kinds)
+def _daily(held: SheetFigures, texts: Texts, note: str) -> Tab:
+    rows = [_cells(row, figures.DAILY) for row in held.daily]
+    return Tab(texts.text("sheet.tabs.daily"), _columns(figures.DAILY, texts), rows, note)
 
 
-def _daily(figures: SheetFigures, texts: Texts, note: str) -> Tab:
-    rows = [_cells(row, DAILY) for row in figures.daily]
-    return Tab(texts.text("sheet.tabs.daily"), _columns(DAILY, texts), rows, note)
-
-
-def _report(figures: SheetFigures, texts: Texts, note: str) -> Tab:
+def _report(held: SheetFigures, texts: Texts, note: str) -> Tab:
     daily = texts.text("sheet.tabs.daily")
     volume, success = (texts.text(f"sheet.charts.{name}") for name in ("attempts", "success"))
     return Tab(
         title=texts.text("sheet.tabs.report"),
         columns=_metric_columns(texts),
-        rows=_metrics(figures.daily, texts),
+        rows=_metrics(held.daily, texts),
         note=note,
         charts=(
             Chart(volume, "line", daily, "day", ("attempts", "users")),
@@ -325,11 +248,9 @@ def _metrics(daily: Sequence[Figures], texts: Texts) -> list[tuple[Cell, ...]]:
     before: Figures = next(
         (row for row in daily if row["day"] == newest["day"] - timedelta(days=7)), {}
     )
-    names = {key: _heading(key, texts) for key in REPORT}
-    verdicts = {key: texts.text(f"sheet.verdicts.{key}") for key in VERDICTS}
     return [
-        *((name, _typed(newest, key), _typed(before, key)) for key, name in names.items()),
-        *((name, newest.get(key), before.get(key)) for key, name in verdicts.items()),
+        (figures.name_of(name, texts), _typed(newest, name), _typed(before, name))
+        for name in figures.REPORT
     ]
 
 
@@ -338,29 +259,33 @@ def _typed(row: Figures, key: str) -> Cell:
     value: Cell = row.get(key)
     if value is None:
         return None
-    if DAILY[key] == "percent":
-        return Percent(value)  # type: ignore[arg-type]
-    return float(value) if DAILY[key] == "number" else value  # type: ignore[arg-type]
+    match figures.FIGURES[key].unit:
+        case "percent":
+            return Percent(value)  # type: ignore[arg-type]
+        case "number":
+            return float(value)  # type: ignore[arg-type]
+        case _:
+            return value
 
 
-def _courses(figures: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
+def _courses(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
     """One row per course that has an attempt: the most tried in the last 28 days first."""
     by_course: dict[str, dict[str, Any]] = {}
-    for row in figures.courses:
+    for row in held.courses:
         period = {f"{key}_{row['period_days']}": value for key, value in row.items()}
         by_course.setdefault(row["course"], {}).update(period)
     titled = [
         row | {"course": names.course_title(course)} for course, row in sorted(by_course.items())
     ]
     titled.sort(key=lambda row: -(row.get("attempts_28") or 0))
-    rows = [_cells(row, COURSES) for row in titled]
-    return Tab(texts.text("sheet.tabs.courses"), _columns(COURSES, texts), rows, note)
+    rows = [_cells(row, figures.COURSES) for row in titled]
+    return Tab(texts.text("sheet.tabs.courses"), _columns(figures.COURSES, texts), rows, note)
 
 
-def _tasks(figures: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
+def _tasks(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
     """One row per task, in the order given."""
-    rows = [_cells(_named_task(row, names, texts), TASKS) for row in figures.tasks]
-    title, columns = texts.text("sheet.tabs.tasks"), _columns(TASKS, texts)
+    rows = [_cells(_named_task(row, names, texts), figures.TASKS) for row in held.tasks]
+    title, columns = texts.text("sheet.tabs.tasks"), _columns(figures.TASKS, texts)
     return Tab(title, columns, rows, note, key=("course", "task"))
 
 
@@ -377,7 +302,7 @@ def _named_task(row: Figures, names: Names, texts: Texts) -> Figures:
     }
 
 
-def _students(figures: SheetFigures | None, names: Names, texts: Texts, note: str) -> Tab:
+def _students(held: SheetFigures | None, names: Names, texts: Texts, note: str) -> Tab:
     """One row per student and task, in the order given; ids only."""
     rows = [
         _cells(
@@ -388,17 +313,17 @@ def _students(figures: SheetFigures | None, names: Names, texts: Texts, note: st
                 "student_graded": row["graded"],
                 "student_runs": row["runs"],
             },
-            STUDENTS,
+            figures.STUDENTS,
         )
-        for row in (figures.students if figures else [])
+        for row in (held.students if held else [])
     ]
     return Tab(
         title=texts.text("sheet.tabs.students"),
-        columns=_columns(STUDENTS, texts),
+        columns=_columns(figures.STUDENTS, texts),
         rows=rows,
         note=note,
         key=("user_id", "course", "task"),
-        made_if_missing=figures is not None,
+        made_if_missing=held is not None,
     )
 
 
@@ -406,7 +331,7 @@ def _definitions(tabs_shown: Sequence[Tab], texts: Texts, note: str) -> Tab:
     """One row per figure that any tab shows: its heading and what it means."""
     metrics = {"metric", "value", "week_before"}
     keys = dict.fromkeys(c.key for tab in tabs_shown for c in tab.columns if c.key not in metrics)
-    rows = [(_heading(key, texts), texts.text(f"sheet.figures.{key}.definition")) for key in keys]
+    rows = [(figures.name_of(key, texts), figures.definition_of(key, texts)) for key in keys]
     columns = (
         Column("figure", texts.text("sheet.columns.figure"), "text", 300),
         Column("definition", texts.text("sheet.columns.definition"), "text", 900),

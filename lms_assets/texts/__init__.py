@@ -2,6 +2,7 @@
 
 import tomllib
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,25 +12,47 @@ from babel.dates import format_date
 from babel.numbers import format_decimal
 
 LANGUAGES = ("en", "ru")
+MINUS = "\N{MINUS SIGN}"
 
 
 @cache
 def catalogue(language: str) -> dict[str, str]:
     """Every text of a language: dotted key (``letters.success.subject``) → sentence."""
-    texts: dict[str, str] = {}
+    return {key: leaf for key, leaf in _all_leaves(language) if isinstance(leaf, str)}
+
+
+@cache
+def lists(language: str) -> dict[str, tuple[str, ...]]:
+    """Every list of a language: dotted key (``figures.users.earlier``) → its texts."""
+    return {key: tuple(leaf) for key, leaf in _all_leaves(language) if isinstance(leaf, list)}
+
+
+@cache
+def _all_leaves(language: str) -> list[tuple[str, str | list[str]]]:
+    found: list[tuple[str, str | list[str]]] = []
     for file in sorted(files(__name__).joinpath(language).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".toml"):
             tree = tomllib.loads(file.read_text(encoding="utf-8"))
-            texts |= dict(_leaves(file.name.removesuffix(".toml"), tree))
-    return texts
+            found += _leaves(file.name.removesuffix(".toml"), tree)
+    return found
 
 
-def _leaves(prefix: str, tree: dict[str, Any]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def _leaves(prefix: str, tree: dict[str, Any]) -> list[tuple[str, str | list[str]]]:
+    found: list[tuple[str, str | list[str]]] = []
     for key, value in tree.items():
         path = f"{prefix}.{key}"
         found += _leaves(path, value) if isinstance(value, dict) else [(path, value)]
     return found
+
+
+def rounded(value: float | Decimal, decimals: int = 0) -> Decimal:
+    """The number as it is shown: rounded half away from zero, and never −0.
+
+    The one rounding of letter, sheet, page and terminal, done once, where a figure becomes text.
+    ``6.25`` is 6.3 with one decimal, as it would be on paper; a float counts as it is written.
+    """
+    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    return exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) + 0
 
 
 class Texts:
@@ -57,14 +80,15 @@ class Texts:
         name = f"{key}.{form}" if f"{key}.{form}" in forms else f"{key}.other"
         return self.text(name, count=self.number(number), **facts)
 
-    def number(self, value: float | None, decimals: int = 0) -> str:
+    def number(self, value: float | Decimal | None, decimals: int = 0) -> str:
         """A number by the language's custom; a dash for what is not known."""
         if value is None:
             return "—"
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
-        return format_decimal(value, format=pattern, locale=self.language)
+        shown = format_decimal(rounded(value, decimals), format=pattern, locale=self.language)
+        return shown.replace("-", MINUS)
 
-    def percent(self, value: float | None) -> str:
+    def percent(self, value: float | Decimal | None) -> str:
         """A percentage (0 to 100) with one decimal by the language's custom."""
         return "—" if value is None else f"{self.number(value, 1)} %"
 

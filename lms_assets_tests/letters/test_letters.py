@@ -216,7 +216,7 @@ def test_the_day_stands_beside_the_same_weekday_before() -> None:
         ["Figure", "24 Jul", "17 Jul", "Change"],
         ["Attempts", "1,640", "1,502", "+9.2 %"],
         ["Active students", "105", "0", "—"],
-        ["Submit success (correct / graded)", "35.9 %", "37.2 %", "−1.3 pp"],
+        ["Submit success", "35.9 %", "37.2 %", "−1.3 pp"],
         ["Busiest hour", "19:00", "—", "—"],
     ]
 

@@ -139,15 +139,15 @@ def test_the_tabs_come_in_one_order_in_both_languages() -> None:
 def test_the_russian_days_begin_with_the_columns_of_the_two_earlier_systems() -> None:
     assert [column.heading for column in made("ru")["По дням"].columns][:10] == [
         "Дата",
-        "Всего попыток",
-        "Уникальные пользователи",
-        "Успешные попытки",
-        "(%) успешных попыток",
-        "Запускали код",
-        "Проверяли код",
-        "Попыток на пользователя, среднее",
-        "Попыток на пользователя, медиана",
-        "(%) успешных проверок от запусков",
+        "Попытки",
+        "Активные студенты",
+        "Верные отправки",
+        "Успешность отправок",
+        "Запуски",
+        "Отправки",
+        "Попыток на студента, среднее",
+        "Попыток на студента, медиана",
+        "Верные отправки к запускам",
     ]
 
 
@@ -155,7 +155,11 @@ def test_a_day_is_a_row_the_newest_last() -> None:
     daily = made()["Daily"]
     assert [row[0] for row in daily.rows] == [date(2025, 7, 17), date(2025, 7, 24)]
     newest = row_of(daily, 1)
-    assert (newest["Attempts"], newest["Students"], newest["Correct submits"]) == (1640, 105, 315)
+    assert (newest["Attempts"], newest["Active students"], newest["Correct submits"]) == (
+        1640,
+        105,
+        315,
+    )
     assert newest["Run to success"] == 100 * 315 / 762
 
 
@@ -165,9 +169,9 @@ def test_the_report_shows_the_newest_day_beside_the_week_before() -> None:
     assert rows["Attempts"] == (1640, 1000)
     assert rows["Submit success"] == (100 * 315 / 878, None)
     assert isinstance(rows["Submit success"][0], Percent)
-    assert rows["Verdict: right"] == (315, 315)
-    assert rows["Verdict: wrong"] == (563, 563)
-    assert rows["No verdict (runs)"] == (762, 762)
+    assert rows["Correct submits"] == (315, 315)
+    assert rows["Wrong submits"] == (563, 563)
+    assert rows["Runs"] == (762, 762)
 
 
 def test_the_report_has_two_charts_of_the_days() -> None:
@@ -214,7 +218,25 @@ def test_a_task_says_how_many_need_help_and_how_hard_it_is() -> None:
         12,
         "hard",
     )
-    assert row_of(made("ru")["Задачи"])["Сложность"] == "трудная"
+    assert row_of(made("ru")["Задачи"])["Трудность"] == "трудная"
+
+
+def test_a_sheet_with_the_earlier_systems_headings_is_taken_over_and_renamed() -> None:
+    """R52: the headings of the LMS Analytics Pipeline stand for ours."""
+    tab = made("ru")["По дням"]
+    theirs = [
+        *("Дата", "Всего попыток", "Уникальные пользователи", "Успешные попытки"),
+        *("(%) успешных попыток", "Запускали код", "Проверяли код", "моё"),
+    ]
+    place = layout(tab, [theirs, [45862, 1640, 105, 315, 0.4, 762, 878, "!"]])
+    assert place.places[:7] == tuple(range(7))
+    assert min(place.places[7:]) == len(theirs)
+
+
+def test_the_headings_of_another_language_are_ours() -> None:
+    """R59"""
+    english = grid_of(made("en")["Courses"])
+    assert layout(made("ru")["Курсы"], english).added == frozenset()
 
 
 def test_students_are_shown_by_id_only_when_they_are_asked_for() -> None:
@@ -263,7 +285,7 @@ def test_an_empty_database_makes_empty_tabs(language: str) -> None:
 def test_a_day_has_a_worksheet_of_its_own_whose_title_is_not_the_first_systems() -> None:
     of_day = per_day_tab(FIGURES, date(2025, 7, 24), "ru", made_at=MADE_AT)
     assert of_day.title == "Отчет за 2025-07-24"
-    assert of_day.rows[1] == ("Всего попыток", 1640, 1000)
+    assert of_day.rows[1] == ("Попытки", 1640, 1000)
     assert (of_day.series, of_day.kept) == ("Отчет за ", 31)
     earlier = per_day_tab(FIGURES, date(2025, 7, 17), "en", made_at=MADE_AT)
     assert (earlier.title, earlier.rows[1]) == ("Report 2025-07-17", ("Attempts", 1000, None))

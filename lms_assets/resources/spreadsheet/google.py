@@ -46,6 +46,7 @@ FORMAT_TYPES: Mapping[Kind, str] = {
     "text": "TEXT",
     "number": "NUMBER",
     "integer": "NUMBER",
+    "ratio": "NUMBER",
     "percent": "PERCENT",
     "date": "DATE",
     "datetime": "DATE_TIME",

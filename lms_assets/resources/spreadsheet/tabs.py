@@ -20,7 +20,7 @@ from typing import Literal
 
 from lms_assets.faults import PermanentFault
 
-Kind = Literal["text", "number", "integer", "percent", "date", "datetime", "value"]
+Kind = Literal["text", "number", "integer", "ratio", "percent", "date", "datetime", "value"]
 """How a column is shown; ``value`` is a column where each cell says it by its type."""
 
 
@@ -41,6 +41,7 @@ FORMATS: Mapping[Kind, str] = {
     "text": "@",
     "number": "#,##0.0",
     "integer": "#,##0",
+    "ratio": "0.00",
     "percent": "0.0%",
     "date": "yyyy-mm-dd",
     "datetime": "yyyy-mm-dd hh:mm",
@@ -53,12 +54,22 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff
 
 @dataclass(frozen=True)
 class Column:
-    """One figure: its key (the column of the table), its heading and how it is shown."""
+    """One figure: its key (the column of the table), its heading and how it is shown.
+
+    Args:
+        key: The figure's column in the database.
+        heading: By which the column is found.
+        kind: How its cells are shown.
+        width_px: By the kind where nothing is said.
+        earlier: Headings that it bore before, or bears in another language: where one of them
+            stands and ``heading`` does not, that column is this one, and gets the heading.
+    """
 
     key: str
     heading: str
     kind: Kind = "text"
     width_px: int | None = None
+    earlier: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -246,9 +257,21 @@ def _heading_row(tab: Tab, grid: Grid) -> int:
     ours = {column.heading for column in tab.columns}
     return max(
         range(len(grid)),
-        key=lambda row: len(ours.intersection(_heading(cell) for cell in grid[row])),
+        key=lambda row: len(ours.intersection(_headings(grid[row], tab.columns))),
         default=0,
     )
+
+
+def _headings(row: Sequence[Plain], columns: Sequence[Column]) -> list[str]:
+    """The headings as they are called now: an earlier one is ours where the present one is not."""
+    held = [_heading(cell) for cell in row]
+    now = {
+        earlier: column.heading
+        for column in columns
+        if column.heading not in held
+        for earlier in next(([name] for name in column.earlier if name in held), ())
+    }
+    return [now.get(heading, heading) for heading in held]
 
 
 def _heading(cell: Plain) -> str:
@@ -257,7 +280,7 @@ def _heading(cell: Plain) -> str:
 
 def _places(tab: Tab, grid: Grid, top: int) -> tuple[tuple[int, ...], frozenset[int]]:
     """The worksheet's column for each of ours, and which of these are new: at the right end."""
-    headings = [_heading(cell) for cell in grid[top]] if grid else []
+    headings = _headings(grid[top], tab.columns) if grid else []
     ours = [column.heading for column in tab.columns]
     missing = [heading for heading in ours if heading not in headings]
     if not any(_is_written(cell) for row in grid for cell in row):
@@ -377,7 +400,7 @@ def shown(tab: Tab, grid: Grid) -> list[list[Plain]]:
     Empty rows and the note are left out; a column that is not there is empty.
     """
     top = _heading_row(tab, grid)
-    headings = [_heading(cell) for cell in grid[top]] if grid else []
+    headings = _headings(grid[top], tab.columns) if grid else []
     places = [headings.index(c.heading) if c.heading in headings else 10**6 for c in tab.columns]
     rows = [[_at(row, place) for place in places] for row in grid[top + 1 :]]
     while rows and not any(_is_written(cell) for cell in rows[-1]):

@@ -1,0 +1,338 @@
+"""The registry: each figure once, with its unit, its n and the places that show it.
+
+A figure's name is the name of its column in the database. Its name for people and its
+definition stand in ``texts/<language>/figures.toml``. The headings and *Definitions* of the
+sheet, the page's words, the letter's lines, the comments on the database's columns and
+``docs/figures.md`` are made from these two.
+
+Another figure is: its SQL, a line in :data:`FIGURES`, its name in the lists of the places that
+show it, and its words in each language.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from lms_assets.texts import LANGUAGES, Texts, lists
+
+Unit = Literal["count", "number", "ratio", "percent", "minutes", "hour", "date", "datetime", "text"]
+"""What the figure is counted in. Percent runs from 0 to 100."""
+
+DECIMALS: Mapping[Unit, int] = {"number": 1, "ratio": 2, "percent": 1, "minutes": 1}
+"""Digits after the point where a figure is shown as text; units without any are left out."""
+
+Pattern = Literal["low", "high", "days_28", "before_28", "days_0", "previous"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Args:
+        name: Of its column in the database, and of its words.
+        unit: What it is counted in.
+        n: The column that says from how many it was made; '' for a plain count.
+        has_interval: It stands with ``…_low…`` and ``…_high…``, the bounds of its 95 % interval.
+        base: The figure that this one's words are made from by ``pattern``.
+        pattern: How: as a bound of an interval, or as ``base`` over a period.
+    """
+
+    name: str
+    unit: Unit = "count"
+    n: str = ""
+    has_interval: bool = False
+    base: str = ""
+    pattern: Pattern | None = None
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point where it is shown as text."""
+        return DECIMALS.get(self.unit, 0)
+
+
+_DEFINED = (
+    # 1 to 3, of a day or a period.
+    Figure("day", "date"),
+    Figure("attempts"),
+    Figure("users"),
+    Figure("runs"),
+    Figure("submits"),
+    Figure("correct"),
+    Figure("wrong"),
+    Figure("ungraded"),
+    Figure("mean_attempts_per_user", "number", n="users"),
+    Figure("median_attempts_per_user", "number", n="users"),
+    Figure("attempts_trend_pct", "percent"),
+    Figure("busiest_hour", "hour"),
+    Figure("without_task"),
+    Figure("without_task_pct", "percent", n="attempts"),
+    Figure("new_users"),
+    Figure("returning_users"),
+    Figure("wau"),
+    Figure("mau"),
+    Figure("stickiness_pct", "percent", n="mau"),
+    Figure("success_pct", "percent", n="graded", has_interval=True),
+    Figure("correct_of_all_pct", "percent", n="attempts"),
+    Figure("run_to_success_pct", "percent", n="runs"),
+    # 4 to 10, of a task.
+    Figure("course", "text"),
+    Figure("task", "text"),
+    Figure("link", "text"),
+    Figure("students"),
+    Figure("difficulty", "text", n="students"),
+    Figure("first_try_solvers"),
+    Figure("first_try_pct", "percent", n="students", has_interval=True),
+    Figure("solvers"),
+    Figure("solve_pct", "percent", n="students"),
+    Figure("graded"),
+    Figure("task_success_pct", "percent", n="graded"),
+    Figure("median_attempts_to_solve", "number", n="solvers"),
+    Figure("p90_attempts_to_solve", n="solvers"),
+    Figure("attempts_per_solver", "number", n="solvers"),
+    Figure("instant_solvers"),
+    Figure("timed_solvers"),
+    Figure("median_wall_min", "minutes", n="timed_solvers"),
+    Figure("p90_wall_min", "minutes", n="timed_solvers"),
+    Figure("median_active_min", "minutes", n="timed_solvers"),
+    Figure("p90_active_min", "minutes", n="timed_solvers"),
+    Figure("stuck", n="students"),
+    Figure("gave_up", n="students"),
+    Figure("runs_per_submit", "ratio", n="submits"),
+    Figure("blind_pct", "percent", n="submits"),
+    Figure("success_after_run_pct", "percent"),
+    Figure("success_blind_pct", "percent"),
+    # 14 and 15, of a task.
+    Figure("discrimination", "ratio", n="discrimination_students", has_interval=True),
+    Figure("discrimination_students"),
+    Figure("discrimination_level", "text", n="discrimination_students"),
+    Figure("stopped", n="course_dropped"),
+    Figure("stopped_solvers", n="stopped"),
+    Figure("stopped_pct", "percent", n="course_dropped"),
+    Figure("course_dropped"),
+    # 13, of a day and a task.
+    Figure("alarm_kind", "text"),
+    Figure("alarm_students"),
+    Figure("solved", n="alarm_students"),
+    Figure("solved_pct", "percent", n="alarm_students"),
+    Figure("usual_pct", "percent", n="usual_student_days"),
+    Figure("usual_student_days"),
+    Figure("q", "ratio"),
+    Figure("since", "date"),
+    # 9, of a student and a task.
+    Figure("user_id", "text"),
+    Figure("student_graded"),
+    Figure("student_runs"),
+    Figure("blind_submits"),
+    Figure("first_attempt_at", "datetime"),
+    Figure("last_submit_at", "datetime"),
+    # 7, 9 and 11 of all students, and 12.
+    Figure("pairs"),
+    Figure("solved_pairs"),
+    Figure("instant_pairs", n="solved_pairs"),
+    Figure("timed_pairs", n="solved_pairs"),
+    Figure("active_students", n="users"),
+    Figure("at_risk_students", n="users"),
+    Figure("dropped_students", n="users"),
+    Figure("cohort_week", "date"),
+    Figure("weeks_later"),
+    Figure("cohort_students"),
+    Figure("active", n="cohort_students"),
+    Figure("active_pct", "percent", n="cohort_students"),
+    Figure("iso_weekday"),
+    Figure("hour", "hour"),
+)
+
+# Where a column of one table means another figure than its name says elsewhere.
+_OF_A_TASK = {"submits": "graded", "success_pct": "task_success_pct"}
+_OF_A_STUDENT_TASK = {"graded": "student_graded", "runs": "student_runs"}
+OWN_MEANING: Mapping[str, Mapping[str, str]] = {
+    "task_statistics": _OF_A_TASK,
+    "task_figures": _OF_A_TASK,
+    "hardest_tasks": _OF_A_TASK,
+    "figure_06_attempts_to_solve": _OF_A_TASK,
+    "figure_08_hardest_tasks": _OF_A_TASK,
+    "student_task_statistics": _OF_A_STUDENT_TASK,
+    "students_who_need_help": _OF_A_STUDENT_TASK,
+    "retention": {"students": "cohort_students"},
+    "figure_11_retention": {"students": "cohort_students"},
+    "task_alarms": {"kind": "alarm_kind", "students": "alarm_students"},
+}
+
+# Where each figure is shown, in the order in which people meet it.
+# The columns of the LMS Analytics Pipeline's sheet, then of ETL-Project's worksheet, then ours.
+DAILY = (
+    *("day", "attempts", "users", "correct", "success_pct", "runs", "submits"),
+    *("mean_attempts_per_user", "median_attempts_per_user", "run_to_success_pct"),
+    *("wrong", "ungraded", "success_low_pct", "success_high_pct", "correct_of_all_pct"),
+    *("new_users", "returning_users", "wau", "mau", "stickiness_pct"),
+    *("attempts_trend_pct", "without_task", "busiest_hour"),
+)
+# ETL-Project's metrics in its order, then ours, then its counts by verdict.
+REPORT = (
+    *("day", "attempts", "users", "mean_attempts_per_user", "median_attempts_per_user"),
+    *("run_to_success_pct", "success_pct", "success_low_pct", "success_high_pct"),
+    *("correct_of_all_pct", "new_users", "returning_users", "wau", "mau", "stickiness_pct"),
+    *("attempts_trend_pct", "without_task", "busiest_hour"),
+    *("correct", "wrong", "ungraded", "runs"),
+)
+COURSES = (
+    *("course", "attempts_28", "previous_attempts_28", "users_28", "previous_users_28"),
+    *("new_users_28", "runs_28", "submits_28"),
+    *("success_pct_28", "success_low_pct_28", "success_high_pct_28", "previous_success_pct_28"),
+    *("run_to_success_pct_28", "mean_attempts_per_user_28", "median_attempts_per_user_28"),
+    *("attempts_0", "users_0", "success_pct_0"),
+)
+TASKS = (
+    *("course", "task", "students", "difficulty"),
+    *("first_try_pct", "first_try_low_pct", "first_try_high_pct"),
+    *("solvers", "solve_pct", "graded", "task_success_pct"),
+    *("median_attempts_to_solve", "p90_attempts_to_solve", "attempts_per_solver"),
+    *("instant_solvers", "median_wall_min", "p90_wall_min", "median_active_min"),
+    *("p90_active_min", "stuck", "gave_up", "runs_per_submit", "blind_pct"),
+    *("success_after_run_pct", "success_blind_pct", "link"),
+)
+STUDENTS = (
+    *("user_id", "course", "task", "student_graded", "student_runs", "blind_submits"),
+    *("first_attempt_at", "last_submit_at"),
+)
+LETTER = (
+    *("attempts", "users", "new_users", "returning_users", "runs", "submits", "correct"),
+    *("wrong", "ungraded", "success_pct", "run_to_success_pct", "correct_of_all_pct"),
+    *("mean_attempts_per_user", "median_attempts_per_user", "wau", "mau", "stickiness_pct"),
+    *("attempts_trend_pct", "busiest_hour"),
+)
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "sheet.tabs.daily": DAILY,
+    "sheet.tabs.report": REPORT,
+    "sheet.tabs.courses": COURSES,
+    "sheet.tabs.tasks": TASKS,
+    "sheet.tabs.students": STUDENTS,
+    "letters.name": LETTER,
+}
+"""The key of a place's title → the figures that it shows."""
+
+
+def _with_interval(figure: Figure) -> Iterator[Figure]:
+    yield figure
+    for side in ("low", "high") if figure.has_interval else ():
+        name = bound(figure.name, side)
+        yield Figure(name, figure.unit, figure.n, base=figure.name, pattern=side)
+
+
+def bound(name: str, side: Literal["low", "high"]) -> str:
+    """The column of a bound: ``success_low_pct_28`` of ``success_pct_28``."""
+    return name.replace("_pct", f"_{side}_pct", 1) if "_pct" in name else f"{name}_{side}"
+
+
+def _over_periods(figure: Figure) -> Iterator[Figure]:
+    """As the columns of `period_statistics`, with the period's days: ``users_28``, ``users_0``."""
+    patterns: Mapping[str, Pattern] = {
+        f"{figure.name}_28": "days_28",
+        f"{figure.name}_0": "days_0",
+        f"previous_{figure.name}_28": "before_28",
+        f"previous_{figure.name}": "previous",
+    }
+    for name, pattern in patterns.items():
+        has_interval = figure.has_interval and not name.startswith("previous")
+        own = Figure(name, figure.unit, figure.n, has_interval, figure.name, pattern)
+        yield from _with_interval(own)
+
+
+_OF_PERIODS = (
+    *("attempts", "users", "new_users", "runs", "submits", "success_pct", "run_to_success_pct"),
+    *("mean_attempts_per_user", "median_attempts_per_user"),
+)
+
+
+def _every_figure() -> Iterator[Figure]:
+    for defined in _DEFINED:
+        yield from _with_interval(defined)
+        if defined.name in _OF_PERIODS:
+            yield from _over_periods(defined)
+
+
+FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _every_figure()}
+"""Every figure by the name of its column, with those that are made from others."""
+
+
+def name_of(figure: str, texts: Texts) -> str:
+    """What people call the figure, in the language of ``texts``: the same everywhere."""
+    known = FIGURES[figure]
+    if known.pattern is None:
+        return texts.text(f"figures.{figure}.name")
+    base = name_of(known.base, texts)
+    return texts.text(f"figures.pattern.{known.pattern}.name", figure=base)
+
+
+def definition_of(figure: str, texts: Texts) -> str:
+    """What the figure means, in one or a few sentences."""
+    known = FIGURES[figure]
+    if known.pattern is None:
+        return texts.text(f"figures.{figure}.definition")
+    base = name_of(known.base, texts)
+    return texts.text(f"figures.pattern.{known.pattern}.definition", figure=base)
+
+
+def as_text(figure: str, value: float | Decimal | None, texts: Texts) -> str:
+    """The figure as people read it in a sentence or a letter: rounded, by the language's custom."""
+    known = FIGURES[figure]
+    match known.unit:
+        case "percent":
+            return texts.percent(value)
+        case "hour" if value is not None:
+            return f"{int(value):02d}:00"
+        case _:
+            return texts.number(value, known.decimals)
+
+
+def other_names(figure: str, texts: Texts) -> tuple[str, ...]:
+    """Names that a sheet of ours may still bear: earlier ones, and those of other languages."""
+    own = name_of(figure, texts)
+    found = [
+        name
+        for language in (texts.language, *LANGUAGES)
+        for name in (
+            name_of(figure, Texts(language)),
+            *lists(language).get(f"figures.{figure}.earlier", ()),
+        )
+    ]
+    return tuple(name for name in dict.fromkeys(found) if name != own)
+
+
+def figure_of(relation: str, column: str) -> Figure | None:
+    """The figure that a column of a table or view holds; None where it holds no figure."""
+    return FIGURES.get(OWN_MEANING.get(relation, {}).get(column, column))
+
+
+def column_comments(relation: str) -> dict[str, str]:
+    """What each column of a table or view means, in English: column → sentence.
+
+    Holds every column that is known anywhere; the caller takes those that the relation has.
+    """
+    texts = Texts("en")
+    comments = {name: _comment(figure, texts) for name, figure in FIGURES.items()}
+    comments |= _database()["columns"]
+    for column, name in OWN_MEANING.get(relation, {}).items():
+        comments[column] = _comment(FIGURES[name], texts)
+    own: dict[str, str] = _database()["own"].get(relation, {})
+    return comments | own
+
+
+def relation_comments() -> dict[str, str]:
+    """What each table and view of the figures holds, in English: its grain and its key."""
+    return dict(_database()["relations"])
+
+
+def _comment(figure: Figure, texts: Texts) -> str:
+    unit = texts.text(f"figures.unit.{figure.unit}")
+    return f"{name_of(figure.name, texts)} ({unit}). {definition_of(figure.name, texts)}"
+
+
+@cache
+def _database() -> dict[str, Any]:
+    """Words for those who read the database: tables, and columns that hold no figure."""
+    return tomllib.loads(files(__package__).joinpath("columns.toml").read_text(encoding="utf-8"))

@@ -221,16 +221,14 @@ def test_a_task_says_how_many_need_help_and_how_hard_it_is() -> None:
     assert row_of(made("ru")["Задачи"])["Трудность"] == "трудная"
 
 
-def test_a_sheet_with_the_earlier_systems_headings_is_taken_over_and_renamed() -> None:
-    """R52: the headings of the LMS Analytics Pipeline stand for ours."""
+def test_a_sheet_with_earlier_headings_of_ours_is_taken_over() -> None:
+    """R52: a figure's name changed; the sheets of before are ours as they were."""
     tab = made("ru")["По дням"]
-    theirs = [
-        *("Дата", "Всего попыток", "Уникальные пользователи", "Успешные попытки"),
-        *("(%) успешных попыток", "Запускали код", "Проверяли код", "моё"),
-    ]
-    place = layout(tab, [theirs, [45862, 1640, 105, 315, 0.4, 762, 878, "!"]])
-    assert place.places[:7] == tuple(range(7))
-    assert min(place.places[7:]) == len(theirs)
+    earlier = ["Дата", "Всего попыток", "Уникальные пользователи", "Успешные попытки"]
+    rest = [column.heading for column in tab.columns[4:]]
+    place = layout(tab, [[*earlier, *rest, "моё"], [45862, 1640, 105, 315]])
+    assert place.places == tuple(range(len(tab.columns)))
+    assert place.added == frozenset()
 
 
 def test_the_headings_of_another_language_are_ours() -> None:

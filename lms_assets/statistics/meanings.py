@@ -39,6 +39,17 @@ RELATIONS = {
     "period before. Key: course ('' = all), period_days.",
     "hardest_tasks": "Figure 8: tasks with at least 10 students, the hardest first.",
     "students_who_need_help": "Figure 9: a row per student and task that is stuck or gave up.",
+    "task_days": "Student-days of a task: students with an S on it on a day. Key: day, "
+    "oauth_consumer_key, course, task.",
+    "task_alarms": "Figure 13: a row per day and task in alarm. Key: day, "
+    "oauth_consumer_key, course, task. Only days on which the task was tested have one.",
+    "task_discrimination": "Figure 14, tasks with at least 30 students compared. "
+    "Key: oauth_consumer_key, course, task.",
+    "task_stops": "Figure 15, courses with at least 10 dropped students. "
+    "Key: oauth_consumer_key, course, task.",
+    "figure_13_task_alarms": "Figure 13, every alarm, the newest day first.",
+    "figure_14_discrimination": "Figure 14 by task, the lowest first.",
+    "figure_15_where_students_stop": "Figure 15 by course and task.",
     "figure_01_volume": "Figure 1 by day.",
     "figure_01_volume_by_course": "Figure 1 by day and course.",
     "figure_02_active_students": "Figure 2 by day.",
@@ -62,6 +73,32 @@ RELATIONS = {
 COLUMNS = {
     "as_of": "The newest loaded day: figures are as of its end.",
     "zone": "IANA zone that says what a day and an hour are.",
+    "kind": "collapsed: far fewer students solve it than usual; surged: far more.",
+    "solved": "Student-days with a correct S on that day, whatever came before.",
+    "solved_pct": "Percent: solved / students.",
+    "usual_pct": "Percent: solved student-days of the 28 days before, without days in alarm.",
+    "usual_student_days": "Student-days of the 28 days before, without days in alarm.",
+    "usual_solved": "Solved ones of usual_student_days.",
+    "q": "Probability of so few (collapsed) or many (surged) solved by chance: Fisher's exact "
+    "test, one-sided, adjusted by Benjamini and Hochberg for both sides of every task "
+    "tested that day.",
+    "since": "First day of the alarm.",
+    "is_tested": "The day has at least 8 student-days of the task, and the usual at least 20.",
+    "compared_students": "Students with an S on the task and on at least 5 others of the "
+    "course: n.",
+    "discrimination": "Pearson correlation of first-try success on the task with the student's "
+    "mean first-try success on the other tasks of the course.",
+    "discrimination_low": "Lower bound of the 95 % interval (Fisher's z) of discrimination.",
+    "discrimination_high": "Upper bound of the 95 % interval (Fisher's z) of discrimination.",
+    "discrimination_state": "negative: discrimination_high is under 0, check the task; weak: under "
+    "0.10; fair: under 0.30; good: from 0.30.",
+    "stopped": "Dropped students of the course whose last attempt in it was on the task.",
+    "stopped_solvers": "Those of stopped who ever solved the task.",
+    "dropped_students": "Students last active 14 or more days before as_of; by task: in its "
+    "course.",
+    "stopped_pct": "Percent: stopped / dropped_students.",
+    "last_consumer_key": "oauth_consumer_key of last_task.",
+    "last_task": "The task of the student's last attempt in the course; null without one.",
     "definition": "Hash of the SQL that computed the figures. Under another one all are computed "
     "anew.",
     "starts": "First instant of the stretch, naive UTC.",
@@ -147,7 +184,6 @@ COLUMNS = {
     "students.",
     "active_students": "Students last active under 7 days before as_of.",
     "at_risk_students": "Students last active 7 to 13 days before as_of.",
-    "dropped_students": "Students last active 14 or more days before as_of.",
     "first_day": "Day of the first attempt.",
     "last_day": "Day of the last attempt.",
     "active_days": "Number of days with an attempt.",
@@ -190,6 +226,11 @@ OF_PAIRS = {
     "correct": "Number of correct S on the task.",
 }
 OWN_WORDS: dict[str, dict[str, str]] = {
+    "task_days": {"students": "Student-days: students with an S on the task on the day."},
+    "task_alarms": {"students": "Student-days: students with an S on the task on the day."},
+    "figure_13_task_alarms": {
+        "students": "Student-days: students with an S on the task on the day."
+    },
     "student_task_statistics": {
         "active": "Sum of the gaps of at most 30 minutes between attempts, up to the first correct "
         "S or, while unsolved, so far.",
@@ -224,6 +265,10 @@ FUNCTIONS = {
     "week_of": "The Monday of the ISO week that a day lies in.",
     "student_task_state": "stuck: five or more graded submits, none correct, the last within "
     "7 days of the end of as_of.",
+    "discrimination_bound": "Bound of the 95 % interval of a correlation by Fisher's z: side -1 "
+    "lower, 1 upper.",
+    "discrimination_state": "negative: the upper bound is under 0; weak: under 0.10; fair: under "
+    "0.30; good: from 0.30.",
     "student_activity_state": "active: inactive for under 7 days; at_risk: 7 to 13; "
     "dropped: 14 and over.",
 }

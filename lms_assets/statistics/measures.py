@@ -19,11 +19,13 @@ from sqlalchemy import Connection, TextClause, text
 
 from lms_assets.attempts.lag import lagging_days, take_marks
 from lms_assets.days import days_between, offset_spans, spans, window_between
+from lms_assets.statistics.alarms import refresh_alarms
 from lms_assets.statistics.offsets import offsets_hold, write_offsets
 from lms_assets.statistics.views import definition_of_figures, script
 
 REFRESH_LOCK = 7_041_002
 TURN_TIMEOUT = "15min"
+STEPS = ("student_activity", "daily", "retention", "aged_pairs", "tasks", "discrimination")
 LONGEST_SPAN = timedelta(days=31)
 
 Row = dict[str, Any]
@@ -69,8 +71,7 @@ def refresh(
     changed = {day for day in take_marks(connection).union(days) if day <= as_of}
     not_seen = days_between(before["as_of"] + timedelta(days=1), as_of)
     _write_settings(connection, zone, as_of)
-    if changed or not_seen:
-        _recompute(connection, changed.union(not_seen), ZoneInfo(zone), as_of)
+    _recompute(connection, changed.union(not_seen), ZoneInfo(zone), as_of)
     return None
 
 
@@ -102,6 +103,8 @@ def refresh_all(
 
 def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: date) -> None:
     """What the attempts of ``days`` can change is computed anew, each step from the one before."""
+    if not days:
+        return
     connection.execute(text("set local work_mem = '128MB'"))
     connection.execute(text("set local jit = off"))
     oldest = connection.scalar(text("select min(starts) from zone_offsets"))
@@ -115,9 +118,11 @@ def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: d
             values = {"starts": span.start, "ends": span.end, "ahead": span.ahead}
             connection.execute(_sql("changed_attempts"), values)
         connection.execute(_sql("student_hours"))
+        connection.execute(_sql("task_days"))
         connection.execute(_sql("student_tasks"), {"as_of": as_of})
-    for step in ("student_activity", "daily", "retention", "aged_pairs", "tasks"):
+    for step in STEPS:
         connection.execute(_sql(step), {"as_of": as_of})
+    refresh_alarms(connection, sorted(days), as_of=as_of)
 
 
 @cache
@@ -241,6 +246,26 @@ def periods(connection: Connection) -> list[Row]:
 def retention(connection: Connection) -> list[Row]:
     """Cohorts by course ('' = all), cohort week and weeks later."""
     return _rows(connection, "select * from retention order by course, cohort_week, weeks_later")
+
+
+def alarms(connection: Connection, day: date | None = None) -> list[Row]:
+    """The day's task alarms, else all: the newest day first, collapsed before surged, then by q."""
+    return _rows(
+        connection,
+        "select * from task_alarms where day = coalesce(cast(:day as date), day) "
+        "order by day desc, kind, q, course, task, oauth_consumer_key",
+        day=day,
+    )
+
+
+def discrimination(connection: Connection) -> list[Row]:
+    """Tasks with enough students to compare, those to check first."""
+    return _rows(connection, "select * from figure_14_discrimination")
+
+
+def stops(connection: Connection) -> list[Row]:
+    """Tasks at which students stopped, by course, the most first."""
+    return _rows(connection, "select * from figure_15_where_students_stop")
 
 
 def heat_map(connection: Connection) -> list[Row]:

@@ -4,4 +4,7 @@ delete from student_activity;
 delete from daily_figures;
 delete from retention_counts;
 delete from student_task_statistics;
-delete from task_statistics
+delete from task_statistics;
+delete from task_days;
+delete from task_alarms;
+delete from task_discrimination

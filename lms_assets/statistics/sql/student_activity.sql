@@ -13,27 +13,39 @@ delete from student_activity a using touched_students t where a.user_id = t.user
 
 insert into student_activity (
     course, user_id, first_day, last_day, cohort_week, active_days,
-    attempts, runs, correct, wrong, ungraded, without_task
+    attempts, runs, correct, wrong, ungraded, without_task, last_consumer_key, last_task
 )
-select
-    level.course,
-    h.user_id,
-    min(h.day),
-    max(h.day),
-    week_of(min(h.day)),
-    count(distinct h.day),
-    sum(h.attempts),
-    sum(h.runs),
-    sum(h.correct),
-    sum(h.wrong),
-    sum(h.ungraded),
-    sum(h.without_task)
-from touched_students
-join student_hours h using (user_id)
-cross join lateral (values (''), (nullif(h.course, ''))) as level(course)
-where level.course is not null
-group by level.course, h.user_id
-order by level.course, h.user_id;
+with activity as (
+    select
+        level.course,
+        h.user_id,
+        min(h.day) as first_day,
+        max(h.day) as last_day,
+        week_of(min(h.day)) as cohort_week,
+        count(distinct h.day) as active_days,
+        sum(h.attempts) as attempts,
+        sum(h.runs) as runs,
+        sum(h.correct) as correct,
+        sum(h.wrong) as wrong,
+        sum(h.ungraded) as ungraded,
+        sum(h.without_task) as without_task
+    from touched_students
+    join student_hours h using (user_id)
+    cross join lateral (values (''), (nullif(h.course, ''))) as level(course)
+    where level.course is not null
+    group by level.course, h.user_id
+), last_tasks as (
+    -- At one instant a student has at most one run and, after it, one submit.
+    select distinct on (s.user_id, s.course) s.user_id, s.course, s.oauth_consumer_key, s.task
+    from touched_students
+    join student_task_statistics s using (user_id)
+    order by s.user_id, s.course, s.last_attempt_at desc, s.last_is_run, s.task desc
+)
+select course, user_id, first_day, last_day, cohort_week, active_days, attempts, runs, correct,
+    wrong, ungraded, without_task, l.oauth_consumer_key, l.task
+from activity
+left join last_tasks l using (course, user_id)
+order by course, user_id;
 
 -- A day's row changes with its own attempts, with those of up to 29 days before (mau; the trend
 -- looks back 28) and with who was new on it.

@@ -38,4 +38,5 @@ from (select distinct day, user_id from touched_days join student_hours using (d
 join student_task_statistics s
     on s.user_id = d.user_id and d.day between s.first_day and s.last_day;
 
-delete from student_hours h using touched_days d where h.day = d.day
+delete from student_hours h using touched_days d where h.day = d.day;
+delete from task_days t using touched_days d where t.day = d.day

@@ -93,9 +93,14 @@ def erasure(settings: Settings) -> Erasure:
     return Erasure(key_file=str(settings.lms_home / "erasure.key"))
 
 
+def the_lake(settings: Settings) -> Lake:
+    """The lake that was configured, or a folder in LMS_HOME."""
+    return Lake(url=settings.lake_url)
+
+
 def resources(settings: Settings) -> dict[str, Any]:
     """Each outside system, or its embedded double behind the same methods."""
-    lake = Lake(url=settings.lake_url)
+    lake = the_lake(settings)
     return {
         "grader_api": grader_api(settings),
         "lake": lake,

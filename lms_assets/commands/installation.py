@@ -1,6 +1,7 @@
 """What must be there before Dagster can run: the home, the database, the instance's variables."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from lms_assets.faults.logs import configure_logging
 from lms_assets.locks import Lock, hold
 from lms_assets.resources.sessions import session_url
 from lms_assets.resources.warehouse import Warehouse
-from lms_assets.settings import Settings, project_folder
+from lms_assets.settings import Settings, project_folder, running_as_root
 from lms_assets.statistics.views import figure_views
 
 
@@ -41,7 +42,8 @@ def prepare(settings: Settings) -> Installation:
     Raises:
         Fault: The database cannot be used, or was loaded by another zone.
     """
-    settings.lms_home.mkdir(parents=True, exist_ok=True)
+    systems.the_lake(settings).refuse_unusable()
+    _make_home(settings)
     warehouse = systems.warehouse(settings)
     warehouse.migrate(figure_views())
     _let_reader_in(warehouse, settings)
@@ -73,6 +75,43 @@ def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:
     if settings.db_host is not None:
         return None
     return EmbeddedPostgres(settings.lms_home / "postgres")
+
+
+def _make_home(settings: Settings) -> None:
+    """The home is there and private.
+
+    For root the embedded server is another user, who must pass through the home; so what lies
+    in it is closed one by one. A folder that was there before and is not a home is left as it is.
+
+    Raises:
+        PermanentFault: It cannot be made or written.
+    """
+    home = settings.lms_home
+    folders = [home.parent, home] if settings.is_demo else [home]
+    mode = 0o711 if running_as_root() else 0o700
+    try:
+        for folder in folders:
+            is_new = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+            if is_new or (folder / "dagster").is_dir():
+                folder.chmod(mode)
+        (home / "dagster").mkdir(mode=0o700, exist_ok=True)
+        (home / "lake").mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+        _close_what_lies_in(home)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise PermanentFault("host.home_unusable", home=home, reason=reason) from None
+
+
+def _close_what_lies_in(home: Path) -> None:
+    if not running_as_root():
+        return
+    shown = {"postgres", "report.html", "statistics.xlsx"}
+    for inside in home.iterdir():
+        if inside.name not in shown and not inside.is_symlink():
+            inside.chmod(0o700 if inside.is_dir() else 0o600)
 
 
 def _let_reader_in(warehouse: Warehouse, settings: Settings) -> None:

@@ -10,6 +10,7 @@ overwritten: every later question about a day can be answered from them.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import dagster as dg
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import PrivateAttr
 from upath import UPath
+
+from lms_assets.resources.objects import Objects
 
 CHUNK_BYTES = 1 << 20
 
@@ -54,10 +59,22 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     url: str
 
+    _objects: Objects | None = PrivateAttr(default=None)
+
     @property
-    def root(self) -> UPath:
-        """Where the lake begins."""
-        return UPath(self.url)
+    def objects(self) -> Objects:
+        """What lies in the lake, by key."""
+        if self._objects is None:
+            self._objects = Objects(self.url)
+        return self._objects
+
+    def refuse_unusable(self) -> None:
+        """The address can be used, as far as this machine knows; nothing is asked or written.
+
+        Raises:
+            PermanentFault: ``lake.address_unusable``.
+        """
+        _ = self.objects.root
 
     def store_raw(self, body: Path, *, day: date, records: int, pulled_at: datetime) -> RawAnswer:
         """The answer is in the lake: new bytes as a new object, equal bytes kept once.
@@ -68,28 +85,49 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             records: How many records the body holds.
             pulled_at: When the answer came, UTC.
         """
-        checksum = checksum_of(body)
-        folder = self.root / "raw" / day.isoformat()
-        folder.mkdir(parents=True, exist_ok=True)
+        checksum, folder = checksum_of(body), f"raw/{day.isoformat()}"
         answers = self.raw_answers(day)
-        twin = next((a for a in answers if a.checksum == checksum), None)
-        if twin and answers[-1].checksum == checksum:
-            return answers[-1]
         name = f"{pulled_at:%Y%m%dT%H%M%S%fZ}-{records}-{checksum}"
-        if twin:
-            (folder / f"{name}.same").touch()
-            return _answer(day, name, twin.key.rpartition("/")[2])
-        _compress(body, folder / f"{name}.json.zst")
-        return _answer(day, name, f"{name}.json.zst")
+        twin = next((a for a in answers if a.checksum == checksum), None)
+        if twin is None:
+            self._pack(body, f"{folder}/{name}.json.zst")
+            return _answer(day, name, f"{name}.json.zst")
+        if not self._is_whole(twin):
+            self._pack(body, twin.key)
+        if answers[-1].checksum == checksum:
+            return answers[-1]
+        self.objects.write(f"{folder}/{name}.same", b"")
+        return _answer(day, name, twin.key.rpartition("/")[2])
+
+    def _pack(self, body: Path, key: str) -> None:
+        with (
+            body.open("rb") as source,
+            self.objects.written(key) as sink,
+            # Arrow closes what it was given; the sink is still to be brought to the disk.
+            open(os.dup(sink.fileno()), "wb") as given,  # noqa: PTH123
+            pa.CompressedOutputStream(given, "zstd") as packed,
+        ):
+            while chunk := source.read(CHUNK_BYTES):
+                packed.write(chunk)
+
+    def _is_whole(self, answer: RawAnswer) -> bool:
+        """Whether the object still holds the bytes that its name tells of; a disk may lose them."""
+        seen = hashlib.sha256()
+        try:
+            with self.open_raw(answer) as stored:
+                while chunk := stored.read(CHUNK_BYTES):
+                    seen.update(chunk)
+        except OSError:
+            return False
+        return seen.hexdigest() == answer.checksum
 
     def raw_answers(self, day: date) -> list[RawAnswer]:
         """Every stored answer of a day, oldest pull first."""
-        folder = self.root / "raw" / day.isoformat()
-        if not folder.exists():
-            return []
-        names = sorted(p.name for p in folder.iterdir() if _is_raw(p.name))
+        names = [name for name in self.objects.names(f"raw/{day.isoformat()}") if _is_raw(name)]
         objects = {_checksum(name): name for name in names if name.endswith(".json.zst")}
-        return [_answer(day, name, objects[_checksum(name)]) for name in names]
+        # A marker whose object is not listed, or not yet, names no bytes that could be read.
+        known = [name for name in names if _checksum(name) in objects]
+        return [_answer(day, name, objects[_checksum(name)]) for name in known]
 
     def newest_raw(self, day: date) -> RawAnswer | None:
         """The newest answer with records: an empty one never stands for a day that had some."""
@@ -97,10 +135,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def raw_days(self) -> list[date]:
         """The days that have raw answers, in order."""
-        folder = self.root / "raw"
-        if not folder.exists():
-            return []
-        return sorted(date.fromisoformat(p.name) for p in folder.iterdir() if _is_shown(p.name))
+        return [date.fromisoformat(name) for name in self.objects.names("raw") if _is_day(name)]
 
     def replace_raw(self, answer: RawAnswer, body: Path, *, records: int) -> RawAnswer:
         """Another body stands in the place of a stored one, which is gone; for erasure alone.
@@ -114,59 +149,58 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             body: A file with the bytes to keep.
             records: How many records the body holds.
         """
-        folder = self.root / "raw" / answer.day
-        old, checksum = folder / answer.key.rpartition("/")[2], checksum_of(body)
+        checksum, folder = checksum_of(body), f"raw/{answer.day}"
         if checksum == answer.checksum:
             return answer
-        name = f"{_stamp(old.name)}-{records}-{checksum}"
-        twin = next((a for a in self._raw_objects(folder) if _checksum(a) == checksum), None)
+        old = answer.key.rpartition("/")[2]
+        names = [name for name in self.objects.names(folder) if _is_raw(name)]
+        name = f"{_stamp(old)}-{records}-{checksum}"
+        stored = [other for other in names if other.endswith(f"-{checksum}.json.zst")]
+        twin = stored[0] if stored else None
         if twin is None:
-            _compress(body, folder / f"{name}.json.zst")
-        elif _stamp(twin) != _stamp(old.name):
-            (folder / f"{name}.same").touch()
-        markers = [p for p in folder.iterdir() if p.name.endswith(f"-{answer.checksum}.same")]
+            self._pack(body, f"{folder}/{name}.json.zst")
+        elif _stamp(twin) != _stamp(old):
+            self.objects.write(f"{folder}/{name}.same", b"")
+        markers = [other for other in names if other.endswith(f"-{answer.checksum}.same")]
         for marker in markers:
-            (folder / f"{_stamp(marker.name)}-{records}-{checksum}.same").touch()
+            self.objects.write(f"{folder}/{_stamp(marker)}-{records}-{checksum}.same", b"")
         new = _answer(date.fromisoformat(answer.day), name, twin or f"{name}.json.zst")
         self._repoint(answer, new)
         for gone in [*markers, old]:
-            gone.unlink()
+            self.objects.remove(f"{folder}/{gone}")
         return new
 
-    def _raw_objects(self, folder: UPath) -> list[str]:
-        return [p.name for p in folder.iterdir() if _is_raw(p.name) and p.suffix == ".zst"]
-
     def _repoint(self, old: RawAnswer, new: RawAnswer) -> None:
-        import msgspec
-
-        place = self.reference("raw_attempts", old.day)
-        if place.exists() and msgspec.json.decode(place.read_bytes())["checksum"] == old.checksum:
-            place.write_bytes(msgspec.json.encode(new))
+        key = reference_key("raw_attempts", old.day)
+        if self.objects.exists(key):
+            named = msgspec.json.decode(self.objects.read(key))["checksum"]
+            if named == old.checksum:
+                self.objects.write(key, msgspec.json.encode(new))
 
     def reference(self, asset: str, partition: str) -> UPath:
-        """Where lies what an asset handed on for a partition, as JSON."""
-        return self.root / "references" / asset / f"{partition}.json"
+        """The place of what an asset handed on for a partition."""
+        return self.objects.at(reference_key(asset, partition))
 
     def unfinished(self) -> list[str]:
         """Objects that were being written when their process died, or that are being written."""
-        found: list[str] = []
-        for kind in ("raw", "cleaned"):
-            folders = (self.root / kind).iterdir() if (self.root / kind).exists() else ()
-            for folder in folders:
-                if folder.is_dir():
-                    names = [p.name for p in folder.iterdir() if not _is_shown(p.name)]
-                    found += [f"{kind}/{folder.name}/{name}" for name in names]
-        return found
+        return [
+            f"{kind}/{folder}/{name}"
+            for kind in ("raw", "cleaned")
+            for folder in self.objects.names(kind)
+            if _is_shown(folder)
+            for name in self.objects.names(f"{kind}/{folder}")
+            if not _is_shown(name)
+        ]
 
     def remove(self, key: str) -> None:
         """The object is gone."""
-        (self.root / key).unlink(missing_ok=True)
+        self.objects.remove(key)
 
     @contextmanager
     def open_raw(self, answer: RawAnswer) -> Iterator[BinaryIO]:
         """The bytes that the API sent, as a stream."""
         with (
-            (self.root / answer.key).open("rb") as stored,
+            self.objects.opened(answer.key) as stored,
             pa.CompressedInputStream(stored, "zstd") as body,
         ):
             yield body
@@ -178,47 +212,37 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def write_parquet(self, key: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         """A Parquet object that appears whole when the block ends well, or else not at all."""
-        target = self.root / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{id(target):x}")
-        try:
-            with (
-                unfinished.open("wb") as sink,
-                pq.ParquetWriter(sink, schema, compression="zstd") as w,
-            ):
-                yield w
-            unfinished.rename(target)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        with (
+            self.objects.written(key) as sink,
+            pq.ParquetWriter(sink, schema, compression="zstd") as writer,
+        ):
+            yield writer
 
     def cleaned_keys(self) -> list[str]:
         """Every Parquet object, of attempts and of refused records, in the order of the days."""
-        folder = self.root / "cleaned"
-        days = [p for p in folder.iterdir() if _is_shown(p.name)] if folder.exists() else []
-        return sorted(
-            f"cleaned/{day.name}/{p.name}"
-            for day in days
-            for p in day.iterdir()
-            if _is_shown(p.name) and p.name.endswith(".parquet")
-        )
+        return [
+            f"cleaned/{day}/{name}"
+            for day in self.objects.names("cleaned")
+            if _is_shown(day)
+            for name in self.objects.names(f"cleaned/{day}")
+            if _is_shown(name) and name.endswith(".parquet")
+        ]
 
     def schema_of(self, key: str) -> pa.Schema:
         """The columns of a Parquet object."""
-        with (self.root / key).open("rb") as stored:
+        with self.objects.opened(key) as stored:
             return pq.ParquetFile(stored).schema_arrow
 
     def batches(self, key: str) -> Iterator[pa.RecordBatch]:
         """The rows of a Parquet object, batch by batch."""
-        with (self.root / key).open("rb") as stored:
+        with self.objects.opened(key) as stored:
             yield from pq.ParquetFile(stored).iter_batches()
 
     def check(self) -> str:
         """Where the lake is, once something was written there and read back."""
-        probe = self.root / ".probe"
-        self.root.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"1")
-        probe.unlink()
+        self.objects.write(".probe", b"1")
+        self.objects.read(".probe")
+        self.objects.remove(".probe")
         return self.url
 
 
@@ -228,16 +252,9 @@ def checksum_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _compress(body: Path, target: UPath) -> None:
-    unfinished = target.with_name(f".{target.name}")
-    with (
-        body.open("rb") as source,
-        unfinished.open("wb") as sink,
-        pa.CompressedOutputStream(sink, "zstd") as packed,
-    ):
-        while chunk := source.read(CHUNK_BYTES):
-            packed.write(chunk)
-    unfinished.rename(target)
+def reference_key(asset: str, partition: str) -> str:
+    """Where lies what an asset handed on for a partition, as JSON."""
+    return f"references/{asset}/{partition}.json"
 
 
 def _is_shown(name: str) -> bool:
@@ -247,6 +264,14 @@ def _is_shown(name: str) -> bool:
 
 def _is_raw(name: str) -> bool:
     return _is_shown(name) and name.endswith((".json.zst", ".same"))
+
+
+def _is_day(name: str) -> bool:
+    try:
+        date.fromisoformat(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _stamp(name: str) -> str:
@@ -280,25 +305,19 @@ class LakeReferences(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:  # noqa: ANN401
         """The reference is the partition's newest."""
-        import msgspec
-
         if obj is not None:
-            place = self._place(context)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(msgspec.json.encode(obj))
+            self.lake.objects.write(self._key(context), msgspec.json.encode(obj))
 
     def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401
         """The partition's newest reference, as the type that the asset asks for."""
-        import msgspec
-
-        place = self._place(context)
-        if not place.exists():
+        try:
+            stored = self.lake.objects.read(self._key(context))
+        except FileNotFoundError:
             raise dg.Failure(
                 f"{context.asset_key.to_user_string()} of this day was never materialized: "
                 "materialize it first, or the whole day."
-            )
-        return msgspec.json.decode(place.read_bytes(), type=context.dagster_type.typing_type)
+            ) from None
+        return msgspec.json.decode(stored, type=context.dagster_type.typing_type)
 
-    def _place(self, context: dg.InputContext | dg.OutputContext) -> UPath:
-        name = context.asset_key.to_user_string()
-        return self.lake.reference(name, context.asset_partition_key)
+    def _key(self, context: dg.InputContext | dg.OutputContext) -> str:
+        return reference_key(context.asset_key.to_user_string(), context.asset_partition_key)

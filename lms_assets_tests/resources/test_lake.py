@@ -1,6 +1,7 @@
 """What was put into the lake is there, whole, in order, and once."""
 
 import io
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_assets.resources.lake import Lake, RawAnswer, checksum_of
+from lms_assets.faults import PermanentFault
+from lms_assets.resources.lake import Lake, RawAnswer, checksum_of, reference_key
 
 DAY = date(2025, 7, 24)
 SCHEMA = pa.schema([pa.field("user_id", pa.string())])
@@ -180,11 +182,55 @@ def test_replacing_again_after_it_was_cut_off_ends_the_same(lake: Lake, tmp_path
 
 def test_a_reference_to_a_replaced_answer_names_the_new_one(lake: Lake, tmp_path: Path) -> None:
     old = put(lake, tmp_path, b"[1,2]", 5, records=2)
-    place = lake.reference("raw_attempts", "2025-07-24")
-    place.parent.mkdir(parents=True)
-    place.write_bytes(msgspec.json.encode(old))
+    key = reference_key("raw_attempts", "2025-07-24")
+    lake.objects.write(key, msgspec.json.encode(old))
     new = replaced(lake, tmp_path, old, b"[1]", 1)
-    assert msgspec.json.decode(place.read_bytes(), type=RawAnswer) == new
+    assert msgspec.json.decode(lake.objects.read(key), type=RawAnswer) == new
+
+
+@pytest.mark.parametrize("left", [b"", b"(\xb5/\xfd", b"not zstd at all"])
+def test_an_object_that_lost_its_bytes_is_healed_by_the_next_pull(
+    lake: Lake, tmp_path: Path, left: bytes
+) -> None:
+    """R28: a loss of power leaves a file of 0 bytes under a name that tells of others."""
+    old = put(lake, tmp_path, b"[1]", 5)
+    (Path(lake.url) / old.key).write_bytes(left)
+    healed = put(lake, tmp_path, b"[1]", 6)
+    assert healed == old
+    assert read(lake, healed) == b"[1]"
+    put(lake, tmp_path, b"[2]", 7)
+    (Path(lake.url) / old.key).write_bytes(left)
+    again = put(lake, tmp_path, b"[1]", 8)
+    assert [read(lake, answer) for answer in lake.raw_answers(DAY)] == [b"[1]", b"[2]", b"[1]"]
+    assert again.pulled_at == "2025-07-25T08:00:00"
+
+
+def test_a_marker_without_its_object_is_no_answer(lake: Lake, tmp_path: Path) -> None:
+    put(lake, tmp_path, b"[1]", 5)
+    put(lake, tmp_path, b"[2]", 6)
+    back = put(lake, tmp_path, b"[1]", 7)
+    (Path(lake.url) / back.key).unlink()
+    assert [read(lake, answer) for answer in lake.raw_answers(DAY)] == [b"[2]"]
+
+
+@pytest.mark.parametrize("url", ["foo://x", "s3x://bucket/prefix"])
+def test_an_address_that_leads_nowhere_is_refused_in_a_sentence(url: str) -> None:
+    """R47."""
+    with pytest.raises(PermanentFault) as found:
+        Lake(url=url).refuse_unusable()
+    assert (found.value.code, found.value.facts["url"]) == ("lake.address_unusable", url)
+
+
+def test_a_store_without_its_library_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R47."""
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    known = sys.modules["fsspec.registry"]._registry
+    monkeypatch.delitem(known, "s3", raising=False)
+    with pytest.raises(PermanentFault) as found:
+        Lake(url="s3://bucket/without-library").refuse_unusable()
+    assert found.value.code == "lake.address_unusable"
 
 
 def test_the_lake_can_be_written(lake: Lake) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from lms_assets.attempts import merge
-from lms_assets.attempts.cleaning import CODE_VERSION, Counts, Tombstones, clean_day, record_chunks
+from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_day, record_chunks
+from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, Pull
 from lms_assets.attempts.schema import ARROW_SCHEMA, REJECTED_SCHEMA
+from lms_assets.attempts.watch import Watch
 from lms_assets.days import Window
 from lms_assets.resources.lake import Lake, RawAnswer
 from lms_assets.resources.warehouse import Warehouse
@@ -80,7 +82,7 @@ def cleaned(
     day = date.fromisoformat(answer.day)
     window = window_of(day)
     stem = lake.stem(answer, code_version)
-    counts = Counts()
+    fates, watch = Fates(received=answer.erased, erased=answer.erased), Watch()
     with (
         lake.open_raw(answer) as body,
         lake.write_parquet(f"{stem}.parquet", ARROW_SCHEMA) as good,
@@ -91,19 +93,15 @@ def cleaned(
         ):
             good.write_table(pa.Table.from_pandas(chunk.attempts, ARROW_SCHEMA))
             bad.write_table(pa.Table.from_pandas(chunk.rejected, REJECTED_SCHEMA))
-            counts += chunk.counts
+            fates += chunk.fates
+            watch += chunk.watch
     return Pull(
         day=answer.day,
         window_start=window.start,
         window_end=window.end,
         zone="UTC",
-        received=counts.received + answer.erased,
-        duplicates=counts.duplicates,
-        conflicting=counts.conflicting,
-        outside_window=counts.outside_window,
-        erased=counts.erased + answer.erased,
-        rejected=dict(counts.rejected),
-        watch=counts.watch(),
+        fates=fates,
+        watch=watch.as_json(),
         checksum=answer.checksum,
         code_version=code_version,
         attempts_key=f"{stem}.parquet",
@@ -153,8 +151,8 @@ def attempts_in(warehouse: Warehouse) -> list[dict[str, Any]]:
 def counted(load: Load | None, **expected: int | dict[str, int]) -> None:
     """The load has these counters, and 0 for every other."""
     assert load is not None
-    nothing = dict.fromkeys(load.counters(), 0) | {"rejected": {}}
-    assert load.counters() == nothing | expected
+    nothing = dict.fromkeys(load.fates.counters(), 0) | {"rejected": {}}
+    assert load.fates.counters() == nothing | expected
 
 
 def of_another_version(pull: Pull, code_version: str) -> Pull:

@@ -282,6 +282,7 @@ def test_a_day_goes_from_the_api_to_the_sheet_by_settings_alone(
         "rejected": {},
         "erased": 0,
         "vanished": 0,
+        "deleted": 0,
     }
     assert rows(outside.warehouse, TABLE.format(DAY)) == STORED
     asked = outside.api.requests[0].params

@@ -30,6 +30,7 @@ from lms_assets.attempts.cleaning import (
     Tombstones,
     course_and_task,
 )
+from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, record_load, zone_of_ledger
 from lms_assets.attempts.merge import STORED, copy
@@ -664,7 +665,10 @@ def _enter_days(run: _Run, old: _Old, *, seconds: float) -> list[date]:
             run.connection,
             pull,
             Load.of(
-                pull, run_id=run.run_id, inserted=pull.clean, stored=run.scalar(STORED, **window)
+                pull,
+                run_id=run.run_id,
+                fates=pull.fates.moved(pull.clean, "unchanged", "inserted"),
+                stored=run.scalar(STORED, **window),
             ),
         )
     entered = [row["day"] for row in days]
@@ -679,12 +683,12 @@ def _pull(run: _Run, old: _Old, row: Any, *, stages: dict[str, float]) -> Pull: 
         window_start=midnight(row["day"], ZoneInfo(run.day_zone)),
         window_end=midnight(row["day"] + timedelta(days=1), ZoneInfo(run.day_zone)),
         zone=run.day_zone,
-        received=row["received"],
-        duplicates=0,
-        conflicting=0,
-        outside_window=0,
-        erased=row["erased"],
-        rejected={reason: n for reason, n in set_aside.items() if n},
+        fates=Fates(
+            received=row["received"],
+            unchanged=row["received"] - row["erased"] - sum(set_aside.values()),
+            erased=row["erased"],
+            rejected={reason: n for reason, n in set_aside.items() if n},
+        ),
         watch={
             "adopted_from": old.source.name,
             "adopted_conflicting": row["conflicting"],

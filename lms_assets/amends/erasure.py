@@ -41,7 +41,8 @@ from lms_assets.attempts.cleaning import (
     course_and_task,
     record_chunks,
 )
-from lms_assets.attempts.corrections import Moved, correct_books
+from lms_assets.attempts.corrections import correct_books
+from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Pull
 from lms_assets.attempts.merge import lock_day
@@ -386,13 +387,15 @@ def _erase_from_tables(
     _delete_refused(connection, refused)
     for day in days:
         reasons = Counter(row["reason"] for row in refused if row["day"] == day)
-        moved = Moved(
-            from_rejected=reasons,
-            from_kept=attempts[day],
-            erased=attempts[day] + reasons.total(),
+        gone = attempts[day] + reasons.total()
+        correct_books(
+            connection,
+            day,
+            left=Fates(received=gone, unchanged=attempts[day], rejected=reasons),
+            joined=Fates(received=gone, erased=gone),
+            run_id=f"erasure-{receipt}",
+            seconds=monotonic() - began,
         )
-        run_id = f"erasure-{receipt}"
-        correct_books(connection, day, moved, run_id=run_id, seconds=monotonic() - began)
     if attempts:
         mark_lagging(connection, attempts)
         recompute(connection, sorted(attempts))
@@ -607,7 +610,12 @@ def _recount(lake: Lake, day: str) -> None:
     place = lake.reference("cleaned_attempts", day)
     if not place.exists():
         return
-    pull = msgspec.json.decode(place.read_bytes(), type=Pull)
+    try:
+        pull = msgspec.json.decode(place.read_bytes(), type=Pull)
+    except msgspec.DecodeError:
+        # An earlier version wrote it; nobody can begin from it any more.
+        place.unlink()
+        return
     objects = set(lake.cleaned_keys())
     if not {pull.attempts_key, pull.rejected_key} <= objects:
         return
@@ -615,7 +623,13 @@ def _recount(lake: Lake, day: str) -> None:
     reasons: Counter[str] = Counter()
     for batch in lake.batches(pull.rejected_key):
         reasons.update(batch.column("reason").to_pylist())
-    fates = attempts + reasons.total() + pull.duplicates + pull.outside_window
-    recounted = replace(pull, rejected=dict(reasons), erased=pull.received - fates)
+    known = attempts + reasons.total() + pull.fates.duplicates + pull.fates.outside_window
+    fates = replace(
+        pull.fates,
+        unchanged=attempts,
+        rejected=dict(reasons),
+        erased=pull.fates.received - known,
+    )
+    recounted = replace(pull, fates=fates)
     if recounted != pull:
         place.write_bytes(msgspec.json.encode(recounted))

@@ -13,7 +13,8 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from lms_assets.amends.erasure import Erasure, drop_erased
-from lms_assets.attempts.cleaning import CODE_VERSION, Counts, Tombstones, clean_day
+from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_day
+from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, Pull, newest_load, zone_of_ledger
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.merge import Mirror, is_loaded_already, merge_day, record_unchanged
@@ -26,6 +27,7 @@ from lms_assets.attempts.schema import (
     check_frame,
     column_descriptions,
 )
+from lms_assets.attempts.watch import Watch
 from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.failures import told_to_dagster
@@ -158,14 +160,14 @@ def cleaned_attempts(
     with told_to_dagster(), _told_as_faults(raw_attempts):
         began = monotonic()
         window = window_of(_day(context))
-        counts, stem = _clean(raw_attempts, window, lake, warehouse, erasure)
-        _refuse_a_bad_day(counts, limits)
-        pull = _pull(raw_attempts, window, counts, stem, seconds=monotonic() - began)
-        context.log.info("cleaned: attempts=%s rejected=%s", pull.clean, pull.rejected)
+        fates, watch, stem = _clean(raw_attempts, window, lake, warehouse, erasure)
+        _refuse_a_bad_day(fates, limits)
+        pull = _pull(raw_attempts, window, fates, watch, stem, seconds=monotonic() - began)
+        context.log.info("cleaned: attempts=%s rejected=%s", pull.clean, fates.rejected)
         context.add_output_metadata(
             {
                 "dagster/partition_row_count": pull.clean,
-                "fates": dg.MarkdownMetadataValue(_fates(pull)),
+                "fates": dg.MarkdownMetadataValue(_fates_table(fates)),
                 "watch": pull.watch,
             }
         )
@@ -187,9 +189,9 @@ def _told_as_faults(answer: RawAnswer) -> Iterator[None]:
 
 def _clean(
     answer: RawAnswer, window: Window, lake: Lake, warehouse: Warehouse, erasure: Erasure
-) -> tuple[Counts, str]:
+) -> tuple[Fates, Watch, str]:
     # Those who were erased were dropped before the answer was stored.
-    counts = Counts(received=answer.erased, erased=answer.erased)
+    fates, watch = Fates(received=answer.erased, erased=answer.erased), Watch()
     stem = lake.stem(answer, CODE_VERSION)
     with (
         lake.open_raw(answer) as body,
@@ -209,37 +211,35 @@ def _clean(
             bad.write_table(
                 pa.Table.from_pandas(chunk.rejected, REJECTED_SCHEMA, preserve_index=False)
             )
-            counts += chunk.counts
-    return counts, stem
+            fates += chunk.fates
+            watch += chunk.watch
+    return fates, watch, stem
 
 
-def _refuse_a_bad_day(counts: Counts, limits: Limits) -> None:
-    rejected = sum(counts.rejected.values())
-    if limits.too_many_rejected(rejected, counts.received):
-        reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(counts.rejected.items()))
+def _refuse_a_bad_day(fates: Fates, limits: Limits) -> None:
+    rejected = fates.rejected_in_all
+    if limits.too_many_rejected(rejected, fates.received):
+        reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(fates.rejected.items()))
         raise PermanentFault(
             "cleaning.too_many_rejected",
             rejected=rejected,
-            received=counts.received,
-            pct=round(100 * rejected / counts.received, 1),
+            received=fates.received,
+            pct=round(100 * rejected / fates.received, 1),
             reasons=reasons,
-            by_reason=dict(counts.rejected),
+            by_reason=dict(fates.rejected),
         )
 
 
-def _pull(answer: RawAnswer, window: Window, counts: Counts, stem: str, *, seconds: float) -> Pull:
+def _pull(
+    answer: RawAnswer, window: Window, fates: Fates, watch: Watch, stem: str, *, seconds: float
+) -> Pull:
     return Pull(
         day=answer.day,
         window_start=window.start,
         window_end=window.end,
         zone=str(attempt_days.timezone),
-        received=counts.received,
-        duplicates=counts.duplicates,
-        conflicting=counts.conflicting,
-        outside_window=counts.outside_window,
-        erased=counts.erased,
-        rejected=dict(counts.rejected),
-        watch=counts.watch(),
+        fates=fates,
+        watch=watch.as_json(),
         checksum=answer.checksum,
         code_version=CODE_VERSION,
         attempts_key=f"{stem}.parquet",
@@ -248,13 +248,13 @@ def _pull(answer: RawAnswer, window: Window, counts: Counts, stem: str, *, secon
     )
 
 
-def _fates(pull: Pull) -> str:
+def _fates_table(fates: Fates) -> str:
     rows = {
-        "attempts": pull.clean,
-        "duplicates": pull.duplicates,
-        "outside the day": pull.outside_window,
-        "erased": pull.erased,
-    } | {f"rejected: {reason}": n for reason, n in sorted(pull.rejected.items())}
+        "attempts": fates.kept,
+        "duplicates": fates.duplicates,
+        "outside the day": fates.outside_window,
+        "erased": fates.erased,
+    } | {f"rejected: {reason}": n for reason, n in sorted(fates.rejected.items())}
     lines = [f"| {fate} | {n:,} |" for fate, n in rows.items()]
     return "\n".join(["| fate | records |", "|---|---:|", *lines])
 
@@ -294,9 +294,9 @@ def attempts_table(
                 connection, cleaned_attempts, lake, mirror, tombstones, run_id=context.run.run_id
             )
         )
-        context.log.info("loaded: %s", _said(load.counters() | load.stages))
+        context.log.info("loaded: %s", _said(load.fates.counters() | load.stages))
         context.add_output_metadata(
-            {"dagster/partition_row_count": load.stored, **load.counters(), **load.stages}
+            {"dagster/partition_row_count": load.stored, **load.fates.counters(), **load.stages}
         )
         return load
 

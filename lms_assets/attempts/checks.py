@@ -49,11 +49,9 @@ def _stored(load: Load, warehouse: Warehouse, condition: str = "true", **values:
 
 def every_record_is_accounted_for(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
     """Each record that the API gave has one fate, and the table holds those that were kept."""
-    kept = load.inserted + load.updated + load.unchanged
-    fates = kept + load.duplicates + load.outside_window + load.erased + sum(load.rejected.values())
-    stored = _stored(load, warehouse)
-    numbers = {"received": load.received, "with_a_fate": fates, "kept": kept, "stored": stored}
-    return load.received == fates and stored >= kept, numbers
+    fates, stored = load.fates, _stored(load, warehouse)
+    numbers = {"received": fates.received, "kept": fates.kept, "stored": stored}
+    return stored >= fates.kept or load.overtaken, numbers
 
 
 def attempts_are_unique(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
@@ -128,7 +126,7 @@ WATCHES = (
     Watch(
         "no_attempt_has_vanished",
         "Attempts that the table holds and the API's newest answer does not: kept, counted.",
-        lambda load: load.vanished,
+        lambda load: load.fates.vanished - load.fates.deleted,
     ),
     Watch(
         "users_agree_with_their_sourcedid",
@@ -158,7 +156,7 @@ WATCHES = (
     Watch(
         "repeated_records_agree",
         "Repeated records that differ from the first of their key in another field.",
-        lambda load: load.conflicting,
+        lambda load: load.fates.conflicting,
     ),
 )
 
@@ -192,7 +190,7 @@ def _watched(
     watch: Watch, load: Load | None, newest: Sequence[Load], limits: Limits
 ) -> dg.AssetCheckResult:
     number = watch.number(load) if load else 0
-    share = 100 * number / load.received if load and load.received else 0.0
+    share = 100 * number / load.fates.received if load and load.fates.received else 0.0
     return dg.AssetCheckResult(
         check_name=watch.name,
         passed=share <= limits.warn_pct,

@@ -18,8 +18,8 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import accumulate
@@ -32,6 +32,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from lms_assets.attempts.fates import Fates
+from lms_assets.attempts.watch import Watch, few_names, printable_name
 from lms_assets.days import Window
 from lms_assets.resources.records import NotAnArray, ascii_text, count_records, record_chunks
 
@@ -41,11 +43,9 @@ __all__ = [
     "KNOWN_KEYS",
     "MAX_DEPTH",
     "MAX_RECORD_BYTES",
-    "OTHER_NAMES",
     "PASSBACK_FIELDS",
     "RULES",
     "CleanedChunk",
-    "Counts",
     "NotAnArray",
     "Rule",
     "Tombstones",
@@ -83,85 +83,6 @@ class Tombstones(Protocol):
     def covers(self, user_ids: "pd.Series[str]") -> "pd.Series[bool]":
         """For each of the user ids, in order, whether it is one of theirs."""
         ...
-
-
-# ---------------------------------------------------------------- the counts
-
-_MAX_NAMES = 50
-_MAX_NAME_LENGTH = 40
-OTHER_NAMES: Final = "(other)"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many records met which fate, and what was odd about those that were kept.
-
-    received = kept + duplicates + outside_window + erased + the sum of rejected.
-    Of the duplicates, ``conflicting`` differ from the first received in another
-    field. ``ungraded`` to ``null_passback`` count kept attempts; the two mappings
-    count records that were not erased, by printable ASCII of at most 50 names.
-    """
-
-    received: int = 0
-    kept: int = 0
-    duplicates: int = 0
-    conflicting: int = 0
-    outside_window: int = 0
-    erased: int = 0
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    ungraded: int = 0
-    user_mismatch: int = 0
-    without_task: int = 0
-    null_passback: int = 0
-    unknown_keys: Mapping[str, int] = field(default_factory=dict)
-    unknown_attempt_types: Mapping[str, int] = field(default_factory=dict)
-
-    def __add__(self, other: "Counts") -> "Counts":
-        """The counts of both together."""
-        return Counts(
-            received=self.received + other.received,
-            kept=self.kept + other.kept,
-            duplicates=self.duplicates + other.duplicates,
-            conflicting=self.conflicting + other.conflicting,
-            outside_window=self.outside_window + other.outside_window,
-            erased=self.erased + other.erased,
-            rejected=dict(Counter(self.rejected) + Counter(other.rejected)),
-            ungraded=self.ungraded + other.ungraded,
-            user_mismatch=self.user_mismatch + other.user_mismatch,
-            without_task=self.without_task + other.without_task,
-            null_passback=self.null_passback + other.null_passback,
-            unknown_keys=_few_names(Counter(self.unknown_keys) + Counter(other.unknown_keys)),
-            unknown_attempt_types=_few_names(
-                Counter(self.unknown_attempt_types) + Counter(other.unknown_attempt_types)
-            ),
-        )
-
-    def watch(self) -> dict[str, Any]:
-        """What is watched over time, by name."""
-        names = "ungraded user_mismatch without_task null_passback"
-        numbers = {name: getattr(self, name) for name in names.split()}
-        return numbers | {
-            "unknown_keys": dict(self.unknown_keys),
-            "unknown_attempt_types": dict(self.unknown_attempt_types),
-        }
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether every record received has exactly one fate."""
-        fates = self.kept + self.duplicates + self.outside_window + self.erased
-        return self.received == fates + sum(self.rejected.values())
-
-
-def _few_names(counts: Mapping[str, int]) -> dict[str, int]:
-    """The counts by at most 50 names; those of all further names under one."""
-    few: Counter[str] = Counter()
-    for name, count in counts.items():
-        few[name if name in few or len(few) < _MAX_NAMES else OTHER_NAMES] += count
-    return dict(few)
-
-
-def _name(text: str) -> str:
-    return json.dumps(text[:_MAX_NAME_LENGTH])[1:-1]
 
 
 # ----------------------------------------------------- reading a whole record
@@ -625,12 +546,14 @@ class CleanedChunk:
             ``schema.py`` declares them.
         rejected: A row per record rejected: ``reason``, ``field``, ``record``
             (the whole record as received, in printable ASCII).
-        counts: How many met which fate.
+        fates: How many met which fate; the attempts are ``unchanged`` until they are merged.
+        watch: What is odd about them.
     """
 
     attempts: pd.DataFrame
     rejected: pd.DataFrame
-    counts: Counts
+    fates: Fates
+    watch: Watch
 
 
 def clean_day(
@@ -667,9 +590,9 @@ def _cleaned(
     is_first, is_conflicting = seen.admit(_keys(rows, inside), _fingerprints(rows, inside))
     kept = inside[is_first]
     rejected = _rejected(rows, np.flatnonzero(is_rejected))
-    counts = Counts(
+    fates = Fates(
         received=len(rows.records),
-        kept=len(kept),
+        unchanged=len(kept),
         duplicates=len(inside) - len(kept),
         conflicting=int(is_conflicting.sum()),
         outside_window=int((is_good & ~is_inside).sum()),
@@ -679,7 +602,8 @@ def _cleaned(
     return CleanedChunk(
         attempts=_attempts(rows, kept),
         rejected=rejected,
-        counts=counts + _watched(rows, kept) + _drift(rows, ~is_erased),
+        fates=fates,
+        watch=_watched(rows, kept) + _drift(rows, ~is_erased),
     )
 
 
@@ -778,11 +702,11 @@ def _rejected(rows: _Rows, places: npt.NDArray[np.intp]) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype=_TEXT)
 
 
-def _watched(rows: _Rows, kept: npt.NDArray[np.intp]) -> Counts:
+def _watched(rows: _Rows, kept: npt.NDArray[np.intp]) -> Watch:
     """What is odd about the attempts kept."""
     user = rows.passback.column("sourcedid_user")[kept]
     is_said = [pd.notna(rows.passback.column(name)[kept]) for name in PASSBACK_FIELDS]
-    return Counts(
+    return Watch(
         ungraded=int((rows.is_submit & (rows.verdict == _NO_VERDICT))[kept].sum()),
         user_mismatch=int((pd.notna(user) & (user != rows.user_id[kept])).sum()),
         without_task=int(pd.isna(rows.passback.column("task")[kept]).sum()),
@@ -790,12 +714,12 @@ def _watched(rows: _Rows, kept: npt.NDArray[np.intp]) -> Counts:
     )
 
 
-def _drift(rows: _Rows, is_counted: Flags) -> Counts:
+def _drift(rows: _Rows, is_counted: Flags) -> Watch:
     """Keys and attempt types that the contract does not know."""
     keys: Counter[str] = Counter()
     said = [rows.objects[place] for place in np.flatnonzero(is_counted)]
     for names, count in Counter(map(tuple, said)).items():
-        keys.update({_name(name): count for name in names if name not in KNOWN_KEYS})
+        keys.update({printable_name(name): count for name in names if name not in KNOWN_KEYS})
     is_odd = is_counted & rows.is_object & ~(rows.is_run | rows.is_submit)
-    kinds = Counter(_name(_as_text(kind) or "null") for kind in rows.attempt_type[is_odd])
-    return Counts(unknown_keys=_few_names(keys), unknown_attempt_types=_few_names(kinds))
+    kinds = Counter(printable_name(_as_text(kind) or "null") for kind in rows.attempt_type[is_odd])
+    return Watch(unknown_keys=few_names(keys), unknown_attempt_types=few_names(kinds))

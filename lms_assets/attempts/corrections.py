@@ -1,43 +1,24 @@
 """The books put right where records of a day changed their fate without a new pull."""
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 
 from sqlalchemy import Connection, text
 
+from lms_assets.attempts.fates import Fates, Place
 from lms_assets.attempts.ledger import Load, Pull, newest_load, record_load
 from lms_assets.attempts.merge import STORED
 
 
-@dataclass(frozen=True)
-class Moved:
-    """How many records left one fate for another; what they left equals what they joined.
-
-    Attributes:
-        from_rejected: Reason → records that are no longer refused for it.
-        from_kept: Attempts that the table no longer holds.
-        to_rejected: Reason → records that are now refused for it.
-        inserted: Records that the table now holds and did not hold before.
-        duplicates: Records whose key the table held already.
-        conflicting: Those of ``duplicates`` that differ from what it holds.
-        outside_window: Records of another day.
-        erased: Records of students who were erased.
-    """
-
-    from_rejected: Mapping[str, int] = field(default_factory=dict)
-    from_kept: int = 0
-    to_rejected: Mapping[str, int] = field(default_factory=dict)
-    inserted: int = 0
-    duplicates: int = 0
-    conflicting: int = 0
-    outside_window: int = 0
-    erased: int = 0
-
-
 def correct_books(
-    connection: Connection, day: date, moved: Moved, *, run_id: str, seconds: float
+    connection: Connection,
+    day: date,
+    *,
+    left: Fates,
+    joined: Fates,
+    run_id: str,
+    seconds: float,
 ) -> Load | None:
     """The ledger's newest row of the day says where each record of its pull is now.
 
@@ -49,7 +30,8 @@ def correct_books(
     Args:
         connection: In a transaction that holds the day's lock.
         day: A loaded day.
-        moved: What happened to its records.
+        left: The fates that records of the day have met no longer.
+        joined: The fates that the same records have met instead.
         run_id: What the row is filed under.
         seconds: How long it took.
 
@@ -61,71 +43,74 @@ def correct_books(
         return None
     window = _window(connection, day)
     corrected = replace(
-        corrected_load(newest, moved),
+        newest,
+        fates=corrected_fates(newest.fates, left=left, joined=joined),
         stored=connection.scalar(text(STORED), window) or 0,
         run_id=run_id,
         stages={"correct_s": round(seconds, 3)},
     )
-    if _fates(corrected) == _fates(newest):
+    if (corrected.fates.settled, corrected.stored) == (newest.fates.settled, newest.stored):
         return None
     record_load(connection, _pull(corrected, window), corrected)
     return corrected
 
 
-def corrected_load(newest: Load, moved: Moved) -> Load:
-    """The newest pull's row with the moved records where they are now. Pure.
+def corrected_fates(newest: Fates, *, left: Fates, joined: Fates) -> Fates:
+    """The newest pull's fates with the moved records where they are now. Pure.
 
     More may have moved than the newest pull holds, since the quarantine and the table
     keep what older pulls brought. Of those it is assumed that they were repeats
     first, then of another day, then erased, and only then new to the table: new
     ones are in the table and not in the pull, which is what vanished means.
     """
-    kept = newest.inserted + newest.updated + newest.unchanged
-    left = {r: min(n, newest.rejected.get(r, 0)) for r, n in moved.from_rejected.items()}
-    unkept = min(moved.from_kept, kept)
-    older = sum(moved.from_rejected.values()) + moved.from_kept - sum(left.values()) - unkept
-    joined = {
-        "duplicates": moved.duplicates,
-        "outside_window": moved.outside_window,
-        "erased": moved.erased,
-        **{f"rejected {reason}": n for reason, n in moved.to_rejected.items()},
-        "inserted": moved.inserted,
-    }
-    entered = _without(joined, older)
-    rejected = Counter(newest.rejected)
-    rejected.subtract(left)
-    rejected.update({reason: entered[f"rejected {reason}"] for reason in moved.to_rejected})
-    duplicates = newest.duplicates + entered["duplicates"]
-    strangers = moved.inserted - entered["inserted"] - (moved.from_kept - unkept)
+    before = newest.settled
+    held = {p: min(n, before.places().get(p, 0)) for p, n in left.places().items()}
+    older = left.received - sum(held.values())
+    entered = _without({place: joined.places()[place] for place in _order(joined)}, older)
+    after = before
+    for records, was, now in _moves(held, entered):
+        after = after.moved(records, was.fate, now.fate, reason=was.reason, reason_now=now.reason)
+    strangers = joined.inserted - entered[Place("inserted")]
+    gone = left.kept - held[Place("unchanged")]
     return replace(
-        newest,
-        inserted=entered["inserted"],
-        updated=0,
-        unchanged=kept - unkept,
-        duplicates=duplicates,
-        conflicting=min(newest.conflicting + moved.conflicting, duplicates),
-        outside_window=newest.outside_window + entered["outside_window"],
-        erased=newest.erased + entered["erased"],
-        rejected={reason: n for reason, n in sorted(rejected.items()) if n},
-        vanished=max(0, newest.vanished + strangers),
+        after,
+        conflicting=min(before.conflicting + joined.conflicting, after.duplicates),
+        vanished=max(0, before.vanished + strangers - gone),
     )
 
 
-def _fates(load: Load) -> tuple[object, ...]:
-    """What the row says of its records, however the kept ones came to be there."""
-    kept = load.inserted + load.updated + load.unchanged
-    counters = load.counters() | {"inserted": kept, "updated": 0, "unchanged": 0}
-    return (*counters.values(), load.stored)
+def _order(joined: Fates) -> list[Place]:
+    """The places of the fates, those first that records of older pulls have met first."""
+    refused = [Place("rejected", reason) for reason in joined.rejected]
+    first = [Place("duplicates"), Place("outside_window"), Place("erased")]
+    return [*first, *refused, Place("inserted")]
 
 
-def _without(counts: Mapping[str, int], total: int) -> dict[str, int]:
+def _without(counts: Mapping[Place, int], total: int) -> dict[Place, int]:
     """The counts with ``total`` taken off, from the first of them on."""
-    rest: dict[str, int] = {}
-    for name, count in counts.items():
+    rest: dict[Place, int] = {}
+    for place, count in counts.items():
         taken = min(count, total)
-        rest[name] = count - taken
+        rest[place] = count - taken
         total -= taken
     return rest
+
+
+def _moves(
+    held: Mapping[Place, int], entered: Mapping[Place, int]
+) -> Iterator[tuple[int, Place, Place]]:
+    """The records of the one side, by place, paired with those of the other."""
+    leaving, joining = _each(held), _each(entered)
+    was, now = next(leaving, None), next(joining, None)
+    while was and now:
+        records = min(was[1], now[1])
+        yield records, was[0], now[0]
+        was = (was[0], was[1] - records) if was[1] > records else next(leaving, None)
+        now = (now[0], now[1] - records) if now[1] > records else next(joining, None)
+
+
+def _each(counts: Mapping[Place, int]) -> Iterator[tuple[Place, int]]:
+    return ((place, count) for place, count in counts.items() if count)
 
 
 def _window(connection: Connection, day: date) -> dict[str, object]:
@@ -140,12 +125,7 @@ def _pull(load: Load, window: Mapping[str, object]) -> Pull:
     """The load as the ledger takes it; it brings no objects of the lake."""
     return Pull(
         day=load.day,
-        received=load.received,
-        duplicates=load.duplicates,
-        conflicting=load.conflicting,
-        outside_window=load.outside_window,
-        erased=load.erased,
-        rejected=load.rejected,
+        fates=load.fates,
         watch=load.watch,
         checksum=load.checksum,
         code_version=load.code_version,
@@ -154,4 +134,5 @@ def _pull(load: Load, window: Mapping[str, object]) -> Pull:
         zone=str(window["zone"]),
         attempts_key="",
         rejected_key="",
+        asked_at=load.asked_at,
     )

@@ -16,11 +16,18 @@ The ledger's table enforces the same balance by a constraint.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 Fate = Literal[
     "inserted", "updated", "unchanged", "duplicates", "outside_window", "erased", "rejected"
 ]
+
+
+class Place(NamedTuple):
+    """A fate, and for rejected records the reason."""
+
+    fate: Fate
+    reason: str = ""
 
 
 class UnbalancedError(ValueError):
@@ -63,6 +70,8 @@ class Fates:
             raise UnbalancedError(f"{self.received} received, but {self}")
         if not 0 <= self.conflicting <= self.duplicates:
             raise UnbalancedError(f"{self.conflicting} conflicting, but {self}")
+        if not 0 <= self.deleted <= self.vanished:
+            raise UnbalancedError(f"{self.deleted} deleted, but {self}")
 
     @property
     def kept(self) -> int:
@@ -78,6 +87,18 @@ class Fates:
     def changed(self) -> int:
         """Rows of the table that are others than before."""
         return self.inserted + self.updated + self.deleted
+
+    @property
+    def settled(self) -> Self:
+        """The same records once the table has them: kept ones are unchanged, deleted ones gone."""
+        vanished = self.vanished - self.deleted
+        kept = self.kept
+        return replace(self, inserted=0, updated=0, unchanged=kept, vanished=vanished, deleted=0)
+
+    def places(self) -> dict[Place, int]:
+        """How many records met each fate; those rejected by reason."""
+        plain = {Place(fate): getattr(self, fate) for fate in get_args(Fate) if fate != "rejected"}
+        return plain | {Place("rejected", why): n for why, n in self.rejected.items()}
 
     def __add__(self, other: "Fates") -> "Fates":
         """Both together."""

@@ -1,11 +1,14 @@
 """The books: what each committed pull of a day brought, and what became of every record of it."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, Self
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
+
+from lms_assets.attempts.fates import COUNTERS, Fates
 
 
 @dataclass(frozen=True)
@@ -17,17 +20,13 @@ class Pull:
         window_start: First instant of the day, naive UTC.
         window_end: First instant after it, naive UTC.
         zone: What says what a day is.
-        received: Records that the API gave; each has one of the fates below or is merged.
-        duplicates: Records whose key came before in the same answer.
-        conflicting: Those of ``duplicates`` that differ from the first in another field.
-        outside_window: Records of another day.
-        erased: Records of students who were erased.
-        rejected: Reason → records refused by cleaning.
+        fates: Of the records; the clean ones are ``unchanged`` until they are merged.
         watch: Numbers that are watched over time (ungraded, unknown keys …).
         checksum: SHA-256 of the answer.
         code_version: The version of the cleaning rules.
         attempts_key: The Parquet object with the attempts, in the lake; empty for none.
         rejected_key: The Parquet object with the refused records; empty for none.
+        asked_at: When the API was asked, naive UTC; None where nothing was asked.
         stages: Stage → seconds.
     """
 
@@ -35,50 +34,39 @@ class Pull:
     window_start: datetime
     window_end: datetime
     zone: str
-    received: int
-    duplicates: int
-    conflicting: int
-    outside_window: int
-    erased: int
-    rejected: dict[str, int]
+    fates: Fates
     watch: dict[str, Any]
     checksum: str
     code_version: str
     attempts_key: str
     rejected_key: str
+    asked_at: datetime | None = None
     stages: dict[str, float] = field(default_factory=dict)
 
     @property
     def clean(self) -> int:
         """How many records are attempts of the day."""
-        rejected = sum(self.rejected.values())
-        return self.received - self.duplicates - self.outside_window - self.erased - rejected
+        return self.fates.kept
 
 
 @dataclass(frozen=True)
 class Load:
     """A committed pull: a row of ``load_ledger``.
 
-    ``received = inserted + updated + unchanged + duplicates + outside_window +
-    erased + sum(rejected)``, which the table itself enforces.
+    Attributes:
+        stored: Attempts of the day that the table holds since then.
+        overtaken: A pull that was asked later had been loaded before: nothing was merged.
     """
 
     day: str
-    received: int
-    inserted: int
-    updated: int
-    unchanged: int
-    duplicates: int
-    conflicting: int
-    outside_window: int
-    rejected: dict[str, int]
-    erased: int
-    vanished: int
+    fates: Fates
     stored: int
     watch: dict[str, Any]
     checksum: str
     code_version: str
     run_id: str
+    asked_at: datetime | None = None
+    overtaken: bool = False
     stages: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -88,80 +76,52 @@ class Load:
         *,
         run_id: str,
         stored: int,
-        inserted: int = 0,
-        updated: int = 0,
-        vanished: int = 0,
+        fates: Fates | None = None,
+        overtaken: bool = False,
         stages: Mapping[str, float] | None = None,
     ) -> Self:
-        """What became of a pull; clean records that changed nothing are the unchanged ones."""
+        """What became of a pull; without other fates, all its clean records are unchanged."""
         return cls(
             day=pull.day,
-            received=pull.received,
-            inserted=inserted,
-            updated=updated,
-            unchanged=pull.clean - inserted - updated,
-            duplicates=pull.duplicates,
-            conflicting=pull.conflicting,
-            outside_window=pull.outside_window,
-            rejected=pull.rejected,
-            erased=pull.erased,
-            vanished=vanished,
+            fates=fates or pull.fates,
             stored=stored,
             watch=pull.watch,
             checksum=pull.checksum,
             code_version=pull.code_version,
             run_id=run_id,
+            asked_at=pull.asked_at,
+            overtaken=overtaken,
             stages={**pull.stages, **(stages or {})},
         )
 
     @property
     def is_empty(self) -> bool:
         """Whether the API had nothing for the day."""
-        return self.received == 0
+        return self.fates.received == 0
 
     @property
     def changed(self) -> bool:
         """Whether the table is another one than before."""
-        return bool(self.inserted or self.updated)
-
-    def counters(self) -> dict[str, Any]:
-        """The counters alone, as `lms run --json` and the page show them."""
-        return {name: getattr(self, name) for name in COUNTERS}
+        return bool(self.fates.changed)
 
 
-COLUMNS = (
-    "day",
-    "received",
-    "inserted",
-    "updated",
-    "unchanged",
-    "duplicates",
-    "conflicting",
-    "outside_window",
-    "rejected",
-    "erased",
-    "vanished",
-    "stored",
-    "watch",
-    "checksum",
-    "code_version",
-    "run_id",
-    "stages",
+COLUMNS = tuple(
+    name for each in fields(Load) for name in (COUNTERS if each.name == "fates" else (each.name,))
 )
-COUNTERS = COLUMNS[1:11]
+_NAMES = ", ".join(COLUMNS)
 
 
 def record_load(connection: Connection, pull: Pull, load: Load) -> None:
     """The ledger holds the load; the database refuses it when the books do not balance."""
-    import json
-
-    row = asdict(load) | {
+    window = {
         "window_start": pull.window_start,
         "window_end": pull.window_end,
         "zone": pull.zone,
     }
+    row = {name: getattr(load, name) for name in COLUMNS if name not in COUNTERS}
+    row |= load.fates.counters() | window
     for name in ("rejected", "watch", "stages"):
-        row[name] = json.dumps(row[name])
+        row[name] = json.dumps(dict(row[name]))
     names = ", ".join(row)
     values = ", ".join(f":{name}" for name in row)
     statement = f"insert into load_ledger ({names}) values ({values})"
@@ -169,23 +129,29 @@ def record_load(connection: Connection, pull: Pull, load: Load) -> None:
 
 
 def newest_load(connection: Connection, day: date) -> Load | None:
-    """The last committed pull of a day, or None when it was never loaded."""
-    names = ", ".join(COLUMNS)
-    statement = f"select {names} from load_ledger where day = :day order by id desc limit 1"
+    """The last committed pull of a day, or None when it was never loaded.
+
+    A pull that was overtaken is never the newest.
+    """
+    statement = f"""
+        select {_NAMES} from load_ledger where day = :day and not overtaken
+        order by id desc limit 1
+    """
     row = connection.execute(text(statement), {"day": day}).mappings().first()
-    return _load(dict(row)) if row else None
+    return _load(row) if row else None
 
 
 def load_of_run(connection: Connection, run_id: str) -> Load | None:
     """What a run committed, or None."""
-    names = ", ".join(COLUMNS)
-    statement = f"select {names} from load_ledger where run_id = :run order by id desc limit 1"
+    statement = f"select {_NAMES} from load_ledger where run_id = :run order by id desc limit 1"
     row = connection.execute(text(statement), {"run": run_id}).mappings().first()
-    return _load(dict(row)) if row else None
+    return _load(row) if row else None
 
 
-def _load(row: Mapping[str, Any]) -> Load:
-    return Load(**(dict(row) | {"day": row["day"].isoformat()}))
+def _load(row: RowMapping) -> Load:
+    others = {name: row[name] for name in COLUMNS if name not in COUNTERS}
+    others["day"] = row["day"].isoformat()
+    return Load(**others, fates=Fates(**{name: row[name] for name in COUNTERS}))
 
 
 def loaded_days(connection: Connection, first: date, last: date) -> set[date]:

@@ -3,13 +3,14 @@
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, text
 
+from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, newest_load, record_load
 from lms_assets.faults import PermanentFault
@@ -105,21 +106,18 @@ def merge_day(
     day = date.fromisoformat(pull.day)
     lock_day(connection, day)
     is_new = newest_load(connection, day) is None
-    inserted, updated = _merge(connection, pull, attempts)
+    fates = _merge(connection, pull, attempts)
     _quarantine(connection, pull, rejected, run_id)
     window = {"start": pull.window_start, "end": pull.window_end}
-    vanished = _vanished(connection, window, pull, mirror or Mirror(), inserted=inserted)
     load = Load.of(
         pull,
         run_id=run_id,
-        inserted=inserted,
-        updated=updated,
-        vanished=vanished,
+        fates=_with_vanished(connection, window, fates, mirror or Mirror()),
         stored=connection.scalar(text(STORED), window) or 0,
         stages={"merge_s": round(time.monotonic() - began, 3)},
     )
     record_load(connection, pull, load)
-    if is_new or load.changed or (mirror and mirror.is_on and vanished):
+    if is_new or load.changed:
         mark_lagging(connection, [day])
     return load
 
@@ -131,7 +129,8 @@ def is_loaded_already(connection: Connection, pull: Pull) -> bool:
         return False
     window = {"start": pull.window_start, "end": pull.window_end}
     # What vanished before is in the stored count and not in the answer: load again and say so.
-    return last.vanished == 0 and connection.scalar(text(STORED), window) == last.stored
+    has_vanished = last.fates.vanished > last.fates.deleted
+    return not has_vanished and connection.scalar(text(STORED), window) == last.stored
 
 
 def record_unchanged(connection: Connection, pull: Pull, *, run_id: str) -> Load:
@@ -148,39 +147,37 @@ def lock_day(connection: Connection, day: date) -> None:
     connection.execute(text("select pg_advisory_xact_lock(:kind, :day)"), keys)
 
 
-def _merge(connection: Connection, pull: Pull, attempts: Batches) -> tuple[int, int]:
+def _merge(connection: Connection, pull: Pull, attempts: Batches) -> Fates:
     for statement in STAGE.split(";"):
         connection.execute(text(statement))
     if not pull.clean:
-        return 0, 0
+        return pull.fates
     copy(connection, "incoming", attempts())
     connection.execute(text("analyze incoming"))
     updated = connection.execute(text(UPDATE)).rowcount
     inserted = connection.execute(text(INSERT)).rowcount
-    return inserted, updated
+    fates = pull.fates.moved(inserted, "unchanged", "inserted")
+    return fates.moved(updated, "unchanged", "updated")
 
 
 def _quarantine(connection: Connection, pull: Pull, rejected: Batches, run_id: str) -> None:
-    if pull.rejected:
+    if pull.fates.rejected:
         copy(connection, "incoming_rejected", rejected())
         connection.execute(text(QUARANTINE), {"day": pull.day, "run_id": run_id})
 
 
-def _vanished(
-    connection: Connection,
-    window: Mapping[str, object],
-    pull: Pull,
-    mirror: Mirror,
-    *,
-    inserted: int,
-) -> int:
-    if not mirror.is_on or not pull.received:
-        return connection.scalar(text(f"select count(*) {VANISHED}"), window) or 0
-    before = (connection.scalar(text(STORED), window) or 0) - inserted
+def _with_vanished(
+    connection: Connection, window: Mapping[str, object], fates: Fates, mirror: Mirror
+) -> Fates:
+    """The fates, with the attempts that the answer does not hold: counted, or deleted too."""
+    if not mirror.is_on or not fates.received:
+        vanished = connection.scalar(text(f"select count(*) {VANISHED}"), window) or 0
+        return replace(fates, vanished=vanished)
+    before = (connection.scalar(text(STORED), window) or 0) - fates.inserted
     gone = connection.execute(text(f"delete {VANISHED}"), window).rowcount
     if gone * 2 > before and not mirror.force:
         raise PermanentFault("database.mirror_refused", gone=gone, before=before)
-    return gone
+    return replace(fates, vanished=gone, deleted=gone)
 
 
 def copy(connection: Connection, table: str, batches: Iterable[pa.RecordBatch]) -> None:

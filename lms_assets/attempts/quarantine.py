@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -12,8 +12,9 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, Row, text
 
-from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Counts, Tombstones, clean_day
-from lms_assets.attempts.corrections import Moved, correct_books
+from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Tombstones, clean_day
+from lms_assets.attempts.corrections import correct_books
+from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.merge import copy, lock_day
 from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_COLUMNS, check_frame
@@ -58,32 +59,20 @@ class Refused(NamedTuple):
 class DayReplay:
     """What became of one day's quarantined records.
 
-    tried = inserted + duplicates + outside_window + erased + the sum of still_rejected.
-
     Attributes:
         day: The day whose pull gave them.
-        tried: Records that were cleaned again.
-        inserted: Now attempts in the table.
-        duplicates: Good, but their key is in the table: the first received stays.
-        conflicting: Those of ``duplicates`` that differ from it in another field.
-        outside_window: Good, but of another day: no longer set aside, not stored.
-        erased: Of students who were erased: gone.
-        still_rejected: Reason of today's rules → records.
+        fates: Of the records that were cleaned again. ``duplicates`` are good, but their
+            key is in the table: the first received stays. ``outside_window``: good, but of
+            another day: no longer set aside, not stored.
     """
 
     day: date
-    tried: int = 0
-    inserted: int = 0
-    duplicates: int = 0
-    conflicting: int = 0
-    outside_window: int = 0
-    erased: int = 0
-    still_rejected: dict[str, int] = field(default_factory=dict)
+    fates: Fates
 
     @property
     def now_good(self) -> int:
         """Records that left the quarantine."""
-        return self.inserted + self.duplicates + self.outside_window + self.erased
+        return self.fates.received - self.fates.rejected_in_all
 
 
 @dataclass(frozen=True)
@@ -93,20 +82,14 @@ class Replay:
     days: tuple[DayReplay, ...]
 
     @property
-    def total(self) -> DayReplay:
-        """All days together, under the first of them."""
-        names = ("tried", "inserted", "duplicates", "conflicting", "outside_window", "erased")
-        still: Counter[str] = Counter()
-        for day in self.days:
-            still.update(day.still_rejected)
-        sums = {name: sum(getattr(day, name) for day in self.days) for name in names}
-        first = self.days[0].day if self.days else date.min
-        return DayReplay(first, **sums, still_rejected=dict(still))
+    def total(self) -> Fates:
+        """Of the records of all days."""
+        return sum((day.fates for day in self.days), Fates())
 
     @property
     def changed_days(self) -> list[date]:
         """The days that have new attempts: their figures must be computed anew."""
-        return [day.day for day in self.days if day.inserted]
+        return [day.day for day in self.days if day.fates.inserted]
 
 
 def counts(connection: Connection) -> list[Refused]:
@@ -217,7 +200,7 @@ def replay_day(
     connection.execute(text("drop table if exists replayed"))
     connection.execute(text(_STAGE))
     set_aside = _SetAside(connection, day, reason)
-    counts = Counts()
+    fates = Fates()
     for chunk in clean_day(
         set_aside.chunks(), window=window, tomorrow=tomorrow, tombstones=tombstones
     ):
@@ -225,29 +208,24 @@ def replay_day(
         table = pa.Table.from_pandas(chunk.attempts, ARROW_SCHEMA, preserve_index=False)
         copy(connection, "replayed", table.to_batches())
         set_aside.judge(chunk.rejected)
-        counts += chunk.counts
-    one = _with_fates(connection, day, counts)
-    if one.inserted:
+        fates += chunk.fates
+    fates = _entered(connection, fates)
+    if fates.inserted:
         mark_lagging(connection, [day])
-    moved = set_aside.moved(one)
-    correct_books(connection, day, moved, run_id=run_id, seconds=time.monotonic() - began)
-    return one
+    left, joined = set_aside.moved(fates)
+    seconds = time.monotonic() - began
+    correct_books(connection, day, left=left, joined=joined, run_id=run_id, seconds=seconds)
+    return DayReplay(day, fates)
 
 
-def _with_fates(connection: Connection, day: date, counts: Counts) -> DayReplay:
+def _entered(connection: Connection, cleaned: Fates) -> Fates:
     """The good records are in the table, except those whose key it held."""
     conflicting = connection.scalar(text(_CONFLICTING)) or 0
     inserted = connection.execute(text(_INSERT)).rowcount
-    return DayReplay(
-        day=day,
-        tried=counts.received,
-        inserted=inserted,
-        duplicates=counts.duplicates + counts.kept - inserted,
-        conflicting=counts.conflicting + conflicting,
-        outside_window=counts.outside_window,
-        erased=counts.erased,
-        still_rejected=dict(sorted(counts.rejected.items())),
-    )
+    repeated = cleaned.kept - inserted
+    fates = cleaned.moved(inserted, "unchanged", "inserted")
+    fates = fates.moved(repeated, "unchanged", "duplicates")
+    return replace(fates, conflicting=fates.conflicting + conflicting)
 
 
 class _SetAside:
@@ -301,17 +279,11 @@ class _SetAside:
         rename = text("update rejected_records set reason = :reason, field = :field where id = :id")
         self._connection.execute(rename, {"id": row.id, "reason": reason, "field": name})
 
-    def moved(self, replayed: DayReplay) -> Moved:
-        """Where the records have gone."""
-        return Moved(
-            from_rejected=dict(self._left),
-            to_rejected=dict(self._joined),
-            inserted=replayed.inserted,
-            duplicates=replayed.duplicates,
-            conflicting=replayed.conflicting,
-            outside_window=replayed.outside_window,
-            erased=replayed.erased,
-        )
+    def moved(self, fates: Fates) -> tuple[Fates, Fates]:
+        """Which fates the records have left, and which of ``fates`` they have joined."""
+        left = Fates(received=self._left.total(), rejected=dict(self._left))
+        joined = replace(fates, received=left.received, rejected=dict(self._joined))
+        return left, joined
 
 
 def as_api_record(record: str) -> bytes:

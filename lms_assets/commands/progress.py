@@ -61,7 +61,7 @@ class BatchProgress:
         """One more day has ended."""
         self.done += 1
         self.failed += not outcome.succeeded
-        self.received += outcome.load.received if outcome.load else 0
+        self.received += outcome.load.fates.received if outcome.load else 0
         rate = 60 * self.done / max(time.monotonic() - self._began, 0.001)
         note = f"{self.failed} failed, {self.received:,} attempts, {rate:,.0f} days a minute"
         self._display.update(self._task, completed=self.done, note=note)

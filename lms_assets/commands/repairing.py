@@ -34,9 +34,9 @@ def replay(reason: str | None, first: date | None, last: date | None) -> None:
         done = replay_quarantine(installation, instance, reason=reason, first=first, last=last)
     total = done.total
     click.echo(
-        f"{counted(total.tried, 'record')} tried: {total.inserted} inserted, "
+        f"{counted(total.received, 'record')} tried: {total.inserted} inserted, "
         f"{counted(total.duplicates, 'duplicate')}, {total.outside_window} outside their day, "
-        f"{sum(total.still_rejected.values())} still refused."
+        f"{total.rejected_in_all} still refused."
     )
 
 

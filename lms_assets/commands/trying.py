@@ -4,11 +4,13 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from lms_assets.attempts.fates import Fate
 from lms_assets.attempts.ledger import Load
 from lms_assets.commands.arguments import EXISTING_FILE
 from lms_assets.commands.demo import demo_days, demo_settings, left_out_days
@@ -18,15 +20,8 @@ from lms_assets.commands.progress import BatchProgress
 from lms_assets.commands.terminal import FAILED, err
 from lms_assets.settings import Settings, api_is_configured, remember_demo
 
-COUNTERS = (
-    "received",
-    "inserted",
-    "updated",
-    "unchanged",
-    "duplicates",
-    "outside_window",
-    "erased",
-)
+# They add up: received is the sum of all others (R63).
+COUNTERS = ("received", *(fate for fate in get_args(Fate) if fate != "rejected"))
 
 
 @click.command()
@@ -71,8 +66,8 @@ def _show_loads(loads: Sequence[Load]) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for load in loads:
-        numbers = [f"{getattr(load, name):,}" for name in COUNTERS]
-        table.add_row(str(load.day), *numbers, f"{sum(load.rejected.values()):,}")
+        numbers = [f"{getattr(load.fates, name):,}" for name in COUNTERS]
+        table.add_row(str(load.day), *numbers, f"{load.fates.rejected_in_all:,}")
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     if not any(load.changed for load in loads):
         click.echo("Nothing changed: the table already held all of it.")

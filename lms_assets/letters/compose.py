@@ -21,7 +21,6 @@ from lms_assets.letters.blocks import Content, Picture
 from lms_assets.letters.content import content_of, outcome
 from lms_assets.letters.facts import (
     KINDS,
-    Counts,
     DayFailure,
     DayFigures,
     EmptyFacts,
@@ -30,6 +29,7 @@ from lms_assets.letters.facts import (
     GivenUpFacts,
     HistoryFacts,
     Links,
+    Pulled,
     RecoveredFacts,
     SuccessFacts,
     from_json,
@@ -41,7 +41,6 @@ from lms_assets.texts import Texts
 __all__ = [
     "KINDS",
     "Cause",
-    "Counts",
     "DayFailure",
     "DayFigures",
     "EmptyFacts",
@@ -50,6 +49,7 @@ __all__ = [
     "GivenUpFacts",
     "HistoryFacts",
     "Links",
+    "Pulled",
     "RecoveredFacts",
     "SuccessFacts",
     "compose",

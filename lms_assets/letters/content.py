@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from lms_assets.attempts.fates import Fates
 from lms_assets.faults.causes import Cause, one_line
 from lms_assets.letters.alarms import alarms_block
 from lms_assets.letters.blocks import (
@@ -21,7 +22,6 @@ from lms_assets.letters.blocks import (
 )
 from lms_assets.letters.chart import chart_png
 from lms_assets.letters.facts import (
-    Counts,
     DayFailure,
     DayFigures,
     EmptyFacts,
@@ -30,6 +30,7 @@ from lms_assets.letters.facts import (
     GivenUpFacts,
     HistoryFacts,
     Links,
+    Pulled,
     RecoveredFacts,
     SuccessFacts,
 )
@@ -95,7 +96,7 @@ def _recovered(facts: RecoveredFacts, texts: Texts) -> tuple[str, str, list[Bloc
 def _good_day(facts: SuccessFacts, texts: Texts) -> list[Block | None]:
     return [
         _records("records", facts.counts, texts),
-        _rejected(facts.counts, texts),
+        _rejected(facts.counts.rejected, texts),
         _late(facts.late_rows, texts),
         figures_table(facts, texts),
         _chart(facts.recent, texts),
@@ -134,7 +135,7 @@ def _failure(facts: FailureFacts, texts: Texts) -> tuple[str, str, list[Block | 
         *_cause(facts.cause, texts),
         Paragraphs(texts.text("letters.section.next"), [*_retry(facts, texts), safe]),
         _refused(counts, texts) if counts else None,
-        _rejected(counts, texts) if counts else None,
+        _rejected(counts.rejected, texts) if counts else None,
         _links(facts.links, texts),
         _run(facts.duration_s, facts.next_run, texts),
         _error(facts.error, texts),
@@ -192,7 +193,7 @@ def _history(facts: HistoryFacts, texts: Texts) -> tuple[str, str, list[Block | 
         _days(facts, texts),
         *_failures(facts.failures, texts),
         _records("totals", facts.totals, texts),
-        _rejected(facts.totals, texts),
+        _rejected(facts.totals.rejected, texts),
         _chart(facts.recent, texts),
         _links(facts.links, texts),
         _run(facts.duration_s, facts.next_run, texts),
@@ -206,21 +207,21 @@ def _history(facts: HistoryFacts, texts: Texts) -> tuple[str, str, list[Block | 
 # The blocks.
 
 
-def _records(section: str, counts: Counts, texts: Texts) -> Pairs:
+def _records(section: str, fates: Fates, texts: Texts) -> Pairs:
     """Received, and what became of it; rare fates only where they happened."""
     values = {
-        "received": counts.received,
-        "processed": counts.received - counts.rejected_in_all,
-        "inserted": counts.inserted,
-        "updated": counts.updated,
-        "unchanged": counts.unchanged,
-        "duplicates": counts.duplicates,
-        "conflicting": counts.conflicting or None,
-        "outside_window": counts.outside_window,
-        "erased": counts.erased or None,
-        "rejected": counts.rejected_in_all,
-        "vanished": counts.vanished - counts.deleted or None,
-        "deleted": counts.deleted or None,
+        "received": fates.received,
+        "processed": fates.received - fates.rejected_in_all,
+        "inserted": fates.inserted,
+        "updated": fates.updated,
+        "unchanged": fates.unchanged,
+        "duplicates": fates.duplicates,
+        "conflicting": fates.conflicting or None,
+        "outside_window": fates.outside_window,
+        "erased": fates.erased or None,
+        "rejected": fates.rejected_in_all,
+        "deleted": fates.deleted or None,
+        "vanished": fates.vanished - fates.deleted or None,
     }
     rows = [
         (texts.text(f"letters.count.{name}"), texts.number(value))
@@ -230,17 +231,17 @@ def _records(section: str, counts: Counts, texts: Texts) -> Pairs:
     return Pairs(texts.text(f"letters.section.{section}"), rows)
 
 
-def _refused(counts: Counts, texts: Texts) -> Pairs | None:
+def _refused(counts: Pulled, texts: Texts) -> Pairs | None:
     """Of a day that was not loaded: how much came, and how much of it was bad."""
-    values = {"received": counts.received, "rejected": counts.rejected_in_all}
+    values = {"received": counts.received, "rejected": sum(counts.rejected.values())}
     rows = [
         (texts.text(f"letters.count.{name}"), texts.number(value)) for name, value in values.items()
     ]
     return Pairs(texts.text("letters.section.records"), rows) if counts.received else None
 
 
-def _rejected(counts: Counts, texts: Texts) -> Pairs | None:
-    most_first = sorted(counts.rejected.items(), key=lambda item: (-item[1], item[0]))
+def _rejected(rejected: Mapping[str, int], texts: Texts) -> Pairs | None:
+    most_first = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
     rows = [
         (named("reason", reason, texts), texts.number(count))
         for reason, count in most_first

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
+from lms_assets.attempts.fates import Fates
 from lms_assets.faults.causes import Cause
 
 
@@ -31,32 +32,18 @@ class Links:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
-    """The fate of every record that the API gave, by the names of the ledger.
+class Pulled:
+    """What is known of the records of a day that failed.
+
+    A day that was refused has no other fates: nothing of it was loaded.
 
     Attributes:
-        conflicting: Those of ``duplicates`` that differ in another field.
+        received: Records that the API gave.
         rejected: Reason code → records.
-        vanished: Rows of the table that this answer does not hold; not among the received.
-        deleted: Those of ``vanished`` that a mirror has removed.
     """
 
     received: int = 0
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    duplicates: int = 0
-    conflicting: int = 0
-    outside_window: int = 0
-    erased: int = 0
-    vanished: int = 0
-    deleted: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def rejected_in_all(self) -> int:
-        """Records of any reason."""
-        return sum(self.rejected.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +104,7 @@ class SuccessFacts:
     """
 
     day: date
-    counts: Counts = field(default_factory=Counts)
+    counts: Fates = field(default_factory=Fates)
     late_rows: dict[date, int] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     week_before: dict[str, Any] | None = None
@@ -168,7 +155,7 @@ class FailureFacts:
     retry_at: datetime | None = None
     tries: int = 1
     is_loaded: bool = False
-    counts: Counts | None = None
+    counts: Pulled | None = None
     links: Links = field(default_factory=Links)
     duration_s: float | None = None
     next_run: datetime | None = None
@@ -200,7 +187,7 @@ class HistoryFacts:
     empty: int = 0
     skipped: int = 0
     failures: list[DayFailure] = field(default_factory=list)
-    totals: Counts = field(default_factory=Counts)
+    totals: Fates = field(default_factory=Fates)
     alarms: list[Alarm] = field(default_factory=list)
     again: str | None = None
     recent: list[DayFigures] = field(default_factory=list)

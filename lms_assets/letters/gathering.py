@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from lms_assets.attempts.ledger import COUNTERS, Load
+from lms_assets.attempts.fates import Fates
+from lms_assets.attempts.ledger import Load
 from lms_assets.faults.causes import Cause
 from lms_assets.letters.destinations import Destinations
 from lms_assets.letters.facts import (
-    Counts,
     DayFailure,
     DayFigures,
     EmptyFacts,
@@ -20,6 +20,7 @@ from lms_assets.letters.facts import (
     FailureFacts,
     GivenUpFacts,
     HistoryFacts,
+    Pulled,
     RecoveredFacts,
     SuccessFacts,
     to_json,
@@ -98,7 +99,8 @@ def _day_letter(
     if not outcome.succeeded:
         return _failure(outcome, around, is_loaded=outcome.load is not None)
     day = outcome.day or date.min
-    late_rows = {o.day: o.load.inserted for o in late if o.day and o.load and o.load.inserted}
+    loaded = {o.day: o.load.fates.inserted for o in late if o.day and o.load}
+    late_rows = {late_day: rows for late_day, rows in loaded.items() if rows}
     common: dict[str, Any] = {
         "day": day,
         "late_rows": late_rows,
@@ -112,7 +114,7 @@ def _day_letter(
         return "empty", EmptyFacts(stored=load.stored if load else None, **common)
     figures = {row["day"]: row for row in _daily(connection, day)}
     common |= {
-        "counts": _counts([load]),
+        "counts": load.fates,
         "figures": _plain(figures.get(day)) or {},
         "week_before": _plain(figures.get(day - timedelta(days=7))),
         "recent": _recent(figures.values()),
@@ -137,7 +139,7 @@ def _failure(outcome: Outcome, around: Circumstances, *, is_loaded: bool) -> tup
         will_be_retried=outcome.will_be_retried,
         tries=outcome.tries,
         is_loaded=is_loaded,
-        counts=_counts([outcome.load]) if outcome.load else _counts_of_a_refused_day(outcome.cause),
+        counts=_pulled(outcome.load, outcome.cause),
         links=around.destinations.links(run=outcome.run_id),
         duration_s=outcome.duration_s,
         next_run=around.next_run,
@@ -155,7 +157,7 @@ def _history(
         done=sum(outcome.status == "success" for outcome in outcomes),
         empty=sum(outcome.status == "empty" for outcome in outcomes),
         failures=[DayFailure(day=o.day, cause=o.cause) for o in outcomes if o.cause and o.day],
-        totals=_counts(loads),
+        totals=sum((load.fates for load in loads), Fates()),
         recent=_recent(_daily(connection, days[-1])),
         links=around.destinations.links(run=None),
         duration_s=round(sum(outcome.duration_s for outcome in outcomes), 1),
@@ -163,25 +165,14 @@ def _history(
     )
 
 
-def _counts(loads: Sequence[Load]) -> Counts:
-    rejected: dict[str, int] = {}
-    for load in loads:
-        for reason, n in load.rejected.items():
-            rejected[reason] = rejected.get(reason, 0) + n
-    numbers = {
-        name: sum(getattr(load, name) for load in loads) for name in COUNTERS if name != "rejected"
-    }
-    return Counts(**numbers, rejected=rejected)
-
-
-def _counts_of_a_refused_day(cause: Cause | None) -> Counts | None:
-    """What was received and refused of a day that was not loaded because of it."""
+def _pulled(load: Load | None, cause: Cause | None) -> Pulled | None:
+    """What came of a day that failed: of the books, or of the fault for which it was refused."""
+    if load:
+        return Pulled(received=load.fates.received, rejected=dict(load.fates.rejected))
     by_reason = cause.facts.get("by_reason") if cause else None
-    return (
-        Counts(received=cause.facts["received"], rejected=by_reason)
-        if cause and by_reason
-        else None
-    )
+    if cause is None or not by_reason:
+        return None
+    return Pulled(received=cause.facts["received"], rejected=by_reason)
 
 
 def _watched(watch: Mapping[str, Any]) -> dict[str, int]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from lms_assets.attempts.ledger import COUNTERS, Load, load_of_run
+from lms_assets.attempts.fates import Fates
+from lms_assets.attempts.ledger import Load, load_of_run
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.endings import Ending, ending_of
 
@@ -32,22 +33,20 @@ class Outcome(Ending):
             return "done"
         if self.load.is_empty:
             return "empty: the API had nothing"
-        load = self.load
+        fates = self.load.fates
         return (
-            f"{load.received:,} received, {load.inserted:,} inserted, {load.updated:,} updated, "
-            f"{load.unchanged:,} unchanged, {sum(load.rejected.values()):,} rejected"
+            f"{fates.received:,} received, {fates.inserted:,} inserted, {fates.updated:,} updated, "
+            f"{fates.unchanged:,} unchanged, {fates.rejected_in_all:,} rejected"
         )
 
     def as_json(self) -> dict[str, Any]:
         """What `lms run --json` prints."""
-        counters = self.load.counters() if self.load else {}
-        none: dict[str, Any] = dict.fromkeys(COUNTERS, 0) | {"rejected": {}}
+        fates = self.load.fates if self.load else Fates()
         return {
             "day": str(self.day),
             "status": self.status,
             "run_id": self.run_id,
-            **none,
-            **counters,
+            **fates.counters(),
             "duration_s": self.duration_s,
             **(self._failure_as_json() if self.cause else {}),
         }

@@ -312,12 +312,13 @@ class LakeReferences(dg.ConfigurableIOManager):
         """The partition's newest reference, as the type that the asset asks for."""
         try:
             stored = self.lake.objects.read(self._key(context))
-        except FileNotFoundError:
+            return msgspec.json.decode(stored, type=context.dagster_type.typing_type)
+        except (FileNotFoundError, msgspec.DecodeError):
+            # One that is cut short, or that an earlier version wrote, is as good as none.
             raise dg.Failure(
                 f"{context.asset_key.to_user_string()} of this day was never materialized: "
                 "materialize it first, or the whole day."
             ) from None
-        return msgspec.json.decode(stored, type=context.dagster_type.typing_type)
 
     def _key(self, context: dg.InputContext | dg.OutputContext) -> str:
         return reference_key(context.asset_key.to_user_string(), context.asset_partition_key)

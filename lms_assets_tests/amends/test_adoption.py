@@ -562,9 +562,9 @@ def test_adoption_keeps_what_cleaning_keeps(
     assert Counter(found) == Counter(
         (*one[:6], one[6].to_pydatetime(), *one[7:]) for one in expected
     )
-    counts = cleaned[0].counts
-    assert adoption.set_aside.get("adopted_duplicate", 0) == counts.duplicates
-    assert adoption.set_aside.get("adopted_invalid", 0) == sum(counts.rejected.values())
+    fates = cleaned[0].fates
+    assert adoption.set_aside.get("adopted_duplicate", 0) == fates.duplicates
+    assert adoption.set_aside.get("adopted_invalid", 0) == fates.rejected_in_all
     fields = [
         name
         for (name,) in database.rows(

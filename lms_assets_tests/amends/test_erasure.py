@@ -355,7 +355,12 @@ def test_the_day_can_be_cleaned_again_from_the_lake(
     assert answer is not None
     pull = cleaned(lake, answer, tombstones=erasure.tombstones(warehouse))
     load = merged(warehouse, lake, pull)
-    assert (load.inserted, load.updated, load.vanished, load.received) == (0, 0, 0, len(OF_OTHERS))
+    assert (load.fates.inserted, load.fates.updated, load.fates.vanished, load.fates.received) == (
+        0,
+        0,
+        0,
+        len(OF_OTHERS),
+    )
     assert attempts_in(warehouse) == before
 
 
@@ -376,12 +381,12 @@ def test_the_cleaned_day_can_be_loaded_again_by_its_reference(
     again = msgspec.json.decode(
         lake.reference("cleaned_attempts", str(DAY)).read_bytes(), type=Pull
     )
-    refused = sum(pull.rejected.values()) - sum(again.rejected.values())
-    assert again.erased == pull.clean - again.clean + refused > 0
+    refused = sum(pull.fates.rejected.values()) - sum(again.fates.rejected.values())
+    assert again.fates.erased == pull.clean - again.clean + refused > 0
     with warehouse.begin() as connection:
         assert is_loaded_already(connection, again)
     load = merged(warehouse, lake, again)
-    assert load.unchanged == load.stored == len(attempts_in(warehouse))
+    assert load.fates.unchanged == load.stored == len(attempts_in(warehouse))
 
 
 def test_erasing_again_finds_nothing_and_says_so(
@@ -611,6 +616,6 @@ def test_whatever_was_pulled_no_trace_is_left_and_the_books_balance(
     assert traces(warehouse, lake) == []
     assert traces(warehouse, lake, escaped(STUDENT)) == []
     after = newest(warehouse)
-    kept = after.inserted + after.updated + after.unchanged
-    assert after.received == before.received
+    kept = after.fates.inserted + after.fates.updated + after.fates.unchanged
+    assert after.fates.received == before.fates.received
     assert after.stored == len(attempts_in(warehouse)) >= kept

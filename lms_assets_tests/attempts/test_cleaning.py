@@ -19,17 +19,17 @@ from hypothesis import strategies as st
 from lms_assets.attempts.cleaning import (
     MAX_DEPTH,
     MAX_RECORD_BYTES,
-    OTHER_NAMES,
     PASSBACK_FIELDS,
     RULES,
-    Counts,
     Tombstones,
     Window,
     clean_day,
     course_and_task,
     record_chunks,
 )
+from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.schema import ARROW_SCHEMA, REJECTED_SCHEMA, check_frame
+from lms_assets.attempts.watch import OTHER_NAMES, Watch
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -89,11 +89,11 @@ class Cleaned:
             pa.Table.from_pandas(chunk.rejected, REJECTED_SCHEMA, preserve_index=False)
         self.attempts = pd.concat([chunk.attempts for chunk in chunks], ignore_index=True)
         self.rejected = pd.concat([chunk.rejected for chunk in chunks], ignore_index=True)
-        self.counts = sum((chunk.counts for chunk in chunks), Counts())
-        assert self.counts.is_balanced
-        assert self.counts.received == len(raw)
-        assert self.counts.kept == len(self.attempts)
-        assert sum(self.counts.rejected.values()) == len(self.rejected)
+        self.fates = sum((chunk.fates for chunk in chunks), Fates())
+        self.watch = sum((chunk.watch for chunk in chunks), Watch())
+        assert self.fates.received == len(raw)
+        assert self.fates.kept == len(self.attempts)
+        assert sum(self.fates.rejected.values()) == len(self.rejected)
 
     @property
     def reasons(self) -> list[tuple[str, str]]:
@@ -148,9 +148,9 @@ def test_the_real_records_are_all_kept(name: str, day: datetime, kept: int) -> N
     cleaned = Cleaned(
         received, window=Window(day, day + timedelta(days=1)), tomorrow=at("2026-01-01")
     )
-    assert (cleaned.counts.kept, cleaned.counts.without_task) == (kept, 0)
+    assert (cleaned.fates.kept, cleaned.watch.without_task) == (kept, 0)
     assert cleaned.attempts["user_id"].tolist() == [r["lti_user_id"] for r in received]
-    assert cleaned.counts.user_mismatch == 0
+    assert cleaned.watch.user_mismatch == 0
 
 
 def test_the_real_fortnight_is_kept_whole() -> None:
@@ -246,7 +246,7 @@ def test_nesting_without_end_is_too_deep_or_too_large_and_the_rest_loads() -> No
     assert fate(nested(30_000)) == "too_deep"
     cleaned = Cleaned([GOOD, nested(100_000), run()])
     assert cleaned.reasons == [("too_large", "record")]
-    assert cleaned.counts.kept == 2
+    assert cleaned.fates.kept == 2
 
 
 def test_brackets_inside_text_are_not_nesting() -> None:
@@ -326,7 +326,7 @@ def test_a_submit_without_a_verdict_is_kept_and_counted_as_ungraded(
 ) -> None:
     cleaned = Cleaned([ungraded, run(created_at="2025-07-24 10:00:00")])
     assert cleaned.attempts["is_correct"].isna().tolist() == [True, True]
-    assert cleaned.counts.ungraded == 1
+    assert cleaned.watch.ungraded == 1
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_instants_are_believed_from_2000_to_the_end_of_tomorrow(
 ) -> None:
     cleaned = Cleaned([record(created_at=text)])
     assert cleaned.rejected["reason"].tolist() == expected
-    assert cleaned.counts.outside_window == 1 - len(expected)
+    assert cleaned.fates.outside_window == 1 - len(expected)
 
 
 # ----------------------------------------------------------------- passback_params
@@ -412,11 +412,11 @@ def test_instants_are_believed_from_2000_to_the_end_of_tomorrow(
 def test_no_passback_is_kept_with_its_fields_missing(value: object) -> None:
     cleaned = Cleaned([record(passback_params=value)])
     assert [cleaned.rows[0][name] for name in PASSBACK_FIELDS] == [None, None, None]
-    assert (cleaned.counts.null_passback, cleaned.counts.without_task) == (1, 1)
+    assert (cleaned.watch.null_passback, cleaned.watch.without_task) == (1, 1)
 
 
 def test_an_absent_passback_is_kept_with_its_fields_missing() -> None:
-    assert Cleaned([without("passback_params")]).counts.null_passback == 1
+    assert Cleaned([without("passback_params")]).watch.null_passback == 1
 
 
 def sourcedid_and_key(value: object) -> tuple[str | None, str | None]:
@@ -541,8 +541,8 @@ def test_nul_in_the_usual_form_of_passback_is_text_invalid() -> None:
 def test_nul_and_surrogates_in_what_is_not_kept_do_no_harm() -> None:
     odd = record(note="\0\ud800", passback_params="{'other': '\0\ud800'}")
     cleaned = Cleaned([odd])
-    assert cleaned.counts.kept == 1
-    assert cleaned.counts.unknown_keys == {"note": 1}
+    assert cleaned.fates.kept == 1
+    assert cleaned.watch.unknown_keys == {"note": 1}
 
 
 def test_bytes_that_are_no_utf_8_cost_one_record() -> None:
@@ -550,7 +550,7 @@ def test_bytes_that_are_no_utf_8_cost_one_record() -> None:
     cleaned = Cleaned([bad, GOOD])
     assert cleaned.reasons == [("text_invalid", "lti_user_id")]
     assert json.loads(cleaned.rejected["record"][0])["lti_user_id"] == "\udcff\udcc3"
-    assert cleaned.counts.kept == 1
+    assert cleaned.fates.kept == 1
 
 
 def test_an_invalid_byte_after_a_high_surrogate_does_not_become_a_character() -> None:
@@ -601,7 +601,7 @@ def test_every_known_form_of_sourcedid_is_cut(case: dict[str, Any]) -> None:
 def test_what_cannot_be_cut_names_no_task(sourcedid: str | None) -> None:
     assert cut(sourcedid)[:2] == (None, None)
     fields = {"lis_result_sourcedid": sourcedid}
-    assert Cleaned([record(passback_params=fields)]).counts.without_task == 1
+    assert Cleaned([record(passback_params=fields)]).watch.without_task == 1
 
 
 @pytest.mark.parametrize(
@@ -652,7 +652,7 @@ def test_a_user_that_differs_from_the_sourcedids_is_kept_and_counted() -> None:
     fields = passback(lis_result_sourcedid=case["sourcedid"])
     differing = record(lti_user_id=case["lti_user_id"], passback_params=fields)
     cleaned = Cleaned([differing, GOOD])
-    assert (cleaned.counts.kept, cleaned.counts.user_mismatch) == (2, 1)
+    assert (cleaned.fates.kept, cleaned.watch.user_mismatch) == (2, 1)
 
 
 # ------------------------------------------------- window, duplicates (A11), drift (A14)
@@ -664,7 +664,7 @@ def test_an_attempt_on_the_midnight_boundary_is_counted_once() -> None:
     tomorrow = Cleaned(edges, window=Window(DAY.end, DAY.end + timedelta(days=1)))
     assert today.attempts["created_at"].tolist() == [pd.Timestamp("2025-07-24")]
     assert tomorrow.attempts["created_at"].tolist() == [pd.Timestamp("2025-07-25")]
-    assert (today.counts.outside_window, tomorrow.counts.outside_window) == (1, 1)
+    assert (today.fates.outside_window, tomorrow.fates.outside_window) == (1, 1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
@@ -681,13 +681,13 @@ def test_a_repeated_attempt_is_kept_once_as_first_received(size: int) -> None:
         size=size,
     )
     assert cleaned.attempts["is_correct"].tolist() == [False, pd.NA]
-    assert (cleaned.counts.duplicates, cleaned.counts.conflicting) == (4, 2)
+    assert (cleaned.fates.duplicates, cleaned.fates.conflicting) == (4, 2)
 
 
 def test_a_missing_and_an_empty_consumer_key_are_not_the_same() -> None:
     missing = passback(lis_result_sourcedid=SOURCEDID)
     cleaned = Cleaned([GOOD, record(passback_params=missing), record(note="ignored")])
-    assert (cleaned.counts.duplicates, cleaned.counts.conflicting) == (2, 1)
+    assert (cleaned.fates.duplicates, cleaned.fates.conflicting) == (2, 1)
 
 
 def test_the_key_is_user_type_and_instant() -> None:
@@ -697,30 +697,30 @@ def test_the_key_is_user_type_and_instant() -> None:
         record(attempt_type="run", is_correct=None),
         record(created_at="2025-07-24 09:16:11.313647"),
     ]
-    assert Cleaned(others).counts.kept == 4
+    assert Cleaned(others).fates.kept == 4
 
 
 def test_rejected_and_outside_records_do_not_take_an_attempts_place() -> None:
     cleaned = Cleaned([record(is_correct=2), GOOD])
-    assert (cleaned.counts.kept, cleaned.counts.duplicates) == (1, 0)
+    assert (cleaned.fates.kept, cleaned.fates.duplicates) == (1, 0)
 
 
 def test_a_new_key_is_ignored_and_reported() -> None:
     cleaned = Cleaned([record(score=0.5, attempt_id=7), record(score=None, created_at="?")])
-    assert cleaned.counts.unknown_keys == {"score": 2, "attempt_id": 1}
-    assert cleaned.counts.kept == 1
+    assert cleaned.watch.unknown_keys == {"score": 2, "attempt_id": 1}
+    assert cleaned.fates.kept == 1
 
 
 def test_a_renamed_key_is_quarantined_and_reported() -> None:
     renamed = without("lti_user_id") | {"user_id": USER}
     cleaned = Cleaned([renamed])
-    assert cleaned.counts.rejected == {"user_id_invalid": 1}
-    assert cleaned.counts.unknown_keys == {"user_id": 1}
+    assert cleaned.fates.rejected == {"user_id_invalid": 1}
+    assert cleaned.watch.unknown_keys == {"user_id": 1}
 
 
 def test_unknown_attempt_types_are_reported_trimmed_in_ascii() -> None:
     kinds = ["check", "check", "про\0верка", "x" * 500, None]
-    seen = Cleaned([record(attempt_type=kind) for kind in kinds]).counts.unknown_attempt_types
+    seen = Cleaned([record(attempt_type=kind) for kind in kinds]).watch.unknown_attempt_types
     assert seen == {
         "check": 2,
         "\\u043f\\u0440\\u043e\\u0000\\u0432\\u0435\\u0440\\u043a\\u0430": 1,
@@ -731,7 +731,7 @@ def test_unknown_attempt_types_are_reported_trimmed_in_ascii() -> None:
 
 @pytest.mark.parametrize("size", [7, 1000])
 def test_names_that_drift_without_end_are_remembered_up_to_a_bound(size: int) -> None:
-    seen = Cleaned([record(**{f"key{n}": 1}) for n in range(200)], size=size).counts.unknown_keys
+    seen = Cleaned([record(**{f"key{n}": 1}) for n in range(200)], size=size).watch.unknown_keys
     assert len(seen) == 51
     assert sum(seen.values()) == 200
     assert seen[OTHER_NAMES] == 150
@@ -784,19 +784,19 @@ def test_a_forgotten_students_record_is_erased_whatever_else_is_wrong_with_it(
     theirs: dict[str, Any] | bytes,
 ) -> None:
     cleaned = Cleaned([theirs], tombstones=Forgotten(USER))
-    assert cleaned.counts == Counts(received=1, erased=1)
+    assert cleaned.fates == Fates(received=1, erased=1)
 
 
 def test_a_user_id_that_is_a_number_is_covered_as_text() -> None:
-    assert Cleaned([record(lti_user_id=42)], tombstones=Forgotten("42")).counts.erased == 1
+    assert Cleaned([record(lti_user_id=42)], tombstones=Forgotten("42")).fates.erased == 1
 
 
 def test_other_students_records_meet_their_usual_fates() -> None:
     odd = record(lti_user_id="a\ud800", passback_params=None)
     received = [GOOD, odd, None, run(lti_user_id="another", passback_params=None)]
     cleaned = Cleaned(received, tombstones=Forgotten("nobody"))
-    assert cleaned.counts.erased == 0
-    assert cleaned.counts.kept == 2
+    assert cleaned.fates.erased == 0
+    assert cleaned.fates.kept == 2
 
 
 # ------------------------------------------------------------------- quarantine
@@ -883,10 +883,10 @@ def test_any_json_has_one_fate_and_rejected_records_replay_equal(
     body = b"[" + b",".join(spelled(value, is_ascii) for value in values) + b"]"
     received = list(chain.from_iterable(record_chunks(io.BytesIO(body))))
     cleaned = Cleaned(received, size=size)
-    assert cleaned.counts.received == len(values)
+    assert cleaned.fates.received == len(values)
     replayed = Cleaned([text.encode("ascii") for text in cleaned.rejected["record"]])
     assert replayed.rejected.equals(cleaned.rejected)
-    assert replayed.counts.rejected == cleaned.counts.rejected
+    assert replayed.fates.rejected == cleaned.fates.rejected
 
 
 @given(st.lists(NEAR_RECORDS, max_size=6), st.booleans())
@@ -920,10 +920,10 @@ def test_the_order_received_does_not_matter_unless_records_conflict(
     shuffled = random.sample(values, len(values))
     one, other = Cleaned(values), Cleaned(shuffled, size=size)
     fates = ("kept", "duplicates", "outside_window", "rejected")
-    assert [getattr(one.counts, fate) for fate in fates] == [
-        getattr(other.counts, fate) for fate in fates
+    assert [getattr(one.fates, fate) for fate in fates] == [
+        getattr(other.fates, fate) for fate in fates
     ]
-    if one.counts.conflicting == 0:
+    if one.fates.conflicting == 0:
         assert as_set(one.attempts) == as_set(other.attempts)
 
 
@@ -937,8 +937,10 @@ def test_a_day_equals_the_sum_of_its_hours(values: list[Any]) -> None:
     parts = [Cleaned(values, window=hour) for hour in hours]
     whole = Cleaned(values)
     assert as_set(pd.concat([part.attempts for part in parts])) == as_set(whole.attempts)
-    for name in ("kept", "duplicates", "conflicting", "ungraded", "without_task"):
-        assert sum(getattr(part.counts, name) for part in parts) == getattr(whole.counts, name)
+    for name in ("kept", "duplicates", "conflicting"):
+        assert sum(getattr(part.fates, name) for part in parts) == getattr(whole.fates, name)
+    for name in ("ungraded", "without_task"):
+        assert sum(getattr(part.watch, name) for part in parts) == getattr(whole.watch, name)
 
 
 @given(RECORDS, st.integers(1, 4))
@@ -946,7 +948,7 @@ def test_the_size_of_the_chunks_does_not_matter(values: list[Any], size: int) ->
     whole, pieces = Cleaned(values), Cleaned(values, size=size)
     assert whole.attempts.equals(pieces.attempts)
     assert whole.rejected.equals(pieces.rejected)
-    assert whole.counts == pieces.counts
+    assert (whole.fates, whole.watch) == (pieces.fates, pieces.watch)
 
 
 def test_many_repeats_over_many_chunks_are_each_known() -> None:
@@ -955,12 +957,12 @@ def test_many_repeats_over_many_chunks_are_each_known() -> None:
     received = [run(lti_user_id=f"u{n % 7}", created_at=moment) for n, moment in enumerate(moments)]
     cleaned = Cleaned(received, size=500)
     distinct = {(r["lti_user_id"], r["created_at"]) for r in received}
-    assert cleaned.counts.kept == len(distinct)
-    assert cleaned.counts.conflicting == 0
+    assert cleaned.fates.kept == len(distinct)
+    assert cleaned.fates.conflicting == 0
 
 
 def test_no_records_are_no_attempts() -> None:
-    assert Cleaned([]).counts == Counts()
+    assert Cleaned([]).fates == Fates()
 
 
 def test_cleaning_needs_neither_dagster_nor_a_network() -> None:

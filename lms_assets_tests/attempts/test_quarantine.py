@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from lms_assets.attempts import quarantine
+from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, newest_load
 from lms_assets.attempts.merge import is_loaded_already
 from lms_assets.attempts.quarantine import DayReplay, Refused, Replay
@@ -70,10 +71,10 @@ def loaded_by_old_rules(
     ]
     with lake.write_parquet("cleaned/old.rejected.parquet", REJECTED_SCHEMA) as bad:
         bad.write_table(pa.Table.from_pylist(rows, REJECTED_SCHEMA))
+    by_reason = {reason: len(records) for reason, records in refused.items()}
     old = replace(
         pull,
-        received=pull.received + len(rows),
-        rejected={reason: len(records) for reason, records in refused.items()},
+        fates=pull.fates + Fates(received=len(rows), rejected=by_reason),
         rejected_key="cleaned/old.rejected.parquet",
         code_version="0",
     )
@@ -115,7 +116,7 @@ def test_a_record_that_is_now_good_is_an_attempt_and_no_longer_refused(
         warehouse, lake, [record("ann")], {"old_rule": [record("bob"), record("eve", "run")]}
     )
     result = replayed(warehouse)
-    assert result == Replay((DayReplay(DAY, tried=2, inserted=2),))
+    assert result == Replay((DayReplay(DAY, Fates(received=2, inserted=2)),))
     assert result.changed_days == [DAY]
     assert [row["user_id"] for row in attempts_in(warehouse)] == ["ann", "bob", "eve"]
     assert refused_in(warehouse) == []
@@ -162,7 +163,7 @@ def test_a_record_that_is_still_bad_stays_as_it_is(warehouse: Warehouse, lake: L
     before = warehouse.rows("select * from rejected_records order by id")
     result = replayed(warehouse)
     still = {"is_correct_invalid": 1, "not_an_object": 1}
-    assert result.days == (DayReplay(DAY, tried=2, still_rejected=still),)
+    assert result.days == (DayReplay(DAY, Fates(received=2, rejected=still)),)
     assert warehouse.rows("select * from rejected_records order by id") == before
     assert len(warehouse.rows("select * from load_ledger")) == 1
 
@@ -188,7 +189,7 @@ def test_a_replayed_record_never_replaces_the_first_received(
     same, other = record("ann", correct=1), record("ann", correct=0)
     loaded_by_old_rules(warehouse, lake, [record("ann", correct=1)], {"old_rule": [same, other]})
     result = replayed(warehouse)
-    assert result.days == (DayReplay(DAY, tried=2, duplicates=2, conflicting=1),)
+    assert result.days == (DayReplay(DAY, Fates(received=2, duplicates=2, conflicting=1)),)
     assert [row["is_correct"] for row in attempts_in(warehouse)] == [True]
     assert refused_in(warehouse) == []
     counted(newest(warehouse), received=3, unchanged=1, duplicates=2, conflicting=1)
@@ -200,7 +201,9 @@ def test_of_equal_keys_in_the_quarantine_the_first_is_inserted(
     twice = [record("bob", correct=0), record("bob", correct=1)]
     loaded_by_old_rules(warehouse, lake, [], {"old_rule": twice})
     result = replayed(warehouse)
-    assert result.days == (DayReplay(DAY, tried=2, inserted=1, duplicates=1, conflicting=1),)
+    assert result.days == (
+        DayReplay(DAY, Fates(received=2, inserted=1, duplicates=1, conflicting=1)),
+    )
     assert [row["is_correct"] for row in attempts_in(warehouse)] == [False]
 
 
@@ -211,7 +214,7 @@ def test_a_good_record_of_another_day_is_counted_outside_and_not_stored(
         warehouse, lake, [record("ann")], {"old_rule": [record("bob", day=NEXT_DAY)]}
     )
     result = replayed(warehouse)
-    assert result.days == (DayReplay(DAY, tried=1, outside_window=1),)
+    assert result.days == (DayReplay(DAY, Fates(received=1, outside_window=1)),)
     assert result.changed_days == []
     assert [row["user_id"] for row in attempts_in(warehouse)] == ["ann"]
     counted(newest(warehouse), received=2, unchanged=1, outside_window=1)
@@ -224,7 +227,7 @@ def test_a_record_of_an_erased_student_leaves_the_quarantine(
         warehouse, lake, [record("ann")], {"old_rule": [record("bob"), record("bob", is_correct=2)]}
     )
     result = replayed(warehouse, tombstones=Only("bob"))
-    assert result.days == (DayReplay(DAY, tried=2, erased=2),)
+    assert result.days == (DayReplay(DAY, Fates(received=2, erased=2)),)
     assert refused_in(warehouse) == []
     counted(newest(warehouse), received=3, unchanged=1, erased=2)
 
@@ -234,7 +237,7 @@ def test_what_only_an_older_pull_held_is_replayed_and_the_newest_balance_stays(
 ) -> None:
     loaded_by_old_rules(warehouse, lake, [record("ann")], {"old_rule": [record("bob")]})
     loaded(warehouse, lake, [record("ann")], hour=6)
-    assert replayed(warehouse).days == (DayReplay(DAY, tried=1, inserted=1),)
+    assert replayed(warehouse).days == (DayReplay(DAY, Fates(received=1, inserted=1)),)
     counted(newest(warehouse), received=1, unchanged=1, vanished=1)
     assert newest(warehouse).stored == 2
 
@@ -251,7 +254,7 @@ def test_only_the_days_and_the_reason_asked_for_are_replayed(
         Refused(DAY, "two", 1),
         Refused(NEXT_DAY, "two", 1),
     ]
-    assert replayed(warehouse, last=DAY).total == DayReplay(DAY, tried=2, inserted=2)
+    assert replayed(warehouse, last=DAY).total == Fates(received=2, inserted=2)
     assert replayed(warehouse, first=date(2026, 1, 1)) == Replay(())
     assert refused_in(warehouse) == [Refused(NEXT_DAY, "two", 1)]
 
@@ -274,7 +277,7 @@ def test_what_adoption_set_aside_is_replayed_only_when_asked_for(
     assert replayed(warehouse) == Replay(())
     result = replayed(warehouse, reason="adopted_invalid")
     still = {"attempt_type_invalid": 1}
-    assert result.days == (DayReplay(DAY, tried=2, inserted=1, still_rejected=still),)
+    assert result.days == (DayReplay(DAY, Fates(received=2, inserted=1, rejected=still)),)
     assert [row["user_id"] for row in attempts_in(warehouse)] == ["ann"]
     assert refused_in(warehouse) == [Refused(DAY, "adopted_invalid", 1)]
     counted(newest(warehouse), received=2, inserted=1, rejected={"adopted_invalid": 1})
@@ -317,11 +320,11 @@ def test_nothing_of_a_refused_record_is_lost(
     with warehouse.begin() as connection:
         connection.execute(text("truncate attempts, rejected_records, load_ledger"))
     before = loaded(warehouse, lake, records)
-    rejected = sum(before.rejected.values())
     kept = warehouse.rows("select id, reason, field, record from rejected_records order by id")
     assert all(row["record"].isascii() for row in kept)
     result = replayed(warehouse).total
-    assert (result.tried, result.still_rejected) == (rejected, before.rejected)
+    refused = before.fates.rejected
+    assert result == Fates(received=sum(refused.values()), rejected=refused)
     again = "select id, reason, field, record from rejected_records order by id"
     assert warehouse.rows(again) == kept
     assert newest(warehouse) == before

@@ -445,6 +445,7 @@ def test_the_object_of_a_run_is_the_last_line_and_alone_on_it(
         "rejected",
         "erased",
         "vanished",
+        "deleted",
         "duration_s",
     ]
 

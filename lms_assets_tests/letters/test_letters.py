@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lms_assets.attempts.fates import Fates
 from lms_assets.letters.compose import compose, message_id, subject
 from lms_assets.letters.facts import (
     KINDS,
     Cause,
-    Counts,
     DayFailure,
     DayFigures,
     EmptyFacts,
@@ -26,6 +26,7 @@ from lms_assets.letters.facts import (
     GivenUpFacts,
     HistoryFacts,
     Links,
+    Pulled,
     RecoveredFacts,
     SuccessFacts,
     from_json,
@@ -42,7 +43,7 @@ LINKS = Links(
     dashboard="https://bi.example.org/?a=1&b=2",
     run="http://127.0.0.1:3000/runs/74bf75c5",
 )
-COUNTS = Counts(
+COUNTS = Fates(
     received=1640,
     inserted=1201,
     updated=2,
@@ -317,7 +318,7 @@ def test_a_fault_whose_facts_are_missing_shows_its_message() -> None:
 
 
 def test_too_many_rejected_records_are_told_by_reason() -> None:
-    counts = Counts(received=1640, rejected={"created_at_invalid": 300, "user_id_invalid": 12})
+    counts = Pulled(received=1640, rejected={"created_at_invalid": 300, "user_id_invalid": 12})
     text = plain(written(FailureFacts(day=DAY, counts=counts)))
     assert "Received: 1,640\nRejected (skipped): 312\n" in text
     assert "(created_at_invalid): 300\nuser id missing or wrong (user_id_invalid): 12\n" in text
@@ -326,6 +327,24 @@ def test_too_many_rejected_records_are_told_by_reason() -> None:
 
 def test_a_failure_without_a_day_names_no_day() -> None:
     assert written(FailureFacts())["Subject"] == "[LMS attempts] FAILED, no day: another stage"
+
+
+def test_what_a_mirror_deleted_is_told_as_deleted() -> None:  # R16
+    fates = Fates(received=3, unchanged=3, vanished=7, deleted=7)
+    text = plain(written(SuccessFacts(day=DAY, counts=fates)))
+    assert "Deleted: 7\n" in text
+    assert "no longer in the answer" not in text
+
+
+def test_letters_that_an_earlier_version_stored_can_still_be_written() -> None:
+    numbers = dict.fromkeys(COUNTS.counters(), 0) | {"received": 5, "rejected": {"too_deep": 5}}
+    stored = {name: number for name, number in numbers.items() if name != "deleted"}
+    success = from_json("success", {"day": "2025-07-24", "counts": stored})
+    assert isinstance(success, SuccessFacts)
+    assert success.counts == Fates(received=5, rejected={"too_deep": 5})
+    refused = from_json("failure", {"day": "2025-07-24", "counts": stored | {"received": 9}})
+    assert isinstance(refused, FailureFacts)
+    assert refused.counts == Pulled(received=9, rejected={"too_deep": 5})
 
 
 def test_a_traceback_of_a_megabyte_is_trimmed_to_its_end() -> None:
@@ -395,7 +414,7 @@ def test_text_from_outside_is_inert(kind: str, evil: str) -> None:
     letters: dict[str, Facts] = {
         "success": SuccessFacts(
             day=DAY,
-            counts=Counts(rejected={evil: 1}),
+            counts=Fates(received=1, rejected={evil: 1}),
             watch={evil: 1},
             warnings=[evil],
             links=Links(run=f"javascript:{evil}", sheet=f'https://x/"{evil}'),
@@ -420,7 +439,7 @@ def test_any_text_makes_a_letter_that_can_be_sent(text: str, language: str) -> N
         day=DAY,
         cause=Cause(stage=text, code=text, facts={"server": text}, message=text),
         error=text,
-        counts=Counts(received=1, rejected={text: 1}),
+        counts=Pulled(received=1, rejected={text: 1}),
         links=Links(run=text),
     )
     data = compose(

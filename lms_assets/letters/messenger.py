@@ -31,6 +31,7 @@ from lms_assets.letters.gathering import (
 )
 from lms_assets.letters.outbox import Address, DueLetter, deliver, record
 from lms_assets.letters.outcomes import Outcome, outcome_of
+from lms_assets.resources.http import without_netrc
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.batches import CATCH_UP_AGAIN, Batch, BatchRun, close_batch, runs_of
 from lms_assets.runs.due import next_tick
@@ -177,7 +178,8 @@ class Messenger:
         if url is None:
             return
         try:
-            requests.get(url.get_secret_value(), timeout=10, allow_redirects=False)
+            with without_netrc(requests.Session()) as session:
+                session.get(url.get_secret_value(), timeout=10, allow_redirects=False)
         except requests.RequestException as error:
             log.warning("HEARTBEAT_URL did not answer: %s", type(error).__name__)
 

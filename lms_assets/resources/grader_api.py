@@ -18,8 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
@@ -47,6 +46,7 @@ from urllib3.exceptions import (
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.faults.masking import Mask
 from lms_assets.resources.deadline import Deadline, DeadlineAdapter
+from lms_assets.resources.http import retry_after_s, unusable_proxy, without_netrc
 from lms_assets.resources.records import BYTE_ORDER_MARK, NotAnArray, count_records
 
 log = logging.getLogger("lms.api")
@@ -202,12 +202,12 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._too_slow() if deadline.has_passed else outcome
 
     def _session(self, deadline: Deadline) -> requests.Session:
-        session = _Session()
+        session = without_netrc(_Session())
         for scheme in ("http://", "https://"):
             session.mount(scheme, DeadlineAdapter(deadline))
-        # Any value keeps requests from looking for the host in ~/.netrc.
         name, password = get_auth_from_url(self.url)
-        session.auth = HTTPBasicAuth(name, password) if name else _as_it_is
+        if name:
+            session.auth = HTTPBasicAuth(name, password)
         logging.getLogger("urllib3.connectionpool").addFilter(_WITHOUT_QUERIES)
         return session
 
@@ -274,7 +274,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return None
 
     def _busy(self, response: requests.Response) -> Fault:
-        wait_s = _retry_after_s(response)
+        wait_s = retry_after_s(response)
         status = response.status_code
         if wait_s is not None and wait_s > self.retry_after_cap_s:
             cap_s = self.retry_after_cap_s
@@ -292,6 +292,9 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _fault_of(self, error: Exception) -> Fault:
         """What a failed connection or a cut body means, without a word of the exception's own."""
+        proxy = unusable_proxy(error, self.url)
+        if proxy is not None:
+            return PermanentFault("api.proxy_unusable", variable=proxy)
         causes = tuple(_chain(error))
         for kinds, fault, code in _MEANINGS:
             if any(isinstance(cause, kinds) for cause in causes):
@@ -364,39 +367,12 @@ def _as_the_api_reads_it(moment: datetime) -> str:
     return moment.isoformat(sep=" ", timespec="microseconds")
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
 def _is_worth_another_try(error: BaseException) -> bool:
     return isinstance(error, TemporaryFault) and error.code != "api.wait_too_long"
 
 
 def _say_that_it_is_asked_again(state: tenacity.RetryCallState) -> None:
     log.info("asked again in %.1f s", state.upcoming_sleep)
-
-
-def _retry_after_s(response: requests.Response) -> float | None:
-    """How long the API wants to be left alone; None where it says nothing that can be read.
-
-    A date is counted from the answer's own ``Date``: the API's clock may be off ours.
-    """
-    told = response.headers.get("Retry-After", "").strip()
-    if told.isascii() and told.isdecimal():
-        return float(told)
-    until = _moment(told)
-    if until is None:
-        return None
-    now = _moment(response.headers.get("Date", "")) or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _start_of(response: requests.Response) -> bytes:

@@ -135,6 +135,16 @@ def test_netrc_adds_no_credentials(
     assert "Authorization" not in api.requests[0].headers
 
 
+def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
+    to: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R39: the API's own address was blamed."""
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    api = client("http://api.example/attempts")
+    fault = fault_of(lambda: api.attempts_between(START, END, to=to), PermanentFault)
+    assert (fault.code, fault.facts) == ("api.proxy_unusable", {"variable": "ALL_PROXY"})
+
+
 def test_a_proxy_of_the_environment_is_not_asked_for_loopback(
     to: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

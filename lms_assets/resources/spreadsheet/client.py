@@ -6,22 +6,24 @@ longer to import than the rest of the code location.
 
 import base64
 import binascii
-import email.utils
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import gspread
+import requests
 import tenacity
 from google.auth.exceptions import GoogleAuthError, RefreshError
+from google.auth.transport.requests import AuthorizedSession, Request
 from gspread.exceptions import APIError
 from gspread.http_client import HTTPClient
 from gspread.utils import absolute_range_name
 from requests import RequestException, Response
+from requests.adapters import HTTPAdapter
 
 from lms_assets.faults import PermanentFault, TemporaryFault
+from lms_assets.resources.http import retry_after_s, unusable_proxy, without_netrc
 from lms_assets.resources.spreadsheet.tabs import Grid
 
 GOOGLE_ROOT = "https://sheets.googleapis.com"
@@ -40,7 +42,7 @@ class RoutedHttpClient(HTTPClient):
     """gspread's client for another root than Google's, which gspread has as a constant."""
 
     def __init__(self, auth: Any, session: Any = None, *, api_url: str) -> None:  # noqa: ANN401
-        super().__init__(auth, session)
+        super().__init__(auth, session or _session(auth))
         self.api_url = api_url.rstrip("/")
 
     def request(self, method: str, endpoint: str, *given: Any, **named: Any) -> Response:  # noqa: ANN401
@@ -48,6 +50,14 @@ class RoutedHttpClient(HTTPClient):
         return super().request(
             method, endpoint.replace(GOOGLE_ROOT, self.api_url, 1), *given, **named
         )
+
+
+def _session(credentials: Any) -> AuthorizedSession:  # noqa: ANN401
+    """A session that signs in by the credentials alone, as google-auth makes one otherwise."""
+    signing_in = without_netrc(requests.Session())
+    signing_in.mount("https://", HTTPAdapter(max_retries=3))
+    asking = AuthorizedSession(credentials, auth_request=Request(session=signing_in))  # type: ignore[no-untyped-call]
+    return without_netrc(asking)
 
 
 def service_account(credentials_base64: str) -> dict[str, Any]:
@@ -80,6 +90,7 @@ class SpreadsheetClient:
     ) -> None:
         self.address = str(info["client_email"])
         self.spreadsheet_id = spreadsheet_id
+        self._root = api_url
         routed = partial(RoutedHttpClient, api_url=api_url)
         try:
             client = gspread.service_account_from_dict(info, SCOPES, routed)  # type: ignore[arg-type]
@@ -127,15 +138,20 @@ class SpreadsheetClient:
         except RefreshError as error:
             _raise_token_fault(error, self.address)
         except (RequestException, GoogleAuthError) as error:
+            proxy = unusable_proxy(error, self._root)
+            if proxy is not None:
+                raise PermanentFault("sheet.proxy_unusable", variable=proxy) from None
             raise TemporaryFault("sheet.unreachable", reason=type(error).__name__) from None
         self._raise_fault(*answer)
 
     def _raise_fault(self, response: Response, message: str) -> NoReturn:
         status = response.status_code
         if status == 429:
-            raise TemporaryFault("sheet.busy", wait_s=_wait_asked_for(response))
+            raise TemporaryFault("sheet.busy", wait_s=retry_after_s(response) or 0)
         if status >= 500 or status == 408:
-            raise TemporaryFault("sheet.failing", status=status, wait_s=_wait_asked_for(response))
+            raise TemporaryFault(
+                "sheet.failing", status=status, wait_s=retry_after_s(response) or 0
+            )
         if status == 401:
             raise PermanentFault("sheet.credentials_refused", address=self.address)
         if status == 403 and "has not been used in project" in message:
@@ -159,22 +175,6 @@ def _raise_token_fault(error: RefreshError, address: str) -> NoReturn:
     if "iat" in str(answer.get("error_description", "")):
         raise PermanentFault("sheet.clock") from None
     raise PermanentFault("sheet.credentials_refused", address=address) from None
-
-
-def _wait_asked_for(response: Response) -> float:
-    """Seconds of ``Retry-After``, given as a number or as a date; 0 where it says nothing."""
-    asked = response.headers.get("Retry-After", "").strip()
-    if asked.isascii() and asked.isdigit():
-        return float(asked)
-    try:
-        until = email.utils.parsedate_to_datetime(asked)
-    except ValueError:
-        return 0
-    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - _now()).total_seconds())
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def patiently(work: Callable[[], Answer], *, budget_s: float, first_wait_s: float) -> Answer:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -445,3 +446,13 @@ def test_the_resource_serves_an_asset(server: SheetsServer) -> None:
     result = dg.materialize([sheet], resources={"google_sheets": publisher(server)})
     assert result.success
     assert server.grid("Daily") == PUBLISHED
+
+
+def test_netrc_signs_nobody_in(
+    server: SheetsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R35: its default entry replaced Google's token, and the key was called revoked."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login a password b\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    publisher(server).check()

@@ -21,11 +21,12 @@ from lms_assets.runs.batches import (
 )
 from lms_assets.runs.due import last_tick, newest_due_day
 from lms_assets.runs.endings import GivenUpDay, needs_a_person
-from lms_assets.runs.tags import PARTITION_TAG
+from lms_assets.runs.tags import PARTITION_TAG, ROOT_TAG
 from lms_assets.settings import Settings
 
 # So long the day of a tick is left to the schedule.
 LEFT_TO_THE_SCHEDULE = timedelta(hours=1)
+BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,32 @@ def finished_days(
     )
     if not loads:
         return set()
-    ids = [load["run_id"] for load in loads]
-    broken = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    # A run that was purged ended long ago.
-    found = instance.get_runs(dg.RunsFilter(run_ids=ids, statuses=broken))
-    unfinished = {run.run_id for run in found}
-    return {load["day"] for load in loads if load["run_id"] not in unfinished}
+    broken = _broken_runs(instance, [load["run_id"] for load in loads])
+    return {load["day"] for load in loads if load["run_id"] not in broken}
+
+
+def _broken_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> set[str]:
+    """Those that failed and that nobody has executed again with success since.
+
+    A run that was purged ended long ago: it is none of them.
+    """
+    failed = instance.get_run_records(dg.RunsFilter(run_ids=run_ids, statuses=BROKEN))
+    if not failed:
+        return set()
+    roots = sorted({_root(record) for record in failed})
+    mended: dict[str, int] = {}
+    again = dg.RunsFilter(tags={ROOT_TAG: roots}, statuses=[dg.DagsterRunStatus.SUCCESS])
+    for record in instance.get_run_records(again):
+        mended[_root(record)] = max(record.storage_id, mended.get(_root(record), 0))
+    return {
+        record.dagster_run.run_id
+        for record in failed
+        if mended.get(_root(record), 0) < record.storage_id
+    }
+
+
+def _root(record: dg.RunRecord) -> str:
+    return record.dagster_run.tags.get(ROOT_TAG, record.dagster_run.run_id)
 
 
 def request_days(

@@ -86,7 +86,7 @@ def run_alone(
     """
     messenger = messenger_of(installation, instance)
     with terminated_as_interrupted():
-        _tell_of_orphans(instance, messenger)
+        tell_of_orphans(installation, instance)
         waits = api_turns(installation.settings).waits_for(installation.warehouse)
         if waits:
             tell(waits)
@@ -96,9 +96,10 @@ def run_alone(
     return messenger.outcome(run_id)
 
 
-def _tell_of_orphans(instance: dg.DagsterInstance, messenger: Messenger) -> None:
+def tell_of_orphans(installation: Installation, instance: dg.DagsterInstance) -> None:
     """Runs that were killed are failed, and each has its letter."""
     now = utc_now()
+    messenger = messenger_of(installation, instance)
     for run_id in end_orphans(instance, messenger.warehouse, now=now):
         messenger.tell_of_run(run_id, now=now)
 
@@ -112,10 +113,11 @@ def run_batch(
     tell: Tell,
     workers: int,
     from_lake: bool = False,
+    again: bool = False,
 ) -> BatchOutcome:
     """Every day was run, the batch published once, and its one letter handed over.
 
-    Where the same command was killed before, its batch goes on: what was done is done.
+    Where a command that asked for these days was killed before, its batch goes on.
 
     Args:
         days: Whole days; each succeeds or fails by itself.
@@ -123,17 +125,17 @@ def run_batch(
         tell: Called with each day's outcome as it ends.
         workers: Processes beside this one; with 1 the days are run in this one.
         from_lake: From the stored answers instead of the API.
+        again: Whatever was done before: the batch is a new one.
     """
     messenger = messenger_of(installation, instance)
-    _tell_of_orphans(instance, messenger)
-    batch = _left_open(installation, days, kind=kind) or _new_batch(installation, days, kind=kind)
+    tell_of_orphans(installation, instance)
+    left = None if again else _left_open(installation, days, kind=kind)
+    batch = left or _new_batch(installation, days, kind=kind)
     finish_left_open(installation, instance, but=batch)
     outcomes = []
     with terminated_as_interrupted(), leading(installation.warehouse, batch):
-        done = {run.day for run in runs_of(instance, batch) if run.succeeded}
-        left = [day for day in days if day.isoformat() not in done]
         try:
-            with closing(_runs(instance, left, batch, workers, from_lake=from_lake)) as runs:
+            with closing(_runs(instance, days, batch, workers, from_lake=from_lake)) as runs:
                 for run_id in runs:
                     outcomes.append(messenger.outcome(run_id))
                     tell(outcomes[-1])

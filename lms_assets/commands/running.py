@@ -11,7 +11,7 @@ import dagster as dg
 from lms_assets.automation.catch_up import finished_days
 from lms_assets.commands.amending import replay_quarantine
 from lms_assets.commands.arguments import DAY, ended_day, ended_days
-from lms_assets.commands.history import finish_left_open, run_alone, run_batch
+from lms_assets.commands.history import finish_left_open, run_alone, run_batch, tell_of_orphans
 from lms_assets.commands.installation import Installation, opened
 from lms_assets.commands.progress import BatchProgress
 from lms_assets.commands.terminal import FAILED, counted, err
@@ -49,11 +49,12 @@ def backfill(first: date, last: date, again: bool) -> None:
     settings = load_settings()
     days = ended_days(first, last, settings)
     with opened(settings) as (installation, instance):
+        tell_of_orphans(installation, instance)
         loaded = set() if again else finished_days(instance, installation.warehouse, first, last)
         left = [day for day in days if day not in loaded]
         held = "all once more" if again else f"of which {len(days) - len(left)} are loaded already"
         err.print(f"{counted(len(days), 'day')}, {held}.")
-        sys.exit(_run_days(installation, instance, left, kind="backfill"))
+        sys.exit(_run_days(installation, instance, left, kind="backfill", again=again))
 
 
 @click.command()
@@ -70,7 +71,9 @@ def reclean(first: date, last: date) -> None:
         lake = resources(settings)["lake"]
         wanted = [day for day in days if lake.newest_raw(day)]
         err.print(f"{len(wanted)} of these days have an answer in the lake.")
-        status = _run_days(installation, instance, wanted, kind="reclean", from_lake=True)
+        status = _run_days(
+            installation, instance, wanted, kind="reclean", from_lake=True, again=True
+        )
         replay_quarantine(installation, instance, first=first, last=last)
         sys.exit(status)
 
@@ -82,6 +85,7 @@ def _run_days(
     *,
     kind: str,
     from_lake: bool = False,
+    again: bool = False,
 ) -> int:
     """The days were run side by side; those that failed are listed, and are the exit code."""
     if not days:
@@ -97,6 +101,7 @@ def _run_days(
             tell=progress.tell,
             workers=installation.settings.api_concurrency,
             from_lake=from_lake,
+            again=again,
         )
     for failed in outcome.failed:
         click.echo(f"{failed.day}  {failed.summary}")

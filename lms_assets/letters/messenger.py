@@ -108,7 +108,7 @@ class Messenger:
             if letter and _brings_news(batch, outcomes):
                 self._record(connection, letter, now)
             close_batch(connection, batch.batch)
-        if batch.kind == "schedule" and all(outcome.succeeded for outcome in outcomes):
+        if batch.kind == "schedule" and _went_well(batch, outcomes, published):
             self._beat()
 
     def tell_of_giving_up(self, days: Sequence[GivenUpDay], *, now: datetime) -> None:
@@ -188,6 +188,12 @@ def _last_run_of_each_day(runs: list[BatchRun]) -> list[BatchRun]:
     """Newest day first; where a day was run again, its last run speaks for it."""
     last = {run.day: run for run in runs if not run.is_publication and run.day}
     return [last[day] for day in sorted(last, reverse=True)]
+
+
+def _went_well(batch: Batch, outcomes: list[Outcome], published: Outcome | None) -> bool:
+    """Each day that the batch asks for was run and is good, and so is what people read."""
+    days = {str(outcome.day) for outcome in outcomes if outcome.succeeded}
+    return bool(published and published.succeeded) and days >= set(batch.days)
 
 
 def _brings_news(batch: Batch, outcomes: list[Outcome]) -> bool:

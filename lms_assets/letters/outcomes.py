@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from lms_assets.attempts.fates import Fates
-from lms_assets.attempts.ledger import Load, load_of_run
+from lms_assets.attempts.ledger import Load, load_of_run, newest_load
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.endings import Ending, ending_of
 
@@ -65,4 +65,7 @@ def outcome_of(instance: dg.DagsterInstance, warehouse: Warehouse, run_id: str) 
     ending = ending_of(instance, run_id)
     with warehouse.begin() as connection:
         load = load_of_run(connection, run_id)
+        if load is None and ending.is_executed_again and ending.day:
+            # Its first steps were another run's, which committed the day.
+            load = newest_load(connection, ending.day)
     return Outcome(**vars(ending), load=load)

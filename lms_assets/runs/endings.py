@@ -13,7 +13,7 @@ from lms_assets.faults.causes import Cause
 from lms_assets.faults.failures import FACTS, FAULT, NEEDS_A_PERSON
 from lms_assets.faults.masking import Mask
 from lms_assets.runs.processes import was_interrupted
-from lms_assets.runs.tags import PARTITION_TAG, WILL_RETRY_TAG, batch_of
+from lms_assets.runs.tags import PARTITION_TAG, WILL_RETRY_TAG, batch_of, is_executed_again
 from lms_assets.settings import load_settings
 
 STAGE_OF_STEP = {
@@ -49,6 +49,7 @@ class Ending:
         error: The failure's traceback, masked.
         will_be_retried: Another run of the same day follows by itself.
         tries: How many runs of the day it took, this one included, since one was good.
+        is_executed_again: A person executed an earlier run again, perhaps only its last steps.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class Ending:
     duration_s: float
     will_be_retried: bool = False
     tries: int = 1
+    is_executed_again: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -87,6 +89,7 @@ def ending_of(instance: dg.DagsterInstance, run_id: str) -> Ending:
         duration_s=round((record.end_time or 0) - (record.start_time or record.end_time or 0), 3),
         will_be_retried=run.tags.get(WILL_RETRY_TAG) == "true",
         tries=_tries(instance, day, record.storage_id) if day else 1,
+        is_executed_again=is_executed_again(run.tags),
     )
 
 

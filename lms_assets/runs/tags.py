@@ -11,11 +11,26 @@ PUBLICATION_TAG = "lms/publication"
 BACKFILL_TAG = "dagster/backfill"
 PARTITION_TAG = "dagster/partition"
 WILL_RETRY_TAG = "dagster/will_retry"
+PARENT_TAG = "dagster/parent_run_id"
+ROOT_TAG = "dagster/root_run_id"
+RETRY_TAG = "dagster/retry_number"
 
 
 def batch_of(tags: Mapping[str, str]) -> str | None:
-    """The batch that a run belongs to, or None for a run by itself."""
+    """The batch that a run belongs to, or None for a run by itself.
+
+    Dagster's page gives a run that a person executes again the tags of the first one, its
+    batch too. By then the batch has mostly had its publication and its letter: the new run
+    is one by itself.
+    """
+    if is_executed_again(tags):
+        return None
     return tags.get(BATCH_TAG) or tags.get(BACKFILL_TAG)
+
+
+def is_executed_again(tags: Mapping[str, str]) -> bool:
+    """Whether a person executed an earlier run again; not so a retry that Dagster makes."""
+    return PARENT_TAG in tags and RETRY_TAG not in tags
 
 
 def is_publication(tags: Mapping[str, str]) -> bool:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import text
 
-from lms_assets.automation.catch_up import find_gaps, request_days
+from lms_assets.automation.catch_up import find_gaps, finished_days, request_days
 from lms_assets.automation.gaps import AT_A_TIME, MAX_TRIES
 from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.resources.lake import Lake
@@ -58,6 +59,21 @@ def test_days_that_the_ledger_does_not_hold_are_missing(
 ) -> None:
     hold(warehouse, lake, 2)
     assert find_gaps(instance, warehouse, settings(), now=NOW).days == [ago(3), ago(1)]
+
+
+def test_a_day_whose_run_failed_after_its_load_is_done_once_the_run_was_executed_again(
+    instance: dg.DagsterInstance, warehouse: Warehouse, lake: Lake
+) -> None:  # R11
+    hold(warehouse, lake, 2)
+    failed = ran(instance, ago(2), fails_with=REFUSED)
+    with warehouse.begin() as connection:
+        connection.execute(text("update load_ledger set run_id = :run"), {"run": failed})
+    assert finished_days(instance, warehouse, ago(3), ago(1)) == set()
+    again = {"dagster__parent_run_id": failed, "dagster__root_run_id": failed}
+    ran(instance, ago(2), fails_with=REFUSED, **again)
+    assert finished_days(instance, warehouse, ago(3), ago(1)) == set()
+    ran(instance, ago(2), **again)
+    assert finished_days(instance, warehouse, ago(3), ago(1)) == {ago(2)}
 
 
 def test_days_before_the_catch_up_window_are_left_to_a_person(

@@ -281,8 +281,17 @@ def test_a_monitor_hears_of_a_good_scheduled_batch_and_of_no_other(
     news.ends("backfill", DAY)
     news.bad(ago(1), batch="bad")
     news.ends("bad", ago(1), kind="schedule")
+    # R21: a day that never got a run, a publication that failed, none at all.
+    news.good(batch="part")
+    news.good(batch="part", publishes=True)
+    news.ends("part", DAY, ago(1), kind="schedule")
+    news.good(batch="unread")
+    news.bad(batch="unread", publishes=True)
+    news.ends("unread", DAY, kind="schedule")
+    news.ends("never", DAY, kind="schedule")
     assert monitor.beats == []
     news.good(batch="good")
+    news.good(batch="good", publishes=True)
     news.ends("good", DAY, kind="schedule")
     monitor.server.shutdown()
     assert monitor.beats == ["/ping/secret"]
@@ -397,3 +406,30 @@ def test_what_a_person_should_know_at_once_is_a_short_message_too(
     short = [row["kind"] for row in news.letters() if row["channel"] != "mail"]
     assert short == ["failure", "recovered", "empty"]
     assert "token-of-it" not in str(news.letters())
+
+
+def executed_again(run_id: str) -> dict[str, str]:
+    """The tags that Dagster's page gives a run beside those of its parent."""
+    return {"dagster__parent_run_id": run_id, "dagster__root_run_id": run_id}
+
+
+def test_a_run_that_is_executed_again_from_its_failure_is_told_to_have_recovered(
+    news: Newsroom,
+) -> None:  # R11
+    failed = news.bad(fault=LOST)
+    body = stored(news.lake, body_of([record()]), records=1, day=DAY)
+    merged(news.warehouse, news.lake, cleaned(news.lake, body), run_id=failed)
+    news.told(failed)
+    again = ran(news.instance, DAY, **executed_again(failed))
+    assert news.told(again) == [("failure", str(DAY)), ("recovered", str(DAY))]
+
+
+def test_a_day_of_a_closed_batch_that_is_executed_again_is_told_like_a_run_by_itself(
+    news: Newsroom,
+) -> None:  # R10
+    failed = news.bad(batch="b")
+    news.ends("b", DAY)
+    again = news.bad(batch="b", **executed_again(failed))
+    assert [kind for kind, _ in news.told(again)] == ["failure", "failure"]
+    good = news.good(batch="b", **executed_again(failed))
+    assert [kind for kind, _ in news.told(good)] == ["failure", "failure", "recovered"]

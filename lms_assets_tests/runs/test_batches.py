@@ -17,6 +17,7 @@ from lms_assets.runs.batches import (
     open_batch,
     open_batches,
 )
+from lms_assets.runs.tags import batch_of, publishes
 
 NOW = datetime(2025, 7, 10, 12, tzinfo=UTC)
 DAYS = ("2025-07-01", "2025-07-02")
@@ -131,3 +132,13 @@ def test_a_batch_is_led_for_as_long_as_its_leader_lives(warehouse: Warehouse) ->
     with leading(warehouse, "led"):
         assert led() == {"led": True, "left": False}
     assert led() == {"led": False, "left": False}
+
+
+def test_a_run_that_a_person_executes_again_is_one_by_itself() -> None:
+    """R10: the page keeps the tags of the first run, its batch too."""
+    first = {"lms/batch": "b"}
+    again = first | {"dagster/parent_run_id": "first"}
+    assert (batch_of(first), publishes(first)) == ("b", False)
+    assert (batch_of(again), publishes(again)) == (None, True)
+    # Dagster's own retry goes on in the batch.
+    assert batch_of(again | {"dagster/retry_number": "1"}) == "b"

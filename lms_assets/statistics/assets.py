@@ -1,6 +1,7 @@
 """From the table to what people read: daily_statistics → statistics_sheet and statistics_page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,29 @@ from lms_assets.attempts.assets import attempts_table
 from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.attempts.partitions import attempt_days
 from lms_assets.faults.failures import told_to_dagster
+from lms_assets.files import write_whole
+from lms_assets.locks import Lock, hold_in_session
 from lms_assets.resources.spreadsheet.google import GoogleSheets
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import publishes
-from lms_assets.statistics import measures
+from lms_assets.statistics import figures, measures
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
 
 GROUP = "statistics"
-PUBLICATION_LOCK = 7_041_003
+# Longer than a publication may take that Google holds up.
+WAIT = "15min"
+PAGE_MODE = 0o644
 BARS = "▁▂▃▄▅▆▇█"
+
+
+def column_schema(relation: str, columns: Sequence[str]) -> dg.TableSchema:
+    """The columns as the asset's page shows them: each with its unit and its meaning."""
+    meanings = figures.column_comments(relation)
+    units = {name: known.unit for name in columns if (known := figures.figure_of(relation, name))}
+    return dg.TableSchema(
+        [dg.TableColumn(name, type=units[name], description=meanings[name]) for name in columns]
+    )
 
 
 @dg.asset(
@@ -29,7 +43,10 @@ BARS = "▁▂▃▄▅▆▇█"
     group_name=GROUP,
     kinds={"postgres", "sql"},
     deps=[attempts_table],
-    metadata={"dagster/table_name": "public.daily_statistics"},
+    metadata={
+        "dagster/table_name": "public.daily_statistics",
+        "dagster/column_schema": column_schema("daily_statistics", figures.DAILY),
+    },
 )
 def daily_statistics(
     context: dg.AssetExecutionContext, warehouse: Warehouse, presentation: Presentation
@@ -94,6 +111,19 @@ def left_to_its_batch() -> dg.MaterializeResult:  # type: ignore[type-arg]
     return dg.MaterializeResult(metadata={"published": "once, with its batch"})
 
 
+@contextmanager
+def publication_turn(warehouse: Warehouse) -> Iterator[None]:
+    """Nobody else publishes meanwhile: else the older figures could be written last.
+
+    The turn is a lock of a session without a transaction: a sheet may keep its publisher waiting
+    for minutes, and servers end transactions that are idle. Whoever comes second waits as long.
+    """
+    with warehouse.session() as session:
+        session.execute(text("select set_config('lock_timeout', :wait, false)"), {"wait": WAIT})
+        hold_in_session(session, Lock.PUBLICATION)
+        yield
+
+
 @dg.asset(
     partitions_def=attempt_days,
     group_name=GROUP,
@@ -116,17 +146,16 @@ def statistics_sheet(
     """
     if not publishes(context.run.tags):
         return left_to_its_batch()
-    with told_to_dagster(), warehouse.begin() as connection:
-        # Two publications at once would write the older figures last.
-        connection.execute(text("select pg_advisory_xact_lock(:k)"), {"k": PUBLICATION_LOCK})
-        figures = figures_for_sheet(connection)
-        tabs = tabs_of(figures, presentation, made_at=datetime.now(UTC))
-        google_sheets.publish(tabs)
+    with told_to_dagster(), publication_turn(warehouse):
+        with warehouse.begin() as connection:
+            held = figures_for_sheet(connection)
+        tabs = tabs_of(held, presentation, made_at=datetime.now(UTC))
+        shown = google_sheets.publish(tabs)
     return dg.MaterializeResult(
         metadata={
             "sheet": dg.MetadataValue.url(google_sheets.url),
-            "tabs": ", ".join(tab.title for tab in tabs),
-            "dagster/row_count": sum(len(tab.rows) for tab in tabs),
+            "tabs": ", ".join(shown),
+            "dagster/row_count": sum(len(tab.rows) for tab in tabs if tab.title in shown),
         }
     )
 
@@ -148,13 +177,11 @@ def statistics_page(
         return left_to_its_batch()
     from lms_assets.statistics.page.build import page_of
 
-    with told_to_dagster():
+    page = Path(presentation.page)
+    with told_to_dagster(), publication_turn(warehouse):
         with warehouse.begin() as connection:
             html = page_of(connection, presentation, made_at=datetime.now(UTC))
-        page = Path(presentation.page)
-        unfinished = page.with_name(f".{page.name}.{context.run.run_id}")
-        unfinished.write_text(html, encoding="utf-8")
-        unfinished.replace(page)
+        write_whole(page, html, mode=PAGE_MODE)
     return dg.MaterializeResult(
         metadata={"page": dg.MetadataValue.path(page), "size_kb": round(len(html) / 1024)}
     )

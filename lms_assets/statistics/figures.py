@@ -106,9 +106,9 @@ _DEFINED = (
     Figure("success_after_run_pct", "percent"),
     Figure("success_blind_pct", "percent"),
     # 14 and 15, of a task.
-    Figure("discrimination", "ratio", n="discrimination_students", has_interval=True),
-    Figure("discrimination_students"),
-    Figure("discrimination_level", "text", n="discrimination_students"),
+    Figure("discrimination", "ratio", n="compared_students", has_interval=True),
+    Figure("compared_students"),
+    Figure("discrimination_state", "text", n="compared_students"),
     Figure("stopped", n="course_dropped"),
     Figure("stopped_solvers", n="stopped"),
     Figure("stopped_pct", "percent", n="course_dropped"),
@@ -159,6 +159,9 @@ OWN_MEANING: Mapping[str, Mapping[str, str]] = {
     "students_who_need_help": _OF_A_STUDENT_TASK,
     "retention": {"students": "cohort_students"},
     "figure_11_retention": {"students": "cohort_students"},
+    "task_stops": {"dropped_students": "course_dropped"},
+    "figure_15_where_students_stop": {"dropped_students": "course_dropped"},
+    "figure_13_task_alarms": {"kind": "alarm_kind", "students": "alarm_students"},
     "task_alarms": {"kind": "alarm_kind", "students": "alarm_students"},
 }
 

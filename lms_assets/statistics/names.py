@@ -5,9 +5,10 @@ and a semicolon between the columns are fine; anything that could be misread is 
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from lms_assets.settings import SettingsError
@@ -48,6 +49,25 @@ class Names:
         """The task's title, else the last characters of its id."""
         return self._task(course, task).title or short_task(task)
 
+    def task_titles(self, tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The title of each task; where two would look the same, with what tells them apart.
+
+        Two sites may each have a Moodle instance 5: ``5 (siteA)`` and ``5 (siteB)``. Two tasks of
+        one site with the same title get the ends of their ids.
+
+        Args:
+            tasks: Rows with ``oauth_consumer_key``, ``course`` and ``task``; one may come again.
+        """
+        titles = [self.task_title(row["course"], row["task"]) for row in tasks]
+        seen = [(self.course_title(r["course"]), t) for r, t in zip(tasks, titles, strict=True)]
+        alike: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        for row, key in zip(tasks, seen, strict=True):
+            alike.setdefault(key, set()).add((row.get("oauth_consumer_key") or "", row["task"]))
+        return [
+            title if len(alike[key]) == 1 else f"{title} ({_difference(row, alike[key])})"
+            for row, title, key in zip(tasks, titles, seen, strict=True)
+        ]
+
     def task_link(self, course: str, task: str) -> str:
         """The task's address; '' where the file does not say."""
         return self._task(course, task).link
@@ -58,6 +78,14 @@ class Names:
     def _task(self, course: str, task: str) -> Name:
         block = task.rpartition("-")[2]
         return self.known.get((course, task)) or self.known.get((course, block)) or Name()
+
+
+def _difference(row: Mapping[str, Any], alike: set[tuple[str, str]]) -> str:
+    """What of the task's key the tasks that look like it do not share."""
+    consumer, task = row.get("oauth_consumer_key") or "—", row["task"]
+    parts = [consumer] if len({key[0] for key in alike}) > 1 else []
+    parts += [task] if len({key[1] for key in alike}) > 1 else []
+    return " · ".join(parts)
 
 
 def short_course(course: str) -> str:

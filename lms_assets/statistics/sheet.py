@@ -123,12 +123,16 @@ def tabs_of(held: SheetFigures, presented: Presented, *, made_at: datetime) -> l
         made_at=made_at,
     )
     made = in_language(language=presented.language)
+    others = [one for one in LANGUAGES if one != presented.language]
+    left = [tab for other in others for tab in in_language(language=other)]
+    made = [
+        replace(tab, earlier=tuple(left[n + at].title for at in range(0, len(left), len(made))))
+        for n, tab in enumerate(made)
+    ]
     if presented.sheet_per_day:
         newest = [row["day"] for row in held.daily[-DAY_TABS_KEPT:]]
         made += [per_day_tab(held, d, presented.language, made_at=made_at) for d in newest]
-    # Tabs of a language that was set before would go on showing older figures.
-    others = [one for one in LANGUAGES if one != presented.language]
-    left = [tab for other in others for tab in in_language(language=other)]
+    # Where both languages' tabs are there, the other's would go on showing older figures.
     return made + [replace(tab, made_if_missing=False) for tab in left]
 
 
@@ -167,7 +171,7 @@ def per_day_tab(held: SheetFigures, day: date, language: str, *, made_at: dateti
     Its title bears the whole date: ETL-Project's worksheets ``Отчет за 24.07`` are not ours.
     """
     texts = Texts(language)
-    series = texts.text("sheet.tabs.report_of")
+    series, *others = _in_languages("sheet.tabs.report_of", texts)
     rows = [row for row in held.daily if row["day"] <= day]
     note = _note(held, made_at, texts)
     columns = _metric_columns(texts)
@@ -178,6 +182,7 @@ def per_day_tab(held: SheetFigures, day: date, language: str, *, made_at: dateti
         note=note,
         series=series,
         kept=DAY_TABS_KEPT,
+        earlier=tuple(f"{other}{day.isoformat()}" for other in others),
     )
 
 
@@ -213,30 +218,40 @@ def _daily(held: SheetFigures, texts: Texts, note: str) -> Tab:
 
 def _report(held: SheetFigures, texts: Texts, note: str) -> Tab:
     daily = texts.text("sheet.tabs.daily")
-    volume, success = (texts.text(f"sheet.charts.{name}") for name in ("attempts", "success"))
     return Tab(
         title=texts.text("sheet.tabs.report"),
         columns=_metric_columns(texts),
         rows=_metrics(held.daily, texts),
         note=note,
         charts=(
-            Chart(volume, "line", daily, "day", ("attempts", "users")),
-            Chart(
-                success,
-                "line",
-                daily,
-                "day",
-                ("success_pct", "success_low_pct", "success_high_pct"),
-            ),
+            _chart("attempts", daily, ("attempts", "users"), texts),
+            _chart("success", daily, ("success_pct", "success_low_pct", "success_high_pct"), texts),
         ),
     )
 
 
+def _chart(name: str, source: str, series: tuple[str, ...], texts: Texts) -> Chart:
+    title, *others = _in_languages(f"sheet.charts.{name}", texts)
+    return Chart(title, "line", source, "day", series, earlier=tuple(others))
+
+
+def _in_languages(key: str, texts: Texts) -> list[str]:
+    """The text in the language of ``texts``, then in the others."""
+    languages = dict.fromkeys((texts.language, *LANGUAGES))
+    return [Texts(language).text(key) for language in languages]
+
+
+def _column(name: str, kind: Kind, texts: Texts, width_px: int | None = None) -> Column:
+    """A column that holds no figure of its own."""
+    heading, *others = _in_languages(f"sheet.columns.{name}", texts)
+    return Column(name, heading, kind, width_px, tuple(others))
+
+
 def _metric_columns(texts: Texts) -> tuple[Column, ...]:
     return (
-        Column("metric", texts.text("sheet.columns.metric"), "text", 300),
-        Column("value", texts.text("sheet.columns.value"), "value"),
-        Column("week_before", texts.text("sheet.columns.week_before"), "value"),
+        _column("metric", "text", texts, 300),
+        _column("value", "value", texts),
+        _column("week_before", "value", texts),
     )
 
 
@@ -284,17 +299,21 @@ def _courses(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
 
 def _tasks(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
     """One row per task, in the order given."""
-    rows = [_cells(_named_task(row, names, texts), figures.TASKS) for row in held.tasks]
+    told = names.task_titles(held.tasks)
+    rows = [
+        _cells(_named_task(row, title, names, texts), figures.TASKS)
+        for row, title in zip(held.tasks, told, strict=True)
+    ]
     title, columns = texts.text("sheet.tabs.tasks"), _columns(figures.TASKS, texts)
     return Tab(title, columns, rows, note, key=("course", "task"))
 
 
-def _named_task(row: Figures, names: Names, texts: Texts) -> Figures:
+def _named_task(row: Figures, title: str, names: Names, texts: Texts) -> Figures:
     difficulty = row.get("difficulty")
     return {
         **row,
         "course": names.course_title(row["course"]),
-        "task": names.task_title(row["course"], row["task"]),
+        "task": title,
         "link": names.task_link(row["course"], row["task"]) or None,
         "difficulty": texts.text(f"sheet.difficulty.{difficulty}") if difficulty else None,
         "graded": row["submits"],
@@ -304,18 +323,19 @@ def _named_task(row: Figures, names: Names, texts: Texts) -> Figures:
 
 def _students(held: SheetFigures | None, names: Names, texts: Texts, note: str) -> Tab:
     """One row per student and task, in the order given; ids only."""
+    rows_held = held.students if held else []
     rows = [
         _cells(
             {
                 **row,
                 "course": names.course_title(row["course"]),
-                "task": names.task_title(row["course"], row["task"]),
+                "task": title,
                 "student_graded": row["graded"],
                 "student_runs": row["runs"],
             },
             figures.STUDENTS,
         )
-        for row in (held.students if held else [])
+        for row, title in zip(rows_held, names.task_titles(rows_held), strict=True)
     ]
     return Tab(
         title=texts.text("sheet.tabs.students"),
@@ -333,8 +353,8 @@ def _definitions(tabs_shown: Sequence[Tab], texts: Texts, note: str) -> Tab:
     keys = dict.fromkeys(c.key for tab in tabs_shown for c in tab.columns if c.key not in metrics)
     rows = [(figures.name_of(key, texts), figures.definition_of(key, texts)) for key in keys]
     columns = (
-        Column("figure", texts.text("sheet.columns.figure"), "text", 300),
-        Column("definition", texts.text("sheet.columns.definition"), "text", 900),
+        _column("figure", "text", texts, 300),
+        _column("definition", "text", texts, 900),
     )
     return Tab(texts.text("sheet.tabs.definitions"), columns, rows, note)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import load_workbook
 from sqlalchemy import text
 
 from lms_assets.embedded.workbook import WorkbookFile
@@ -449,12 +450,44 @@ def test_the_hardest_tasks_come_first(figures: SheetFigures) -> None:
     assert [row[bound] for row in tasks.rows[: len(ranked)]] == ranked
 
 
-def test_tabs_of_a_language_set_before_go_on_showing_todays_figures(tmp_path: Path) -> None:
+def test_after_a_change_of_language_our_tabs_and_headings_are_renamed(tmp_path: Path) -> None:
+    """R59: they are not left twice, and what a person wrote beside them stays."""
     workbook = WorkbookFile(path=str(tmp_path / "statistics.xlsx"))
     workbook.publish(tabs_of(FIGURES, Presented(language="ru"), made_at=MADE_AT))
+    opened = load_workbook(workbook.path)
+    width = opened["По дням"].max_column
+    opened["По дням"].cell(1, width + 1, "mine")
+    opened["По дням"].cell(3, width + 1, "note")
+    opened.save(workbook.path)
+    tabs_now = tabs_of(FIGURES, Presented(language="en"), made_at=MADE_AT)
+    shown = workbook.publish(tabs_now)
+    opened = load_workbook(workbook.path)
+    assert opened.sheetnames == shown
+    assert "Daily" in shown
+    assert "По дням" not in shown
+    assert opened["Daily"].cell(3, width + 1).value == "note"
+    assert opened["Daily"].max_column == width + 1
+    assert len(opened["Report"]._charts) == 2
+    assert disagreements(workbook.read("Daily"), tabs_now[0]) == []
+
+
+def test_where_both_languages_have_tabs_neither_shows_older_figures(tmp_path: Path) -> None:
+    workbook = WorkbookFile(path=str(tmp_path / "statistics.xlsx"))
+    for language in ("ru", "en"):
+        workbook.publish([made(language)[{"ru": "По дням", "en": "Daily"}[language]]])
     newer = replace(FIGURES, daily=[{**JULY_24, "attempts": 7}])
     workbook.publish(tabs_of(newer, Presented(language="en"), made_at=MADE_AT))
     assert workbook.read("Daily")[1][1] == workbook.read("По дням")[1][1] == 7
+
+
+def test_two_tasks_that_look_the_same_are_told_apart_by_their_site() -> None:
+    """R53"""
+    tasks = [
+        TASK_FIGURES | {"oauth_consumer_key": site, "course": "moodle", "task": "5"}
+        for site in ("siteA", "siteB")
+    ]
+    tab = made(figures=replace(FIGURES, tasks=tasks))["Tasks"]
+    assert [row_of(tab, n)["Task"] for n in (0, 1)] == ["5 (siteA)", "5 (siteB)"]
 
 
 def test_tabs_of_another_language_are_not_made(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from lms_assets.resources.spreadsheet.tabs import (
     kind_of,
     layout,
     newest_kept,
+    renamings,
 )
 
 if TYPE_CHECKING:
@@ -76,14 +77,17 @@ class GoogleSheets(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Where people read it."""
         return f"https://docs.google.com/spreadsheets/d/{self._id}"
 
-    def publish(self, tabs: Sequence[Tab]) -> None:
+    def publish(self, tabs: Sequence[Tab]) -> list[str]:
         """The spreadsheet shows exactly ``tabs``; what people added beside them is untouched.
+
+        Returns:
+            The titles of our tabs that are there now.
 
         Raises:
             PermanentFault: Not shared, not found, credentials, a heading of ours that was changed.
             TemporaryFault: Google was not to be had within the budget.
         """
-        self._patiently(lambda client: _publish(client, tabs))
+        return self._patiently(lambda client: _publish(client, tabs))
 
     def read(self, title: str) -> Grid:
         """All that the worksheet holds now; nothing where there is none."""
@@ -144,17 +148,17 @@ class _Worksheet:
     merges: Sequence[Mapping[str, int]]
 
 
-def _publish(client: "SpreadsheetClient", tabs: Sequence[Tab]) -> None:
+def _publish(client: "SpreadsheetClient", tabs: Sequence[Tab]) -> list[str]:
     """Planned again when another publisher or a person changed the spreadsheet in between."""
     from lms_assets.resources.spreadsheet.client import WriteRefusedError
 
     for _ in range(PLANS_TRIED):
         held = _held(client, tabs)
-        requests = _requests(tabs, *held)
-        if not requests:
-            return
+        requests, shown = _requests(tabs, *held)
         try:
-            return client.write(requests)
+            if requests:
+                client.write(requests)
+            return shown
         except WriteRefusedError as refusal:
             if _held(client, tabs) == held:
                 raise PermanentFault("sheet.refused", answer=str(refusal)) from None
@@ -175,29 +179,41 @@ def _write_nothing(client: "SpreadsheetClient") -> None:
 def _held(
     client: "SpreadsheetClient", tabs: Sequence[Tab]
 ) -> tuple[list[dict[str, Any]], dict[str, Grid]]:
+    """The worksheets under the titles that ours are to have, and all that ours hold."""
     sheets = client.worksheets()
-    there = {sheet["properties"]["title"] for sheet in sheets}
-    return sheets, client.grids([tab.title for tab in tabs if tab.title in there])
+    there = [sheet["properties"]["title"] for sheet in sheets]
+    renamed = {title: earlier for earlier, title in renamings(tabs, there).items()}
+    wanted = [renamed.get(tab.title, tab.title) for tab in tabs]
+    grids = client.grids([title for title in wanted if title in there])
+    return sheets, {tab.title: grids[t] for tab, t in zip(tabs, wanted, strict=True) if t in grids}
 
 
 def _requests(
     tabs: Sequence[Tab], sheets: Sequence[Mapping[str, Any]], grids: Mapping[str, Grid]
-) -> list[Request]:
-    """The whole publication, in the order that Google carries it out.
+) -> tuple[list[Request], list[str]]:
+    """The whole publication, in the order that Google carries it out, and the tabs then there.
 
     Raises:
         PermanentFault: ``sheet.heading_unknown``; nothing is written then.
     """
-    by_title = {sheet["properties"]["title"]: sheet for sheet in sheets}
+    held = {sheet["properties"]["title"]: sheet for sheet in sheets}
+    renamed = renamings(tabs, list(held))
+    by_title = {renamed.get(title, title): sheet for title, sheet in held.items()}
     tabs, old = newest_kept(tabs, list(by_title))
     shown = _worksheets(tabs, by_title, grids)
-    requests: list[Request] = []
+    requests = [_renaming(by_title[title], title) for title in renamed.values()]
     for worksheet in shown.values():
         requests += [*_room(worksheet), *_cells(worksheet), *_look(worksheet)]
     for worksheet in shown.values():
         requests += _charts(worksheet, shown)
     gone = [by_title[title]["properties"]["sheetId"] for title in old]
-    return requests + [{"deleteSheet": {"sheetId": sheet_id}} for sheet_id in gone]
+    requests += [{"deleteSheet": {"sheetId": sheet_id}} for sheet_id in gone]
+    return requests, list(shown)
+
+
+def _renaming(sheet: Mapping[str, Any], title: str) -> Request:
+    named = {"sheetId": sheet["properties"]["sheetId"], "title": title}
+    return {"updateSheetProperties": {"properties": named, "fields": "title"}}
 
 
 def _worksheets(
@@ -367,7 +383,8 @@ def _charts(worksheet: _Worksheet, shown: Mapping[str, _Worksheet]) -> Iterator[
     """Each chart once, over all rows; one that a person moved stays where they put it."""
     for number, chart in enumerate(worksheet.tab.charts):
         spec = _chart_spec(chart, shown[chart.source])
-        ids = worksheet.charts.get(chart.title, [])
+        titles = (chart.title, *chart.earlier)
+        ids = [number for title in titles for number in worksheet.charts.get(title, [])]
         if ids:
             yield {"updateChartSpec": {"chartId": ids[0], "spec": spec}}
             yield from ({"deleteEmbeddedObject": {"objectId": twice}} for twice in ids[1:])

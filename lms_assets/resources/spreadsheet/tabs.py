@@ -87,6 +87,7 @@ class Chart:
         source: Title of the tab whose columns are drawn.
         x: Key of the column under the horizontal axis.
         series: Keys of the columns that are drawn.
+        earlier: Titles that it bears in another language.
     """
 
     title: str
@@ -94,6 +95,7 @@ class Chart:
     source: str
     x: str
     series: tuple[str, ...]
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Tab:
         made_if_missing: Else it is only brought up to date where it exists.
         series: Where there is a tab per day: the title without its day.
         kept: How many tabs of the series stay, the newest.
+        earlier: Titles that it bears in another language: where one of them is there and
+            ``title`` is not, that tab is this one, and gets the title.
     """
 
     title: str
@@ -121,6 +125,7 @@ class Tab:
     made_if_missing: bool = True
     series: str | None = None
     kept: int = 31
+    earlier: tuple[str, ...] = ()
 
     @property
     def key_places(self) -> tuple[int, ...]:
@@ -420,6 +425,17 @@ def last_cell(grid: Grid) -> Plain:
     """The last cell in which anything is written, row by row."""
     cells = [cell for row in grid for cell in row if _is_written(cell)]
     return cells[-1] if cells else None
+
+
+def renamings(tabs: Sequence[Tab], titles: Sequence[str]) -> dict[str, str]:
+    """The tabs of ours that bear an earlier title, and the title that each gets."""
+    there = set(titles)
+    return {
+        earlier: tab.title
+        for tab in tabs
+        if tab.title not in there
+        for earlier in [name for name in tab.earlier if name in there][:1]
+    }
 
 
 def newest_kept(tabs: Sequence[Tab], titles: Sequence[str]) -> tuple[list[Tab], list[str]]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -21,10 +21,11 @@ from markupsafe import Markup
 from sqlalchemy import Connection, text
 
 from lms_assets.statistics import measures
+from lms_assets.statistics.figures import FIGURES
 from lms_assets.statistics.names import Names
 from lms_assets.statistics.page.charts import chart_specs
 from lms_assets.statistics.presentation import Presentation
-from lms_assets.texts import Texts, catalogue
+from lms_assets.texts import Texts, catalogue, rounded
 
 Row = Mapping[str, Any]
 
@@ -338,7 +339,7 @@ def _tasks(rows: Sequence[Row], courses: list[str], names: Names) -> dict[str, l
     return _columns(rows, _TASK) | {
         "course": [place[row["course"]] for row in rows],
         "id": [row["task"] for row in rows],
-        "title": [names.task_title(row["course"], row["task"]) for row in rows],
+        "title": names.task_titles(rows),
         "link": [names.task_link(row["course"], row["task"]) for row in rows],
     }
 
@@ -351,7 +352,7 @@ def _overall(figures: PageFigures, courses: list[str]) -> list[dict[str, Any]]:
         for course in (ALL_COURSES, task["course"]):
             submits[course] += task["submits"] + task["ungraded"]
     return [
-        {key: _shown(value, decimals=_decimals(key)) for key, value in known[course].items()}
+        {key: _of_history(key, value) for key, value in known[course].items()}
         | {"submits_on_tasks": submits[course]}
         if course in known
         else {}
@@ -359,8 +360,11 @@ def _overall(figures: PageFigures, courses: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _decimals(key: str) -> int:
-    return 2 if key == "runs_per_submit" else 1
+def _of_history(key: str, value: Any) -> Any:  # noqa: ANN401
+    known = FIGURES.get(key)
+    if known is not None and known.unit == "minutes":
+        return value
+    return _shown(value, decimals=known.decimals if known and known.decimals else 1)
 
 
 def _periods(rows: list[Row]) -> dict[int, dict[str, Any]]:
@@ -411,7 +415,16 @@ def _heat(rows: list[Row]) -> dict[str, list[int]]:
 
 def _columns(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, list[Any]]:
     """A list per column: a third of the size of an object per row."""
-    return {name: [_shown(row.get(column)) for row in rows] for name, column in names.items()}
+    return {name: [_value(row, column) for row in rows] for name, column in names.items()}
+
+
+def _value(row: Row, column: str) -> Any:  # noqa: ANN401
+    """The figure rounded; minutes as they are, since the script shows long ones in hours or days.
+
+    A figure is rounded once: 119.97 minutes are 2.0 h, not 120.0 min.
+    """
+    value = row.get(column)
+    return value if column.endswith("_min") else _shown(value)
 
 
 def _shown(value: Any, *, decimals: int = 1) -> Any:  # noqa: ANN401
@@ -420,8 +433,5 @@ def _shown(value: Any, *, decimals: int = 1) -> Any:  # noqa: ANN401
         return value.isoformat()
     if not isinstance(value, float | Decimal):
         return value
-    step = Decimal(1).scaleb(-decimals)
-    rounded = Decimal(repr(value) if isinstance(value, float) else value).quantize(
-        step, ROUND_HALF_UP
-    )
-    return int(rounded) if rounded == int(rounded) else float(rounded)
+    shown = rounded(value, decimals)
+    return int(shown) if shown == int(shown) else float(shown)

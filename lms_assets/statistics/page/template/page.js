@@ -22,7 +22,11 @@
   const formats = [0, 1, 2].map((decimals) => new Intl.NumberFormat(page.language, {
     minimumFractionDigits: decimals, maximumFractionDigits: decimals,
   }));
-  const number = (value, decimals = 0) => (value == null ? "—" : formats[decimals].format(value));
+  /* Half away from zero, of the number as it is written; minus as U+2212; never −0. */
+  const rounded = (value, decimals) => (Math.abs(value) < 1e-6 ? 0 :
+    Math.sign(value) * Number(`${Math.round(Number(`${Math.abs(value)}e${decimals}`))}e-${decimals}`) + 0);
+  const number = (value, decimals = 0) => (value == null ? "—"
+    : formats[decimals].format(rounded(value, decimals)).replace("-", "−"));
   const percent = (value) => (value == null ? "—" : word("word.percent", { n: number(value, 1) }));
   const interval = (low, high) => (low == null ? "—" : `${number(low, 1)} – ${percent(high)}`);
   const minutes = (value) => {

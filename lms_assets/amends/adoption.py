@@ -30,6 +30,7 @@ from lms_assets.attempts.cleaning import (
     Tombstones,
     course_and_task,
 )
+from lms_assets.attempts.distinct import numbered
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, record_load, zone_of_ledger
@@ -549,7 +550,7 @@ def _note_erased(run: _Run, old: _Old, tombstones: Tombstones) -> None:
 
 
 def _covered(tombstones: Tombstones, user_ids: "pd.Series[Any]") -> "np.ndarray[Any, Any]":
-    codes, distinct = pd.factorize(user_ids)
+    codes, distinct = numbered(user_ids)
     answer = tombstones.covers(pd.Series(distinct, dtype=object))
     # A missing id has the code -1, which is the place of the last row.
     return np.append(np.asarray(answer, dtype=bool), False)[codes]
@@ -557,7 +558,7 @@ def _covered(tombstones: Tombstones, user_ids: "pd.Series[Any]") -> "np.ndarray[
 
 def _cut_sourcedids(sourcedids: "pd.Series[Any]") -> pd.DataFrame:
     """Course, task and user of each, every distinct text read once."""
-    codes, distinct = pd.factorize(sourcedids)
+    codes, distinct = numbered(sourcedids)
     cut = course_and_task(pd.Series([*distinct, None], dtype=object))
     return cut.iloc[codes].set_index(sourcedids.index)
 

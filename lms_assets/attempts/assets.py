@@ -1,6 +1,6 @@
 """The road from the API to the table: raw_attempts → cleaned_attempts → attempts_table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -17,7 +17,15 @@ from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_day
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, Pull, newest_load, zone_of_ledger
 from lms_assets.attempts.limits import Limits
-from lms_assets.attempts.merge import Mirror, is_loaded_already, merge_day, record_unchanged
+from lms_assets.attempts.merge import (
+    Mirror,
+    is_loaded_already,
+    is_overtaken,
+    lock_day,
+    merge_day,
+    record_overtaken,
+    record_unchanged,
+)
 from lms_assets.attempts.partitions import attempt_days, window_of
 from lms_assets.attempts.quarantine import replay_day
 from lms_assets.attempts.schema import (
@@ -96,11 +104,13 @@ def raw_attempts(
         day = _day(context)
         began = monotonic()
         if config.from_lake:
-            answer = _stored(lake, day)
+            answer = _stored(lake, warehouse, day)
         else:
             name = f"run {context.run.run_id[:8]} of {day}"
             with api_turns.turn(warehouse, name=name, tell=context.log.info):
-                answer = _asked(grader_api, lake, day, erasure.tombstones(warehouse))
+                answer = _asked(
+                    grader_api, lake, day, tombstones=lambda: erasure.tombstones(warehouse)
+                )
         context.log.info("pulled: records=%s object=%s", answer.records, answer.key)
         context.add_output_metadata(
             {
@@ -114,23 +124,35 @@ def raw_attempts(
         return answer
 
 
-def _asked(api: GraderApi, lake: Lake, day: date, tombstones: Tombstones | None) -> RawAnswer:
+def _asked(
+    api: GraderApi, lake: Lake, day: date, *, tombstones: Callable[[], Tombstones | None]
+) -> RawAnswer:
     window = window_of(day)
+    # The pull that was asked last is the newest, whenever its answer comes.
+    asked_at = datetime.now(UTC)
     with TemporaryDirectory() as folder:
         body = Path(folder) / "answer.json"
         answer = api.attempts_between(window.start, window.end, to=body)
-        erased = drop_erased(body, tombstones)
-        stored = lake.store_raw(
-            body, day=day, records=answer.records - erased, pulled_at=datetime.now(UTC)
-        )
-        return replace(stored, erased=erased)
+        # Read after the answer: an erasure may have come while the API was thinking.
+        erased = drop_erased(body, tombstones())
+        records = answer.records - erased
+        stored = lake.store_raw(body, day=day, records=records, pulled_at=asked_at)
+        return replace(stored, erased=erased, asked_at=_iso(asked_at))
 
 
-def _stored(lake: Lake, day: date) -> RawAnswer:
+def _stored(lake: Lake, warehouse: Warehouse, day: date) -> RawAnswer:
+    """The newest stored answer; it stands for the newest pull that the books know by now."""
     answer = lake.newest_raw(day)
     if answer is None:
         raise PermanentFault("lake.no_answer", day=day)
-    return answer
+    with warehouse.begin() as connection:
+        newest = newest_load(connection, day)
+    known = newest.asked_at.isoformat() if newest and newest.asked_at else ""
+    return replace(answer, asked_at=max(answer.pulled_at, known))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat()
 
 
 @dg.asset(
@@ -244,6 +266,7 @@ def _pull(
         code_version=CODE_VERSION,
         attempts_key=f"{stem}.parquet",
         rejected_key=f"{stem}.rejected.parquet",
+        asked_at=datetime.fromisoformat(answer.asked_at or answer.pulled_at),
         stages={"clean_s": round(seconds, 3)},
     )
 
@@ -314,6 +337,9 @@ def _loaded(
     if loaded not in (None, pull.zone):
         # The command refuses it before; Dagster's bare tools come here.
         raise PermanentFault("settings.zone_changed", zone=pull.zone, loaded=loaded)
+    lock_day(connection, date.fromisoformat(pull.day))
+    if is_overtaken(connection, pull):
+        return record_overtaken(connection, pull, run_id=run_id)
     if is_loaded_already(connection, pull) and not mirror.is_on:
         return record_unchanged(connection, pull, run_id=run_id)
     before = newest_load(connection, date.fromisoformat(pull.day))

@@ -19,12 +19,14 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from html import unescape
 from itertools import accumulate
 from typing import Any, Final, Protocol
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 import msgspec
 import numpy as np
@@ -32,6 +34,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from lms_assets.attempts.distinct import numbered
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.watch import Watch, few_names, printable_name
 from lms_assets.days import Window
@@ -56,7 +59,7 @@ __all__ = [
     "record_chunks",
 ]
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 
 MAX_RECORD_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 50
@@ -282,9 +285,9 @@ def course_and_task(sourcedids: "pd.Series[str]") -> pd.DataFrame:
 
     Open edX writes ``context:link:user``, each part URL-quoted, where the
     context holds colons of its own: so it is cut from the right, then unquoted.
-    Moodle writes a JSON object. What cannot be cut (no text, fewer than two
-    colons, an empty part, a broken object, a name that cannot be stored or is
-    too long for an index) names no task.
+    Moodle writes a JSON object, which some consumers escape for HTML or URLs. What
+    cannot be cut (no text, fewer than two colons, an empty part, a broken object, a
+    name that cannot be stored or is too long for an index) names no task.
 
     Args:
         sourcedids: Text or missing.
@@ -300,8 +303,9 @@ def course_and_task(sourcedids: "pd.Series[str]") -> pd.DataFrame:
 
 
 def _cut(sourcedid: str) -> tuple[str | None, str | None, str | None]:
-    if sourcedid.startswith("{"):
-        course, task, user = _cut_moodle(sourcedid)
+    said = _json_within(sourcedid)
+    if said is not None:
+        course, task, user = _cut_moodle(said)
     elif sourcedid.count(":") < 2:
         return None, None, None
     else:
@@ -313,9 +317,38 @@ def _cut(sourcedid: str) -> tuple[str | None, str | None, str | None]:
     return course, task, user or None
 
 
-def _cut_moodle(sourcedid: str) -> tuple[str | None, str | None, str | None]:
-    said = _dict_within(sourcedid)
-    data = said.get("data") if said else None
+def _json_within(sourcedid: str) -> dict[Any, Any] | None:
+    """The JSON object that the text spells, plain, HTML-escaped or URL-quoted.
+
+    Empty for a broken object; None where the text spells none.
+    """
+    spellings = [text for text in _spellings(sourcedid) if text.startswith(("{", '"{'))]
+    for text in spellings:
+        said = _dict_within(_unquoted(text))
+        if said is not None:
+            return said
+    return {} if spellings else None
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """The text as it may have been meant, the likeliest first."""
+    if not any(sign in text for sign in "{%&"):
+        return
+    escaped, quoted = unescape(text), unquote(text)
+    for each in (text, escaped, quoted, unquote_plus(text), unescape(quoted), unquote(escaped)):
+        yield each.strip().removeprefix("\ufeff").lstrip()
+
+
+def _unquoted(text: str) -> str:
+    """The text within, where the text is a JSON string itself."""
+    if text.startswith('"'):
+        with suppress(ValueError, RecursionError):
+            return str(_LENIENT.decode(text))
+    return text
+
+
+def _cut_moodle(said: dict[Any, Any]) -> tuple[str | None, str | None, str | None]:
+    data = said.get("data")
     if not isinstance(data, dict):
         return None, None, None
     instance, user = (_moodle_id(data.get(name)) for name in ("instanceid", "userid"))
@@ -444,7 +477,7 @@ class _Passbacks:
     """
 
     def __init__(self, texts: list[str | None]) -> None:
-        codes, distinct = pd.factorize(_objects(texts))
+        codes, distinct = numbered(texts)
         # A missing text has the code -1, which is the place of the last row.
         self._codes = codes
         said = [*map(_passback, distinct), _Passback(True)]
@@ -622,18 +655,19 @@ def _is_erased(rows: _Rows, tombstones: Tombstones | None) -> Flags:
 
 
 def _is_covered(user_ids: Objects, tombstones: Tombstones) -> Flags:
-    codes, distinct = pd.factorize(user_ids)
+    codes, distinct = numbered(user_ids)
     # An id that cannot be stored was never anyone's, and could not be hashed.
     asked = _flags(map(_is_storable, distinct))
     covered = np.zeros(len(distinct) + 1, dtype=bool)
-    answer = tombstones.covers(pd.Series(distinct[asked], dtype=object))
+    storable = [user_id for user_id, is_asked in zip(distinct, asked, strict=True) if is_asked]
+    answer = tombstones.covers(pd.Series(storable, dtype=object))
     covered[:-1][asked] = np.asarray(answer, dtype=bool)
     return covered[codes]
 
 
 def _keys(rows: _Rows, places: npt.NDArray[np.intp]) -> npt.NDArray[np.bytes_]:
     """A 128-bit hash of each attempt's key: the user's hash, moved on by instant and type."""
-    codes, distinct = pd.factorize(rows.user_id[places])
+    codes, distinct = numbered(rows.user_id[places])
     digests = b"".join(
         hashlib.blake2b(user_id.encode(), digest_size=16).digest() for user_id in distinct
     )

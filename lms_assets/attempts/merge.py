@@ -105,6 +105,8 @@ def merge_day(
     began = time.monotonic()
     day = date.fromisoformat(pull.day)
     lock_day(connection, day)
+    if is_overtaken(connection, pull):
+        return record_overtaken(connection, pull, run_id=run_id)
     is_new = newest_load(connection, day) is None
     fates = _merge(connection, pull, attempts)
     _quarantine(connection, pull, rejected, run_id)
@@ -119,6 +121,21 @@ def merge_day(
     record_load(connection, pull, load)
     if is_new or load.changed:
         mark_lagging(connection, [day])
+    return load
+
+
+def is_overtaken(connection: Connection, pull: Pull) -> bool:
+    """Whether a pull that was asked later than this one is in the table. Under the day's lock."""
+    newest = newest_load(connection, date.fromisoformat(pull.day))
+    return bool(newest and newest.asked_at and pull.asked_at and newest.asked_at > pull.asked_at)
+
+
+def record_overtaken(connection: Connection, pull: Pull, *, run_id: str) -> Load:
+    """The ledger says that the pull was answered too late; the table holds the later one."""
+    window = {"start": pull.window_start, "end": pull.window_end}
+    stored = connection.scalar(text(STORED), window) or 0
+    load = Load.of(pull, run_id=run_id, stored=stored, overtaken=True)
+    record_load(connection, pull, load)
     return load
 
 

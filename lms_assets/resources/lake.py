@@ -38,7 +38,8 @@ class RawAnswer:
         key: Its object, relative to the lake.
         checksum: SHA-256 of the bytes that the API sent.
         records: How many records they hold.
-        pulled_at: When it was pulled, ISO, UTC.
+        pulled_at: When it was asked for first, ISO, naive UTC.
+        asked_at: When this pull asked for it, likewise; empty where an earlier version noted it.
         erased: How many records were dropped before storing: their students were erased.
     """
 
@@ -48,6 +49,7 @@ class RawAnswer:
     records: int
     pulled_at: str
     erased: int = 0
+    asked_at: str = ""
 
 
 class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -1,14 +1,17 @@
 """Raw records become attempts, or are set aside with a reason; none is lost."""
 
+import html
 import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 import pyarrow as pa
@@ -971,3 +974,46 @@ def test_cleaning_needs_neither_dagster_nor_a_network() -> None:
         "sys.exit(any(name in sys.modules for name in ('dagster', 'requests', 'sqlalchemy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ------------------------------------------------- in company as alone (R1, R2, R3)
+
+NEIGHBOURS = st.sampled_from(["", "\0", "a", "a\0", "a\0b", "ann", "ann\0", "{}", "{}\0"])
+
+
+def fates_of(records: list[dict[str, Any]], tombstones: Forgotten | None = None) -> list[str]:
+    """Each record's fate in this company: distinct instants tell the records apart."""
+    cleaned = Cleaned(records, tombstones=tombstones)
+    kept = {str(moment) for moment in cleaned.attempts["created_at"]}
+    refused = {
+        json.loads(one)["created_at"]: reason
+        for one, (reason, _) in zip(cleaned.rejected["record"], cleaned.reasons, strict=True)
+    }
+    moments = [r["created_at"] for r in records]
+    return ["kept" if m in kept else refused.get(m, "erased") for m in moments]
+
+
+@given(st.lists(st.tuples(NEIGHBOURS, NEIGHBOURS), max_size=8))
+def test_no_fate_depends_on_the_neighbours(texts: list[tuple[str, str]]) -> None:
+    records = [
+        record(lti_user_id=user, passback_params=text, created_at=f"2025-07-24 00:00:0{n}")
+        for n, (user, text) in enumerate(texts)
+    ]
+    forgotten = Forgotten("ann")
+    alone = [fates_of([one], forgotten)[0] for one in records]
+    assert fates_of(records, forgotten) == alone
+
+
+def test_an_odd_text_does_not_take_those_that_begin_alike_with_it() -> None:  # R1, R2
+    empty = [run(passback_params="", created_at=f"2025-07-24 00:00:{n:02}") for n in range(30)]
+    odd = run(passback_params="\0")
+    for records in ([odd, *empty], [*empty, odd]):
+        cleaned = Cleaned(records)
+        assert (cleaned.fates.kept, cleaned.fates.rejected_in_all) == (30, 1)
+
+
+@pytest.mark.parametrize("written", [str, html.escape, quote, lambda t: quote(html.escape(t))])
+def test_json_is_known_however_it_is_written(written: Callable[[str], str]) -> None:  # R51
+    text = ' {"data": {"instanceid": "7", "userid": "42"}, "hash": "e3"}'
+    (row,) = course_and_task(pd.Series([written(text)])).to_dict("records")
+    assert row == {"course": "moodle", "task": "7", "sourcedid_user": "42"}

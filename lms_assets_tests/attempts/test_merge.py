@@ -1,5 +1,6 @@
 """A pull goes into the table by one transaction, and twice is once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from lms_assets.attempts.ledger import newest_load
+from lms_assets.attempts.ledger import load_of_run, newest_load
 from lms_assets.attempts.merge import Mirror, is_loaded_already, record_unchanged
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.lake import Lake
@@ -237,3 +238,29 @@ def test_every_record_of_every_pull_has_one_fate(
             load.fates.rejected.values()
         )
         assert load.stored == kept + load.fates.vanished == len(attempts_in(warehouse))
+
+
+def test_the_pull_that_was_asked_last_wins_however_late_the_other_is_answered(
+    warehouse: Warehouse, lake: Lake
+) -> None:  # R14
+    older, newer = (
+        replace(
+            cleaned(lake, stored(lake, body_of(records), records=len(records), hour=hour)),
+            asked_at=datetime(2025, 7, 25, hour),  # noqa: DTZ001
+        )
+        for hour, records in (
+            (5, [record("ann", correct=0), record("eve")]),
+            (6, [record("ann", correct=1)]),
+        )
+    )
+    merged(warehouse, lake, newer, run_id="newer")
+    before = attempts_in(warehouse)
+    late = merged(warehouse, lake, older, run_id="older")
+    assert late.overtaken
+    counted(late, received=2, unchanged=2)
+    assert attempts_in(warehouse) == before
+    with warehouse.begin() as connection:
+        newest = newest_load(connection, DAY)
+        assert load_of_run(connection, "older") == late
+    assert newest is not None
+    assert newest.run_id == "newer"

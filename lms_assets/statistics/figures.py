@@ -330,6 +330,11 @@ def relation_comments() -> dict[str, str]:
     return dict(_database()["relations"])
 
 
+def function_comments() -> dict[str, str]:
+    """What each function of the figures gives, in English."""
+    return dict(_database()["functions"])
+
+
 def _comment(figure: Figure, texts: Texts) -> str:
     unit = texts.text(f"figures.unit.{figure.unit}")
     return f"{name_of(figure.name, texts)} ({unit}). {definition_of(figure.name, texts)}"

@@ -119,7 +119,8 @@ def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: d
             connection.execute(_sql("changed_attempts"), values)
         connection.execute(_sql("student_hours"))
         connection.execute(_sql("task_days"))
-        connection.execute(_sql("student_tasks"), {"as_of": as_of})
+        part = {"first": first, "last": last, "as_of": as_of}
+        connection.execute(_sql("student_tasks"), part)
     for step in STEPS:
         connection.execute(_sql(step), {"as_of": as_of})
     refresh_alarms(connection, sorted(days), as_of=as_of)

@@ -9,7 +9,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 from lms_assets.resources.schema import Repeatable
-from lms_assets.statistics.meanings import COLUMNS, FUNCTIONS, OWN_WORDS, RELATIONS
+from lms_assets.statistics.figures import column_comments, function_comments, relation_comments
 
 FIGURES_OF_PAIRS = "figures_of_pairs.sql"
 
@@ -21,8 +21,11 @@ def figure_views() -> Repeatable:
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
     return Repeatable(
         scripts=tuple(script(f"views/{name}") for name in names),
-        comments={table: {"": own, **_columns(table)} for table, own in RELATIONS.items()},
-        function_comments=FUNCTIONS,
+        comments={
+            relation: {"": meaning, **column_comments(relation)}
+            for relation, meaning in relation_comments().items()
+        },
+        function_comments=function_comments(),
     )
 
 
@@ -40,7 +43,3 @@ def definition_of_figures() -> str:
     steps = files(__package__).joinpath("sql").iterdir()
     names = sorted(file.name for file in steps if file.name.endswith(".sql"))
     return sha256("".join([*map(script, names), *figure_views().scripts]).encode()).hexdigest()
-
-
-def _columns(table: str) -> dict[str, str]:
-    return COLUMNS | OWN_WORDS.get(table, {})

@@ -1,11 +1,16 @@
 -- Figures 4 to 10 by student and task, of the pairs of the changed attempts.
 -- A pair continues when all its changed attempts come after those that its row counts: then the
--- row and the changed attempts give the new row. Any other pair is counted from all its attempts.
+-- row and the changed attempts give the new row. Where the row counts none but attempts of the
+-- changed days, these alone give it. Any other pair is whole: counted from all its attempts.
 analyze changed_attempts;
 truncate changed_pairs;
-insert into changed_pairs (number, user_id, oauth_consumer_key, course, task, continues)
+insert into changed_pairs (
+    number, user_id, oauth_consumer_key, course, task, continues, is_whole
+)
 select row_number() over (), p.user_id, p.oauth_consumer_key, p.course, p.task,
-    coalesce(s.last_attempt_at, '-infinity') < p.first_at
+    coalesce(s.last_attempt_at, '-infinity') < p.first_at,
+    s.user_id is not null and s.last_attempt_at >= p.first_at
+        and not (s.first_day >= :first and s.last_day <= :last)
 from (
     select user_id, oauth_consumer_key, course, task, min(created_at) as first_at
     from (
@@ -26,16 +31,16 @@ with chosen as (
     select p.number, c.created_at, c.day, c.is_run, c.is_submit, c.is_graded, c.is_correct
     from changed_pairs p
     join changed_attempts c using (user_id, oauth_consumer_key, course, task)
-    where p.continues and c.has_task
+    where not p.is_whole and c.has_task
     union all
     select p.number, a.created_at, a.day, a.is_run, a.is_submit, a.is_graded, a.is_correct
-    from (select distinct user_id from changed_pairs where not continues) as u(owner)
+    from (select distinct user_id from changed_pairs where is_whole) as u(owner)
     -- offset 0 has PostgreSQL reach the attempts by their user, through unique_attempt.
     cross join lateral (
         select * from student_attempts where user_id = owner and has_task offset 0
     ) as a
     join changed_pairs p using (user_id, oauth_consumer_key, course, task)
-    where not p.continues
+    where p.is_whole
 ), neighbours as (
     select
         *,
@@ -81,17 +86,18 @@ from neighbours
 group by number;
 analyze pair_states;
 
-delete from student_task_statistics s using changed_pairs p
-where not p.continues
-  and (s.user_id, s.oauth_consumer_key, s.course, s.task)
-    = (p.user_id, p.oauth_consumer_key, p.course, p.task);
-
-insert into student_task_statistics (
-    user_id, oauth_consumer_key, course, task, attempts, runs, submits, graded, correct,
-    first_submit_correct, attempts_to_solve, is_instant, wall_min, active, active_min,
-    blind_submits, blind_graded, blind_correct, first_attempt_at, last_attempt_at, last_is_run,
-    last_submit_at, solved_at, first_day, last_day, last_submit_day, state
+with gone as (
+    delete from student_task_statistics s using changed_pairs p
+    where not p.continues
+      and (s.user_id, s.oauth_consumer_key, s.course, s.task)
+        = (p.user_id, p.oauth_consumer_key, p.course, p.task)
+      and not exists (select from pair_states n where n.number = p.number)
+    returning s.oauth_consumer_key, s.course, s.task
 )
+insert into touched_tasks (oauth_consumer_key, course, task)
+select distinct oauth_consumer_key, course, task from gone
+on conflict do nothing;
+
 with together as (
     select
         p.user_id,
@@ -137,45 +143,57 @@ with together as (
         coalesce(n.last_submit_day, s.last_submit_day) as last_submit_day
     from changed_pairs p
     join pair_states n using (number)
-    left join student_task_statistics s using (user_id, oauth_consumer_key, course, task)
+    left join student_task_statistics s on p.continues
+        and (s.user_id, s.oauth_consumer_key, s.course, s.task)
+            = (p.user_id, p.oauth_consumer_key, p.course, p.task)
+), written as (
+    insert into student_task_statistics (
+        user_id, oauth_consumer_key, course, task, attempts, runs, submits, graded, correct,
+        first_submit_correct, attempts_to_solve, is_instant, wall_min, active, active_min,
+        blind_submits, blind_graded, blind_correct, first_attempt_at, last_attempt_at, last_is_run,
+        last_submit_at, solved_at, first_day, last_day, last_submit_day, state
+    )
+    select
+        user_id, oauth_consumer_key, course, task, attempts, runs, submits, graded, correct,
+        first_submit_correct, attempts_to_solve, is_instant,
+        case when not is_instant
+            then extract(epoch from solved_at - first_attempt_at)::double precision / 60 end,
+        active,
+        case when not is_instant then extract(epoch from active)::double precision / 60 end,
+        blind_submits, blind_graded, blind_correct, first_attempt_at, last_attempt_at, last_is_run,
+        last_submit_at, solved_at, first_day, last_day, last_submit_day,
+        student_task_state(solved_at, graded, last_submit_day, :as_of)
+    from together
+    order by user_id, oauth_consumer_key, course, task
+    on conflict (user_id, oauth_consumer_key, course, task) do update set
+        attempts = excluded.attempts,
+        runs = excluded.runs,
+        submits = excluded.submits,
+        graded = excluded.graded,
+        correct = excluded.correct,
+        first_submit_correct = excluded.first_submit_correct,
+        attempts_to_solve = excluded.attempts_to_solve,
+        is_instant = excluded.is_instant,
+        wall_min = excluded.wall_min,
+        active = excluded.active,
+        active_min = excluded.active_min,
+        blind_submits = excluded.blind_submits,
+        blind_graded = excluded.blind_graded,
+        blind_correct = excluded.blind_correct,
+        first_attempt_at = excluded.first_attempt_at,
+        last_attempt_at = excluded.last_attempt_at,
+        last_is_run = excluded.last_is_run,
+        last_submit_at = excluded.last_submit_at,
+        solved_at = excluded.solved_at,
+        first_day = excluded.first_day,
+        last_day = excluded.last_day,
+        last_submit_day = excluded.last_submit_day,
+        state = excluded.state
+    -- A row that stays as it is is not written, and its task not computed anew.
+    where student_task_statistics.* is distinct from excluded.*
+    returning student_task_statistics.oauth_consumer_key, student_task_statistics.course,
+        student_task_statistics.task
 )
-select
-    user_id, oauth_consumer_key, course, task, attempts, runs, submits, graded, correct,
-    first_submit_correct, attempts_to_solve, is_instant,
-    case when not is_instant
-        then extract(epoch from solved_at - first_attempt_at)::double precision / 60 end,
-    active,
-    case when not is_instant then extract(epoch from active)::double precision / 60 end,
-    blind_submits, blind_graded, blind_correct, first_attempt_at, last_attempt_at, last_is_run,
-    last_submit_at, solved_at, first_day, last_day, last_submit_day,
-    student_task_state(solved_at, graded, last_submit_day, :as_of)
-from together
-order by user_id, oauth_consumer_key, course, task
-on conflict (user_id, oauth_consumer_key, course, task) do update set
-    attempts = excluded.attempts,
-    runs = excluded.runs,
-    submits = excluded.submits,
-    graded = excluded.graded,
-    correct = excluded.correct,
-    first_submit_correct = excluded.first_submit_correct,
-    attempts_to_solve = excluded.attempts_to_solve,
-    is_instant = excluded.is_instant,
-    wall_min = excluded.wall_min,
-    active = excluded.active,
-    active_min = excluded.active_min,
-    blind_submits = excluded.blind_submits,
-    blind_graded = excluded.blind_graded,
-    blind_correct = excluded.blind_correct,
-    first_attempt_at = excluded.first_attempt_at,
-    last_attempt_at = excluded.last_attempt_at,
-    last_is_run = excluded.last_is_run,
-    last_submit_at = excluded.last_submit_at,
-    solved_at = excluded.solved_at,
-    first_day = excluded.first_day,
-    last_day = excluded.last_day,
-    last_submit_day = excluded.last_submit_day,
-    state = excluded.state;
-
 insert into touched_tasks (oauth_consumer_key, course, task)
-select distinct oauth_consumer_key, course, task from changed_pairs
+select distinct oauth_consumer_key, course, task from written
 on conflict do nothing

@@ -23,7 +23,7 @@ create temporary table changed_attempts (
 ) on commit drop;
 create temporary table changed_pairs (
     number integer, user_id text, oauth_consumer_key text, course text, task text,
-    continues boolean
+    continues boolean, is_whole boolean
 ) on commit drop;
 
 insert into touched_days (day) select unnest(cast(:days as date[]));

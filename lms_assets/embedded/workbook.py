@@ -6,18 +6,19 @@ whole, so that a reader or a crash never meets half of it.
 """
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, time, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import dagster as dg
 from pydantic import Field
 
 from lms_assets.faults import PermanentFault, TemporaryFault
+from lms_assets.files import written_whole
 from lms_assets.resources.spreadsheet.tabs import (
     FORMATS,
     SERIAL_EPOCH,
@@ -42,6 +43,20 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT_S = 60
 PIXELS_PER_CHARACTER = 7
+NEW_FILE_MODE = 0o644
+# What openpyxl drops without a word: by the folder of the part, the mark by which it is known.
+LOST_IN: Mapping[str, Mapping[bytes, str]] = {
+    "xl/drawings": {
+        b"<xdr:pic": "picture",
+        b"<xdr:sp>": "text box or shape",
+        b"<xdr:sp ": "text box or shape",
+        b"<xdr:cxnSp": "line",
+        b"<xdr:grpSp": "group of shapes",
+    },
+    "xl/worksheets": {b"sparklineGroup ": "sparkline", b"sparklineGroup>": "sparkline"},
+    "xl/slicers": {b"<slicer": "slicer"},
+    "xl/ctrlProps": {b"<formControlPr": "form control"},
+}
 
 
 class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -78,7 +93,7 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
         """All that each of the worksheets holds now."""
         if not Path(self.path).exists():
             return {title: [] for title in titles}
-        book = self._book()
+        book = self._book(is_to_be_written=False)
         there = set(book.sheetnames)
         return {title: _grid(book[title]) if title in there else [] for title in titles}
 
@@ -108,7 +123,7 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
                 "sheet.workbook_unwritable", path=self.path, reason=error.strerror
             ) from None
 
-    def _book(self) -> "Workbook":
+    def _book(self, *, is_to_be_written: bool = True) -> "Workbook":
         from openpyxl import Workbook, load_workbook
         from openpyxl.utils.exceptions import InvalidFileException
 
@@ -118,19 +133,36 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
                 book.remove(sheet)
             return book
         try:
+            if is_to_be_written:
+                _refuse_what_would_be_lost(self.path)
             return load_workbook(self.path)
         except (BadZipFile, InvalidFileException, KeyError, ValueError):
             raise PermanentFault("sheet.workbook_unreadable", path=self.path) from None
 
     def _replace(self, book: "Workbook") -> None:
+        """The file is the book; who may read and write it stays as people set it."""
         path = Path(self.path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".statistics-", suffix=".xlsx")
-        os.close(handle)
-        try:
-            book.save(name)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        held = path.stat() if path.exists() else None
+        mode = stat.S_IMODE(held.st_mode) if held else NEW_FILE_MODE
+        with written_whole(path, mode=mode) as file:
+            book.save(file)
+            if held is not None and held.st_gid != os.fstat(file.fileno()).st_gid:
+                os.fchown(file.fileno(), -1, held.st_gid)
+
+
+def _refuse_what_would_be_lost(path: str) -> None:
+    """A workbook is written anew from what openpyxl reads, and it does not read everything.
+
+    Raises:
+        PermanentFault: ``sheet.workbook_would_lose``: names what, and what to do.
+    """
+    with ZipFile(path) as parts:
+        for name in parts.namelist():
+            kinds = LOST_IN.get(PurePosixPath(name).parent.as_posix(), {})
+            content = parts.read(name) if kinds else b""
+            for mark, what in kinds.items():
+                if mark in content:
+                    raise PermanentFault("sheet.workbook_would_lose", path=path, what=what)
 
 
 def _publish(book: "Workbook", tabs: Sequence[Tab]) -> list[str]:

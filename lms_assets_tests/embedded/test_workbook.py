@@ -1,9 +1,11 @@
 """What only the workbook file has to keep; the claims it shares with the spreadsheet are there."""
 
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from openpyxl import load_workbook
@@ -141,3 +143,42 @@ def test_two_publishers_at_once_leave_each_day_there_once(book: WorkbookFile) ->
         list(pool.map(lambda _: WorkbookFile(path=book.path).publish([DAILY]), range(8)))
     assert len(load_workbook(book.path)["Daily"]["A"]) == 5
     assert [file.name for file in Path(book.path).parent.glob("*.xlsx")] == ["statistics.xlsx"]
+
+
+def _with_part(path: Path, name: str, content: str) -> None:
+    """The workbook holds a part as a spreadsheet program writes it."""
+    with ZipFile(path, "a") as parts:
+        parts.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "what"),
+    [
+        ("xl/drawings/drawing9.xml", "<xdr:wsDr><xdr:pic/></xdr:wsDr>", "picture"),
+        ("xl/drawings/drawing9.xml", '<xdr:wsDr><xdr:sp macro=""/></xdr:wsDr>', "text box"),
+        ("xl/worksheets/sheet9.xml", '<x14:sparklineGroup type="column">', "sparkline"),
+    ],
+)
+def test_a_workbook_is_refused_before_something_of_a_persons_is_lost(
+    book: WorkbookFile, part: str, content: str, what: str
+) -> None:
+    """R48"""
+    book.publish([DAILY])
+    _with_part(Path(book.path), part, content)
+    before = Path(book.path).read_bytes()
+    with pytest.raises(PermanentFault) as fault:
+        book.publish([DAILY])
+    assert fault.value.code == "sheet.workbook_would_lose"
+    assert what in str(fault.value)
+    assert Path(book.path).read_bytes() == before
+
+
+def test_the_workbooks_mode_and_link_are_kept(book: WorkbookFile, tmp_path: Path) -> None:
+    """R48"""
+    book.publish([DAILY])
+    Path(book.path).chmod(0o664)
+    link = tmp_path / "link.xlsx"
+    link.symlink_to(book.path)
+    WorkbookFile(path=str(link)).publish([DAILY])
+    assert link.is_symlink()
+    assert stat.S_IMODE(Path(book.path).stat().st_mode) == 0o664

@@ -46,6 +46,8 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.turns import ApiTurns
 
 GROUP = "attempts"
+# Who is asked about these assets, as the asset's page shows it.
+OWNERS = ["team:lms"]
 
 COLUMN_SCHEMA = column_descriptions()
 
@@ -79,6 +81,7 @@ def _day(context: dg.AssetExecutionContext) -> date:
 @dg.asset(
     partitions_def=attempt_days,
     group_name=GROUP,
+    owners=OWNERS,
     kinds={"api", "json"},
     io_manager_key="lake_references",
 )
@@ -158,6 +161,7 @@ def _iso(moment: datetime) -> str:
 @dg.asset(
     partitions_def=attempt_days,
     group_name=GROUP,
+    owners=OWNERS,
     kinds={"pandas", "parquet"},
     code_version=CODE_VERSION,
     io_manager_key="lake_references",
@@ -285,6 +289,7 @@ def _fates_table(fates: Fates) -> str:
 @dg.asset(
     partitions_def=attempt_days,
     group_name=GROUP,
+    owners=OWNERS,
     kinds={"postgres", "table"},
     io_manager_key="lake_references",
     metadata={

@@ -196,10 +196,10 @@ def _watched(
         passed=share <= limits.warn_pct,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
-            "number": number,
+            "records": number,
             "share_pct": round(share, 3),
             "threshold_pct": limits.warn_pct,
-            "newest_days": " ".join(str(watch.number(one)) for one in newest),
+            "last_14_days": " ".join(str(watch.number(one)) for one in newest),
         },
     )
 

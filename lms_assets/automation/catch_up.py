@@ -113,7 +113,8 @@ def finished_days(
     loads = warehouse.rows(
         """
         select distinct on (day) day, run_id from load_ledger
-        where day between :first and :last and day not in (select day from lagging_days)
+        where day between :first and :last and not overtaken
+            and day not in (select day from lagging_days)
         order by day, id desc
         """,
         first=first,

@@ -22,13 +22,14 @@ from lms_assets.systems import resources, sealed
 def code_location() -> dg.Definitions:
     """Assets, checks, jobs, schedule, sensors and resources by this process's settings."""
     settings = load_settings()
+    systems = resources(settings)
     return dg.Definitions(
         assets=[*attempts_assets, *statistics_assets],
         asset_checks=[*attempts_checks, *statistics_checks, *freshness_checks(settings)],
         jobs=[daily_attempts, publication],
         schedules=[scheduled_attempts(settings)],
-        sensors=sensors(settings),
-        resources=sealed(resources(settings)),
+        sensors=sensors(settings, systems),
+        resources=sealed(systems),
         # One process per run: a process per step would cost five times as much.
         executor=dg.in_process_executor,
     )

@@ -34,7 +34,6 @@ RELEASED = re.compile(r"lms_assets/resources/migrations/versions/000[123]_")
 # What is being mended; nothing is added here.
 ARROWS_BACK = {
     "attempts.assets → amends.erasure",
-    "automation.sensors → systems",
     "resources.warehouse → embedded.postgres",
 }
 LONG_MODULES = {
@@ -45,9 +44,8 @@ LONG_MODULES = {
 }
 LATE_IMPORTS = {
     ("lms_assets/attempts/ledger.py", "json"),
-    ("lms_assets/automation/sensors.py", "lms_assets.systems"),
 }
-LONG_FUNCTIONS = {"automation.sensors.sensors"}
+LONG_FUNCTIONS: set[str] = set()
 
 
 @cache

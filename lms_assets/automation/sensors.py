@@ -4,8 +4,9 @@ A run status sensor loses for good what it fails to handle, so it only records
 that a letter is due; the sender delivers, and looks for what was missed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -33,102 +34,155 @@ REPEAT_S = 1800
 LOOK_BACK = timedelta(days=2)
 
 
-def sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """Every sensor, on by default."""
+Tells = Callable[[dg.DagsterInstance, Warehouse], Messenger]
 
-    def messenger(instance: dg.DagsterInstance, warehouse: Warehouse) -> Messenger:
-        from lms_assets.systems import resources
 
+def sensors(settings: Settings, systems: Mapping[str, Any]) -> list[dg.SensorDefinition]:
+    """Every sensor, on by default.
+
+    Args:
+        systems: What letters need to know or to use: the sheet's address, the mailer.
+    """
+
+    def tells(instance: dg.DagsterInstance, warehouse: Warehouse) -> Messenger:
         configure_logging(settings)
-        return Messenger(settings, warehouse, instance, resources(settings))
+        return Messenger(settings, warehouse, instance, systems)
+
+    return [
+        run_succeeded(tells),
+        run_failed(tells),
+        letters(tells),
+        batches(tells),
+        missing(settings, tells),
+    ]
+
+
+def run_succeeded(tells: Tells) -> dg.SensorDefinition:
+    """Records the letter of a run that succeeded."""
 
     @dg.run_status_sensor(
+        name="run_succeeded",
         run_status=dg.DagsterRunStatus.SUCCESS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_S,
         description="Records the letter of a run that succeeded.",
     )
-    def run_succeeded(context: dg.RunStatusSensorContext, warehouse: Warehouse) -> None:
-        messenger(context.instance, warehouse).tell_of_run(
-            context.dagster_run.run_id, now=utc_now()
-        )
+    def sensor(context: dg.RunStatusSensorContext, warehouse: Warehouse) -> None:
+        tells(context.instance, warehouse).tell_of_run(context.dagster_run.run_id, now=utc_now())
+
+    return sensor
+
+
+def run_failed(tells: Tells) -> dg.SensorDefinition:
+    """Records the letter of a run that failed."""
 
     @dg.run_failure_sensor(
+        name="run_failed",
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_S,
         description="Records the letter of a run that failed.",
     )
-    def run_failed(context: dg.RunFailureSensorContext, warehouse: Warehouse) -> None:
-        messenger(context.instance, warehouse).tell_of_run(
-            context.dagster_run.run_id, now=utc_now()
-        )
+    def sensor(context: dg.RunFailureSensorContext, warehouse: Warehouse) -> None:
+        tells(context.instance, warehouse).tell_of_run(context.dagster_run.run_id, now=utc_now())
+
+    return sensor
+
+
+def letters(tells: Tells) -> dg.SensorDefinition:
+    """Sends what is due, and records what the other two have missed.
+
+    Reads the runs that changed in the last two days, and the letters.
+    """
 
     @dg.sensor(
+        name="letters",
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_S,
         description="Sends what is due, and records what the other two have missed.",
     )
-    def letters(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SkipReason:
-        tells = messenger(context.instance, warehouse)
+    def sensor(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SkipReason:
+        messenger = tells(context.instance, warehouse)
         for run_id in untold_runs(context.instance, warehouse, now=utc_now()):
-            tells.tell_of_run(run_id, now=utc_now())
-        sent = tells.send(now=utc_now())
-        return dg.SkipReason(f"letters sent: {sent}")
+            messenger.tell_of_run(run_id, now=utc_now())
+        sent = messenger.send(now=utc_now())
+        return dg.SkipReason(f"{sent} letters sent")
+
+    return sensor
+
+
+def batches(tells: Tells) -> dg.SensorDefinition:
+    """Publishes each batch once its last run has ended, then records its letter.
+
+    Reads the unfinished runs, at most 500 of the last two days, and the runs of open batches.
+    """
 
     @dg.sensor(
+        name="batches",
         job=publication,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_S,
         description="Publishes each batch once its last run has ended, then records its letter.",
     )
-    def batches(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SensorResult:
-        tells = messenger(context.instance, warehouse)
+    def sensor(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SensorResult:
+        messenger = tells(context.instance, warehouse)
         end_orphans(context.instance, warehouse, now=utc_now())
         adopt_backfills(context.instance, warehouse)
         with warehouse.begin() as connection:
             opened = open_batches(connection)
-        requests = []
-        for batch in opened:
-            runs = runs_of(context.instance, batch.batch)
-            step = next_step(batch, runs, now=utc_now())
-            if step == "publish":
-                requests.append(_publication_of(batch, runs))
-            elif step == "letter":
-                tells.tell_of_batch(batch, now=utc_now())
-        return dg.SensorResult(
-            run_requests=requests,
-            skip_reason=None if requests else f"{len(opened)} batches are open",
-        )
+        requests = list(_publications(opened, messenger))
+        skip_reason = None if requests else f"{len(opened)} batches are open"
+        return dg.SensorResult(run_requests=requests, skip_reason=skip_reason)
+
+    return sensor
+
+
+def _publications(opened: Sequence[Batch], messenger: Messenger) -> Iterator[dg.RunRequest]:
+    """A publication for each batch that needs one; those that need a letter have it recorded."""
+    for batch in opened:
+        runs = runs_of(messenger.instance, batch.batch)
+        step = next_step(batch, runs, now=utc_now())
+        if step == "publish":
+            yield _publication_of(batch, runs)
+        elif step == "letter":
+            messenger.tell_of_batch(batch, now=utc_now())
+
+
+def missing(settings: Settings, tells: Tells) -> dg.SensorDefinition:
+    """Requests the missing days, newest first; warns when yesterday is late.
+
+    Reads the ledger of LMS_CATCH_UP_DAYS and, only when days are missing, the runs since then.
+    """
 
     @dg.sensor(
+        name="missing",
         job=daily_attempts,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=60,
         description="Requests the missing days, newest first; warns when yesterday is late.",
     )
-    def missing(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SensorResult:
         now = utc_now()
         gaps = find_gaps(context.instance, warehouse, settings, now=now)
         requests = request_days(context.instance, warehouse, gaps, now=now)
         if not requests.batch:
             # Together, once the last catch-up has ended.
-            messenger(context.instance, warehouse).tell_of_giving_up(gaps.given_up, now=now)
-        found = freshness(settings, warehouse, now=now)
-        # Said again twice an hour: a failing run shows the check as failed, whatever it says.
-        said = f"{found.says} {int(now.timestamp() // REPEAT_S)}"
+            tells(context.instance, warehouse).tell_of_giving_up(gaps.given_up, now=now)
+        late = freshness(settings, warehouse, now=now)
+        # Recorded again twice an hour: a failing run shows the check as failed, whatever it is.
+        cursor = f"{late.says} {int(now.timestamp() // REPEAT_S)}"
+        none = f"{len(gaps.days)} days are missing; none to ask for"
         return dg.SensorResult(
-            run_requests=[
-                dg.RunRequest(partition_key=day.isoformat(), tags={BATCH_TAG: requests.batch})
-                for day in requests.days
-            ],
-            asset_events=[evaluation(found)] if said != context.cursor else [],
-            cursor=said,
-            skip_reason=None
-            if requests.days
-            else f"{len(gaps.days)} days are missing; none to ask for",
+            run_requests=[_request(day, requests.batch) for day in requests.days],
+            asset_events=[evaluation(late)] if cursor != context.cursor else [],
+            cursor=cursor,
+            skip_reason=None if requests.days else none,
         )
 
-    return [run_succeeded, run_failed, letters, batches, missing]
+    return sensor
+
+
+def _request(day: date, batch: str) -> dg.RunRequest:
+    return dg.RunRequest(partition_key=day.isoformat(), tags={BATCH_TAG: batch})
 
 
 def untold_runs(instance: dg.DagsterInstance, warehouse: Warehouse, *, now: datetime) -> list[str]:

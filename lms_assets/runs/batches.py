@@ -10,6 +10,7 @@ from typing import Literal
 import dagster as dg
 from sqlalchemy import Connection, text
 
+from lms_assets.locks import Lock, is_held, kept
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import (
     BACKFILL_TAG,
@@ -25,9 +26,6 @@ CATCH_UP_AGAIN = "catch_up_again"
 
 # A batch whose maker died asks for no more days: after so long without one it is over.
 ABANDONED_AFTER = timedelta(minutes=10)
-
-# The first of two numbers of an advisory lock; the second is made of the batch's name.
-LEADER_LOCK = 7_041
 
 Step = Literal["wait", "publish", "letter"]
 
@@ -112,15 +110,19 @@ def open_batch(connection: Connection, batch: str, *, kind: str, days: Iterable[
 
 def open_batches(connection: Connection) -> list[Batch]:
     """The batches that have not had their letter, oldest first."""
-    # Who leads a batch holds its lock alone; those who look share it among themselves.
     statement = """
-        select batch, kind, days, opened_at,
-            not pg_try_advisory_xact_lock_shared(:lock, hashtext(batch)) as is_led
-        from batches where closed_at is null order by opened_at, batch
+        select batch, kind, days, opened_at from batches where closed_at is null
+        order by opened_at, batch
     """
     return [
-        Batch(row.batch, row.kind, tuple(row.days), row.opened_at, row.is_led)
-        for row in connection.execute(text(statement), {"lock": LEADER_LOCK})
+        Batch(
+            batch=row.batch,
+            kind=row.kind,
+            days=tuple(row.days),
+            opened_at=row.opened_at,
+            is_led=is_held(connection, Lock.BATCH, row.batch),
+        )
+        for row in connection.execute(text(statement)).all()
     ]
 
 
@@ -128,13 +130,9 @@ def open_batches(connection: Connection) -> list[Batch]:
 def leading(warehouse: Warehouse, batch: str) -> Iterator[None]:
     """This process goes through the batch's days; nobody else publishes it or tells of it.
 
-    However the process dies, the database sees its connection end.
+    However the process dies, the database sees its session end.
     """
-    with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(
-            text("select pg_advisory_lock(:lock, hashtext(:batch))"),
-            {"lock": LEADER_LOCK, "batch": batch},
-        )
+    with kept(warehouse.engine, Lock.BATCH, batch, name=f"batch {batch}"):
         yield
 
 

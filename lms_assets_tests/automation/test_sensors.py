@@ -15,6 +15,7 @@ from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.batches import leading, open_batch
 from lms_assets.settings import Settings
+from lms_assets.systems import resources
 from lms_assets_tests.day_loads import loaded, record
 from lms_assets_tests.tiny_runs import began, ran
 
@@ -41,7 +42,7 @@ class Daemon:
         self, instance: dg.DagsterInstance, warehouse: Warehouse, settings: Settings
     ) -> None:
         self.instance, self.warehouse = instance, warehouse
-        self.sensors = {sensor.name: sensor for sensor in sensors(settings)}
+        self.sensors = {sensor.name: sensor for sensor in sensors(settings, resources(settings))}
         self.cursor: str | None = None
 
     def ticks(self, name: str) -> Any:  # noqa: ANN401
@@ -65,7 +66,9 @@ def daemon(instance: dg.DagsterInstance, warehouse: Warehouse, settings: Setting
 
 
 def test_every_sensor_is_on_without_anybody_switching_it_on(settings: Settings) -> None:
-    found = {sensor.name: sensor.default_status for sensor in sensors(settings)}
+    found = {
+        sensor.name: sensor.default_status for sensor in sensors(settings, resources(settings))
+    }
     assert set(found) == {"run_succeeded", "run_failed", "letters", "batches", "missing"}
     assert set(found.values()) == {dg.DefaultSensorStatus.RUNNING}
 

@@ -220,7 +220,7 @@ def _plain(value: Any) -> Plain:  # noqa: ANN401
 
 
 def _show(sheet: "Worksheet", tab: Tab, place: Layout) -> None:
-    from openpyxl.styles import Alignment, Font
+    from openpyxl.styles import Alignment, Font, PatternFill
     from openpyxl.utils import get_column_letter
 
     _unfilter(sheet)
@@ -239,6 +239,9 @@ def _show(sheet: "Worksheet", tab: Tab, place: Layout) -> None:
         for row, values in enumerate(rows):
             cell = sheet.cell(place.top + 2 + row, at)
             _put(cell, values[number], _kind(tab, row, number))
+            if tab.tints:
+                tint = tab.tints[row] if row < len(tab.tints) else None
+                cell.fill = PatternFill("solid", fgColor=tint) if tint else PatternFill()
 
 
 def _unfilter(sheet: "Worksheet") -> None:

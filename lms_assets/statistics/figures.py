@@ -22,7 +22,13 @@ from lms_assets.texts import LANGUAGES, Texts, lists
 Unit = Literal["count", "number", "ratio", "percent", "minutes", "hour", "date", "datetime", "text"]
 """What the figure is counted in. Percent runs from 0 to 100."""
 
-DECIMALS: Mapping[Unit, int] = {"number": 1, "ratio": 2, "percent": 1, "minutes": 1}
+DECIMALS: Mapping[Unit, int] = {
+    "number": 1,
+    "ratio": 2,
+    "probability": 4,
+    "percent": 1,
+    "minutes": 1,
+}
 """Digits after the point where a figure is shown as text; units without any are left out."""
 
 Pattern = Literal["low", "high", "days_28", "before_28", "days_0", "previous"]
@@ -120,7 +126,7 @@ _DEFINED = (
     Figure("solved_pct", "percent", n="alarm_students"),
     Figure("usual_pct", "percent", n="usual_student_days"),
     Figure("usual_student_days"),
-    Figure("q", "ratio"),
+    Figure("q", "probability"),
     Figure("since", "date"),
     # 9, of a student and a task.
     Figure("user_id", "text"),
@@ -196,7 +202,13 @@ TASKS = (
     *("median_attempts_to_solve", "p90_attempts_to_solve", "attempts_per_solver"),
     *("instant_solvers", "median_wall_min", "p90_wall_min", "median_active_min"),
     *("p90_active_min", "stuck", "gave_up", "runs_per_submit", "blind_pct"),
-    *("success_after_run_pct", "success_blind_pct", "link"),
+    *("success_after_run_pct", "success_blind_pct"),
+    *("discrimination", "discrimination_state", "compared_students"),
+    *("stopped", "stopped_solvers", "stopped_pct", "link"),
+)
+ALARMS = (
+    *("day", "course", "task", "alarm_kind", "alarm_students", "solved", "solved_pct"),
+    *("usual_pct", "usual_student_days", "q", "since"),
 )
 STUDENTS = (
     *("user_id", "course", "task", "student_graded", "student_runs", "blind_submits"),
@@ -213,6 +225,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "sheet.tabs.report": REPORT,
     "sheet.tabs.courses": COURSES,
     "sheet.tabs.tasks": TASKS,
+    "sheet.tabs.alarms": ALARMS,
     "sheet.tabs.students": STUDENTS,
     "letters.name": LETTER,
 }

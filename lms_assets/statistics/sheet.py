@@ -40,6 +40,7 @@ KINDS: Mapping[figures.Unit, Kind] = {
     "count": "integer",
     "number": "number",
     "ratio": "ratio",
+    "probability": "probability",
     "percent": "percent",
     "minutes": "number",
     "hour": "integer",
@@ -58,12 +59,14 @@ class SheetFigures:
         courses: Rows of `period_statistics` for single courses: 28 days and all history.
         tasks: Rows of `task_statistics`, the hardest first.
         students: Rows of `students_who_need_help` who are stuck, the latest first.
+        alarms: Rows of `task_alarms`, the newest day first.
     """
 
     daily: Sequence[Figures]
     courses: Sequence[Figures]
     tasks: Sequence[Figures]
     students: Sequence[Figures]
+    alarms: Sequence[Figures] = ()
 
     @property
     def attempts(self) -> int:
@@ -106,11 +109,28 @@ def figures_for_sheet(connection: Connection) -> SheetFigures:
     return SheetFigures(
         daily=measures.daily(connection),
         courses=[dict(row) for row in connection.execute(periods).mappings()],
-        tasks=measures.tasks(connection),
+        tasks=_with_their_own(
+            measures.tasks(connection),
+            measures.discrimination(connection),
+            measures.stops(connection),
+        ),
+        alarms=measures.alarms(connection),
         students=[
             row for row in measures.students_who_need_help(connection) if row["state"] == "stuck"
         ],
     )
+
+
+def _with_their_own(tasks: Sequence[Figures], *others: Sequence[Figures]) -> list[Figures]:
+    """Each task's row with what other tables say of it."""
+    more: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in (row for rows in others for row in rows):
+        more.setdefault(_task_key(row), {}).update(row)
+    return [{**row, **more.get(_task_key(row), {})} for row in tasks]
+
+
+def _task_key(row: Figures) -> tuple[str, ...]:
+    return row["oauth_consumer_key"], row["course"], row["task"]
 
 
 def tabs_of(held: SheetFigures, presented: Presented, *, made_at: datetime) -> list[Tab]:
@@ -158,6 +178,7 @@ def tabs(
     shown_tabs = [
         _daily(held, texts, note),
         _report(held, texts, note),
+        _alarms(held, names, texts, note),
         _courses(held, names, texts, note),
         _tasks(held, names, texts, note),
         _students(held if with_students else None, names, texts, note),
@@ -309,16 +330,42 @@ def _tasks(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
 
 
 def _named_task(row: Figures, title: str, names: Names, texts: Texts) -> Figures:
-    difficulty = row.get("difficulty")
+    difficulty, state = row.get("difficulty"), row.get("discrimination_state")
     return {
         **row,
         "course": names.course_title(row["course"]),
         "task": title,
         "link": names.task_link(row["course"], row["task"]) or None,
         "difficulty": texts.text(f"sheet.difficulty.{difficulty}") if difficulty else None,
+        "discrimination_state": texts.text(f"sheet.discrimination.{state}") if state else None,
         "graded": row["submits"],
         "task_success_pct": row["success_pct"],
     }
+
+
+TINTS = {"collapsed": "F8D7DA", "surged": "FFF3CD"}
+
+
+def _alarms(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
+    """One row per task and day in alarm, the newest day first, coloured by its kind."""
+    rows = [
+        {
+            **row,
+            "course": names.course_title(row["course"]),
+            "task": title,
+            "alarm_kind": texts.text(f"sheet.alarm.{row['kind']}"),
+            "alarm_students": row["students"],
+        }
+        for row, title in zip(held.alarms, names.task_titles(held.alarms), strict=True)
+    ]
+    return Tab(
+        title=texts.text("sheet.tabs.alarms"),
+        columns=_columns(figures.ALARMS, texts),
+        rows=[_cells(row, figures.ALARMS) for row in rows],
+        note=note,
+        key=("day", "course", "task"),
+        tints=[TINTS[row["kind"]] for row in held.alarms],
+    )
 
 
 def _students(held: SheetFigures | None, names: Names, texts: Texts, note: str) -> Tab:

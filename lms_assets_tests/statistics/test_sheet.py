@@ -122,6 +122,7 @@ def test_the_tabs_come_in_one_order_in_both_languages() -> None:
     assert list(made()) == [
         "Daily",
         "Report",
+        "Alarms",
         "Courses",
         "Tasks",
         "Students who need help",
@@ -130,6 +131,7 @@ def test_the_tabs_come_in_one_order_in_both_languages() -> None:
     assert list(made("ru")) == [
         "По дням",
         "Отчёт",
+        "Тревоги",
         "Курсы",
         "Задачи",
         "Кому нужна помощь",
@@ -303,7 +305,7 @@ def test_worksheets_per_day_are_those_of_the_newest_31_days() -> None:
     figures = replace(FIGURES, daily=days)
     made = tabs_of(figures, Presented(sheet_per_day=True), made_at=MADE_AT)
     titles = [tab.title for tab in made if tab.made_if_missing or tab.title.startswith("Students")]
-    assert titles[6:] == [f"Report {row['day']}" for row in days[-31:]]
+    assert titles[7:] == [f"Report {row['day']}" for row in days[-31:]]
     without = tabs_of(figures, Presented(), made_at=MADE_AT)
     assert not [tab.title for tab in without if tab.title.startswith("Report ")]
 
@@ -478,6 +480,19 @@ def test_where_both_languages_have_tabs_neither_shows_older_figures(tmp_path: Pa
     newer = replace(FIGURES, daily=[{**JULY_24, "attempts": 7}])
     workbook.publish(tabs_of(newer, Presented(language="en"), made_at=MADE_AT))
     assert workbook.read("Daily")[1][1] == workbook.read("По дням")[1][1] == 7
+
+
+def test_a_task_in_alarm_is_a_coloured_row(tmp_path: Path) -> None:
+    alarm = {
+        **{"day": date(2025, 7, 24), "oauth_consumer_key": "", "course": COURSE, "task": TASK},
+        **{"kind": "collapsed", "students": 12, "solved": 0, "solved_pct": 0.0},
+        **{"usual_pct": 60.0, "usual_student_days": 80, "q": 0.0001, "since": date(2025, 7, 23)},
+    }
+    workbook = WorkbookFile(path=str(tmp_path / "statistics.xlsx"))
+    workbook.publish(list(made(figures=replace(FIGURES, alarms=[alarm])).values()))
+    sheet = load_workbook(workbook.path)["Alarms"]
+    assert [cell.value for cell in sheet[2]][3:6] == ["collapsed", 12, 0]
+    assert {cell.fill.fgColor.rgb for cell in sheet[2]} == {"00F8D7DA"}
 
 
 def test_two_tasks_that_look_the_same_are_told_apart_by_their_site() -> None:

@@ -48,6 +48,7 @@ FORMAT_TYPES: Mapping[Kind, str] = {
     "number": "NUMBER",
     "integer": "NUMBER",
     "ratio": "NUMBER",
+    "probability": "NUMBER",
     "percent": "PERCENT",
     "date": "DATE",
     "datetime": "DATE_TIME",
@@ -340,11 +341,19 @@ def _look(worksheet: _Worksheet) -> Iterator[Request]:
             shift = place.top + 1
             look = {"numberFormat": {"type": FORMAT_TYPES[kind], "pattern": FORMATS[kind]}}
             yield _format(worksheet, (rows[0] + shift, rows[1] + shift), (at, at + 1), look)
+        for row, tint in enumerate(tab.tints):
+            where_row = (row + place.top + 1, row + place.top + 2)
+            yield _format(worksheet, where_row, (at, at + 1), {"backgroundColor": _colour(tint)})
         if at in place.added:
             span = {"startIndex": at, "endIndex": at + 1}
             where = {"sheetId": worksheet.sheet_id, "dimension": "COLUMNS", **span}
             width = {"properties": {"pixelSize": column.width}, "fields": "pixelSize"}
             yield {"updateDimensionProperties": {"range": where, **width}}
+
+
+def _colour(tint: str) -> dict[str, float]:
+    parts = zip(("red", "green", "blue"), bytes.fromhex(tint), strict=True)
+    return {name: part / 255 for name, part in parts}
 
 
 def _kinds(tab: Tab, number: int) -> Iterator[tuple[tuple[int, int], Kind]]:

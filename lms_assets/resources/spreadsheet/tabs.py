@@ -20,7 +20,9 @@ from typing import Literal
 
 from lms_assets.faults import PermanentFault
 
-Kind = Literal["text", "number", "integer", "ratio", "percent", "date", "datetime", "value"]
+Kind = Literal[
+    "text", "number", "integer", "ratio", "probability", "percent", "date", "datetime", "value"
+]
 """How a column is shown; ``value`` is a column where each cell says it by its type."""
 
 
@@ -42,6 +44,7 @@ FORMATS: Mapping[Kind, str] = {
     "number": "#,##0.0",
     "integer": "#,##0",
     "ratio": "0.00",
+    "probability": "0.0000",
     "percent": "0.0%",
     "date": "yyyy-mm-dd",
     "datetime": "yyyy-mm-dd hh:mm",
@@ -114,6 +117,7 @@ class Tab:
         kept: How many tabs of the series stay, the newest.
         earlier: Titles that it bears in another language: where one of them is there and
             ``title`` is not, that tab is this one, and gets the title.
+        tints: Where rows are coloured: for each row its colour as ``RRGGBB``.
     """
 
     title: str
@@ -126,6 +130,7 @@ class Tab:
     series: str | None = None
     kept: int = 31
     earlier: tuple[str, ...] = ()
+    tints: Sequence[str] = ()
 
     @property
     def key_places(self) -> tuple[int, ...]:

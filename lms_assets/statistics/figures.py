@@ -19,7 +19,18 @@ from typing import Any, Literal
 
 from lms_assets.texts import LANGUAGES, Texts, lists
 
-Unit = Literal["count", "number", "ratio", "percent", "minutes", "hour", "date", "datetime", "text"]
+Unit = Literal[
+    "count",
+    "number",
+    "ratio",
+    "probability",
+    "percent",
+    "minutes",
+    "hour",
+    "date",
+    "datetime",
+    "text",
+]
 """What the figure is counted in. Percent runs from 0 to 100."""
 
 DECIMALS: Mapping[Unit, int] = {

@@ -93,7 +93,7 @@ def _make_home(settings: Settings) -> None:
         for folder in folders:
             is_new = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
-            if is_new or (folder / "dagster").is_dir():
+            if is_new or any((folder / name).exists() for name in ("dagster", "demo", "demo.json")):
                 folder.chmod(mode)
         (home / "dagster").mkdir(mode=0o700, exist_ok=True)
         (home / "lake").mkdir(mode=0o700, exist_ok=True)

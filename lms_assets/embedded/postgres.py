@@ -10,9 +10,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
+from sqlalchemy import make_url
 
 from lms_assets.embedded.cluster import SUPERUSER, Cluster, Running
 from lms_assets.embedded.loopback import HOST
+from lms_assets.resources.sessions import connected, connection_arguments
 
 DATABASE = "lms"
 
@@ -85,9 +87,7 @@ class EmbeddedPostgres:
         self._server = None
 
     def _make_database(self) -> None:
-        import psycopg2
-
-        connection = psycopg2.connect(self.url("postgres").replace("+psycopg2", ""))
+        connection = connected(connection_arguments(make_url(self.url("postgres"))))
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("select 1 from pg_database where datname = %s", (DATABASE,))

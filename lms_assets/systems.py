@@ -12,6 +12,7 @@ from lms_assets.embedded.demo_api import DemoGraderApi
 from lms_assets.embedded.outbox import Outbox
 from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.embedded.workbook import WorkbookFile
+from lms_assets.letters.course_readers import CourseLetters, read_course_letters
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, LakeReferences
 from lms_assets.resources.mail import Mailer
@@ -75,6 +76,13 @@ def notifiers(settings: Settings) -> tuple[Notifier, ...]:
     return tuple(Notifier(url.get_secret_value()) for url in settings.notify_urls)
 
 
+def course_readers(settings: Settings) -> CourseLetters:
+    """Who gets course letters by LMS_COURSE_LETTERS; in demo mode one reader of every course."""
+    if settings.is_demo and not settings.demo_records:
+        return CourseLetters(of_every_course=("authors@localhost",))
+    return read_course_letters(settings.lms_course_letters)
+
+
 def presentation(settings: Settings) -> Presentation:
     """How the figures are shown."""
     return Presentation(
@@ -109,6 +117,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "google_sheets": google_sheets(settings),
         "mailer": mailer(settings),
         "notifiers": notifiers(settings),
+        "course_letters": course_readers(settings),
         "presentation": presentation(settings),
         "erasure": erasure(settings),
         "api_turns": api_turns(settings),

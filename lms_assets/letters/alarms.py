@@ -36,6 +36,20 @@ def alarms_begun(connection: Connection, days: Sequence[date], names: Names) -> 
     return _read(connection, statement, {"days": list(days)}, names)
 
 
+def alarms_of_course(
+    connection: Connection, course: str, after: date, last: date, names: Names
+) -> list[Alarm]:
+    """The course's alarms of the days after ``after`` up to ``last``, each by its newest day."""
+    statement = f"""
+        select * from (
+            select distinct on (oauth_consumer_key, task, kind) {_COLUMNS}, q from task_alarms
+            where course = :course and day > :after and day <= :last
+            order by oauth_consumer_key, task, kind, day desc
+        ) a {_ORDER}
+    """  # noqa: S608
+    return _read(connection, statement, {"course": course, "after": after, "last": last}, names)
+
+
 def _read(
     connection: Connection, statement: str, values: dict[str, Any], names: Names
 ) -> list[Alarm]:

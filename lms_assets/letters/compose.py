@@ -21,6 +21,7 @@ from lms_assets.letters.blocks import Content, Picture
 from lms_assets.letters.content import content_of, outcome
 from lms_assets.letters.facts import (
     KINDS,
+    CourseFacts,
     DayFailure,
     DayFigures,
     EmptyFacts,
@@ -92,6 +93,8 @@ def subject(kind: str, facts: Mapping[str, Any], *, language: str, today: date) 
         said |= {"outcome": outcome(known, texts)}
     else:
         said |= {"day": f"{known.day or today}"}
+    if isinstance(known, CourseFacts):
+        said |= {"course": known.course}
     if isinstance(known, SuccessFacts):
         said |= {"received": texts.number(known.counts.received)}
     if isinstance(known, FailureFacts | GivenUpFacts):

@@ -21,7 +21,9 @@ from lms_assets.letters.blocks import (
     Quotation,
 )
 from lms_assets.letters.chart import chart_png
+from lms_assets.letters.course_content import course_blocks
 from lms_assets.letters.facts import (
+    CourseFacts,
     DayFailure,
     DayFigures,
     EmptyFacts,
@@ -63,10 +65,12 @@ def content_of(facts: Facts, texts: Texts) -> Content:
         HistoryFacts: _history,
         RecoveredFacts: _recovered,
         GivenUpFacts: _given_up,
+        CourseFacts: _course,
     }
     tone, headline, blocks = write[type(facts)](facts, texts)
+    footer = "course" if isinstance(facts, CourseFacts) else "why"
     kept = [block for block in blocks if block is not None]
-    return Content(texts.language, tone, headline, kept, texts.text("letters.footer.why"))
+    return Content(texts.language, tone, headline, kept, texts.text(f"letters.footer.{footer}"))
 
 
 def _success(facts: SuccessFacts, texts: Texts) -> tuple[str, str, list[Block | None]]:
@@ -202,6 +206,17 @@ def _history(facts: HistoryFacts, texts: Texts) -> tuple[str, str, list[Block | 
         "letters.headline.history", first=first, last=last, outcome=outcome(facts, texts)
     )
     return "bad" if facts.failures else "good", headline, blocks
+
+
+def _course(facts: CourseFacts, texts: Texts) -> tuple[str, str, list[Block | None]]:
+    headline = texts.text(
+        "letters.headline.course",
+        course=one_line(facts.course),
+        first=texts.day(facts.first_day),
+        last=texts.day(facts.day),
+    )
+    blocks = [*course_blocks(facts, texts), _chart(facts.recent, texts)]
+    return "notable" if facts.alarms else "good", headline, blocks
 
 
 # The blocks.

@@ -230,7 +230,62 @@ class GivenUpFacts:
     failure_message_id: str | None = None
 
 
-Facts = SuccessFacts | EmptyFacts | FailureFacts | HistoryFacts | RecoveredFacts | GivenUpFacts
+@dataclass(frozen=True, kw_only=True)
+class TaskLine:
+    """A task in a course's letter.
+
+    Attributes:
+        task: Its title.
+        students: With a graded submit on it.
+        stuck: Of them, those who are stuck now.
+        stopped: Students who dropped the course and made their last attempt in it on this task.
+        stopped_pct: Their share of all who dropped the course.
+    """
+
+    task: str
+    students: int = 0
+    first_try_pct: float | None = None
+    solve_pct: float | None = None
+    stuck: int = 0
+    stopped: int = 0
+    stopped_pct: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourseFacts:
+    """A course's week, for its authors; no group of fewer than five students is in it.
+
+    Attributes:
+        course: Its title.
+        first_day: The week's Monday.
+        day: The week's Sunday.
+        week: Figure → its value for these 7 days; empty where too few students were active.
+        week_before: The same for the 7 days before.
+        alarms: Of the week, each by its newest day.
+        recent: Two weeks of days, for the chart.
+    """
+
+    course: str
+    first_day: date
+    day: date
+    week: dict[str, Any] = field(default_factory=dict)
+    week_before: dict[str, Any] = field(default_factory=dict)
+    hardest: list[TaskLine] = field(default_factory=list)
+    stuck: list[TaskLine] = field(default_factory=list)
+    stops: list[TaskLine] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+    recent: list[DayFigures] = field(default_factory=list)
+
+
+Facts = (
+    CourseFacts
+    | SuccessFacts
+    | EmptyFacts
+    | FailureFacts
+    | HistoryFacts
+    | RecoveredFacts
+    | GivenUpFacts
+)
 
 KINDS: dict[str, type[Facts]] = {
     "success": SuccessFacts,
@@ -239,6 +294,7 @@ KINDS: dict[str, type[Facts]] = {
     "history": HistoryFacts,
     "recovered": RecoveredFacts,
     "given_up": GivenUpFacts,
+    "course": CourseFacts,
 }
 
 

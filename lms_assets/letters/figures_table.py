@@ -1,7 +1,7 @@
 """A letter's table of figures: the day beside the same weekday a week before; pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,17 +14,34 @@ from lms_assets.texts import MINUS, Texts
 
 def figures_table(facts: SuccessFacts, texts: Texts) -> Table | None:
     """The figures that the day has, in the order of the registry; None where it has none."""
-    known = [name for name in LETTER if facts.figures.get(name) is not None]
-    if not known:
+    if not any(facts.figures.get(name) is not None for name in LETTER):
         return None
     before, day = facts.week_before, facts.day
-    headings = [texts.text("letters.table.figure"), short_day(day, texts)]
-    if before is not None:
-        headings += [short_day(day - timedelta(days=7), texts), texts.text("letters.table.change")]
-    rows = [_figure_row(name, facts.figures, before, texts) for name in known]
     title = texts.text(
         f"letters.section.figures{'' if before is None else '_against'}", day=texts.day(day)
     )
+    spans = [short_day(day, texts), short_day(day - timedelta(days=7), texts)]
+    return figures_beside(title, spans, facts.figures, before, texts)
+
+
+def figures_beside(
+    title: str,
+    spans: Sequence[str],
+    figures: Mapping[str, Any],
+    before: Mapping[str, Any] | None,
+    texts: Texts,
+) -> Table:
+    """Figures of a stretch of time beside those of the one before, and their change.
+
+    Args:
+        spans: What the two stretches are called.
+        before: None where there is nothing to compare with.
+    """
+    known = [name for name in LETTER if figures.get(name) is not None]
+    headings = [texts.text("letters.table.figure"), spans[0]]
+    if before is not None:
+        headings += [spans[1], texts.text("letters.table.change")]
+    rows = [_figure_row(name, figures, before, texts) for name in known]
     return Table(title, headings, rows)
 
 

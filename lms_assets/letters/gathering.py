@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -11,8 +11,10 @@ from sqlalchemy import Connection, text
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load
 from lms_assets.faults.causes import Cause
+from lms_assets.letters.alarms import alarms_begun, alarms_of_day
 from lms_assets.letters.destinations import Destinations
 from lms_assets.letters.facts import (
+    Alarm,
     DayFailure,
     DayFigures,
     EmptyFacts,
@@ -29,6 +31,7 @@ from lms_assets.letters.outbox import DueLetter
 from lms_assets.letters.outcomes import Outcome
 from lms_assets.runs.batches import Batch
 from lms_assets.runs.endings import GivenUpDay
+from lms_assets.statistics.names import Names
 
 CHART_DAYS = 14
 
@@ -38,10 +41,12 @@ class Circumstances:
     """What a letter says besides its run.
 
     Attributes:
+        names: Titles of courses and tasks.
         next_run: When the schedule runs next; aware.
     """
 
     destinations: Destinations
+    names: Names = field(default_factory=Names)
     next_run: datetime | None = None
 
 
@@ -90,7 +95,8 @@ def _batch_letter(
     is_one_day = not others or (batch.kind == "schedule" and failed in ([], [main]))
     if is_one_day:
         return _day_letter(connection, main, others, around)
-    return "history", _history(connection, outcomes, around)
+    others = others if batch.kind == "schedule" else []
+    return "history", _history(connection, outcomes, others, around)
 
 
 def _day_letter(
@@ -119,6 +125,7 @@ def _day_letter(
         "week_before": _plain(figures.get(day - timedelta(days=7))),
         "recent": _recent(figures.values()),
         "watch": _watched(load.watch),
+        "alarms": _alarms(connection, day, late, around),
     }
     earlier = _open_failure(connection, day)
     if earlier is None:
@@ -147,7 +154,10 @@ def _failure(outcome: Outcome, around: Circumstances, *, is_loaded: bool) -> tup
 
 
 def _history(
-    connection: Connection, outcomes: Sequence[Outcome], around: Circumstances
+    connection: Connection,
+    outcomes: Sequence[Outcome],
+    others: Sequence[Outcome],
+    around: Circumstances,
 ) -> HistoryFacts:
     days = sorted(outcome.day for outcome in outcomes if outcome.day)
     loads = [outcome.load for outcome in outcomes if outcome.load]
@@ -158,11 +168,23 @@ def _history(
         empty=sum(outcome.status == "empty" for outcome in outcomes),
         failures=[DayFailure(day=o.day, cause=o.cause) for o in outcomes if o.cause and o.day],
         totals=sum((load.fates for load in loads), Fates()),
+        alarms=_alarms(connection, days[-1], others, around),
         recent=_recent(_daily(connection, days[-1])),
         links=around.destinations.links(run=None),
         duration_s=round(sum(outcome.duration_s for outcome in outcomes), 1),
         next_run=around.next_run,
     )
+
+
+def _alarms(
+    connection: Connection, day: date, others: Sequence[Outcome], around: Circumstances
+) -> list[Alarm]:
+    """Those of the day; then those that began on the others and that no letter told of."""
+    days = [outcome.day for outcome in others if outcome.day and outcome.day != day]
+    return [
+        *alarms_of_day(connection, day, around.names),
+        *alarms_begun(connection, days, around.names),
+    ]
 
 
 def _pulled(load: Load | None, cause: Cause | None) -> Pulled | None:

@@ -20,6 +20,8 @@ from lms_assets.faults import TemporaryFault
 from lms_assets.faults.causes import Cause, one_line
 from lms_assets.faults.masking import Mask
 from lms_assets.letters.channels import Channel, Letters, ShortMessages
+from lms_assets.letters.course_gathering import course_letters
+from lms_assets.letters.course_readers import CourseLetters
 from lms_assets.letters.destinations import Destinations
 from lms_assets.letters.facts import FailureFacts, to_json
 from lms_assets.letters.gathering import (
@@ -86,6 +88,7 @@ class Messenger:
             letter = letter_of_run(connection, outcome, around)
             if letter:
                 self._record(connection, letter, now)
+        self.tell_of_courses(now=now)
 
     def tell_of_batch(self, batch: Batch, *, now: datetime) -> None:
         """The one letter of a batch that has ended is recorded, and the batch is closed.
@@ -96,6 +99,21 @@ class Messenger:
         self._recorded(
             lambda: self._record_batch(batch, now), key=batch.batch, batch=batch.batch, now=now
         )
+        self.tell_of_courses(now=now)
+
+    def tell_of_courses(self, *, now: datetime) -> None:
+        """Once a Sunday is in, each course's readers have its letter, once for each week."""
+        key = f"course-letters-{today(now, self.settings.zone)}"
+        self._recorded(lambda: self._record_course_letters(now), key=key, batch=None, now=now)
+
+    def _record_course_letters(self, now: datetime) -> None:
+        wanted: CourseLetters = self.resources.get("course_letters", CourseLetters())
+        if not wanted.are_wanted:
+            return
+        with self.warehouse.begin() as connection:
+            names = self.resources["presentation"].names
+            for letter in course_letters(connection, wanted, names):
+                record(connection, letter, self.address, today=today(now, self.settings.zone))
 
     def _record_batch(self, batch: Batch, now: datetime) -> None:
         runs = runs_of(self.instance, batch.batch)
@@ -169,6 +187,7 @@ class Messenger:
         sheet = self.resources["google_sheets"].url
         return Circumstances(
             destinations=Destinations.of(self.settings, sheet=sheet),
+            names=self.resources["presentation"].names,
             next_run=next_tick(self.settings, now),
         )
 

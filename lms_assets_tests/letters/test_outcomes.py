@@ -433,3 +433,48 @@ def test_a_day_of_a_closed_batch_that_is_executed_again_is_told_like_a_run_by_it
     assert [kind for kind, _ in news.told(again)] == ["failure", "failure"]
     good = news.good(batch="b", **executed_again(failed))
     assert [kind for kind, _ in news.told(good)] == ["failure", "failure", "recovered"]
+
+
+def alarm(news: Newsroom, day: date, task: str = "loops", *, since: date | None = None) -> None:
+    """A task has collapsed."""
+    statement = """
+        insert into task_alarms (day, oauth_consumer_key, course, task, kind, students, solved,
+            solved_pct, usual_pct, usual_student_days, usual_solved, q, since)
+        values (%s, '', 'course-v1:Org+Python+Run', %s, 'collapsed', 12, 1, 8.3, 71.2, 90, 64,
+            0.0001, %s)
+    """
+    with news.warehouse.begin() as connection:
+        connection.exec_driver_sql(statement, (day, task, since or day))
+
+
+def test_a_days_letter_says_how_many_alarms_there_are(news: Newsroom) -> None:
+    alarm(news, DAY)
+    news.told(news.good())
+    (letter,) = news.letters()
+    assert letter["subject"] == "[LMS attempts] 2025-07-24 OK: 1 received, 1 task alarm"
+    (told,) = letter["facts"]["alarms"]
+    assert (told["task"], told["students"], told["solved"]) == ("loops", 12, 1)
+
+
+def test_a_scheduled_batch_tells_untold_alarms_that_began_on_its_late_days(
+    news: Newsroom,
+) -> None:
+    alarm(news, ago(1), "told before")
+    news.told(news.good(ago(1)))
+    alarm(news, ago(1), "untold")
+    alarm(news, ago(1), "goes on", since=ago(5))
+    alarm(news, DAY, "new")
+    news.good(batch="s")
+    news.good(ago(1), batch="s")
+    news.ends("s", DAY, ago(1), kind="schedule")
+    alarms = news.letters()[-1]["facts"]["alarms"]
+    assert [one["task"] for one in alarms] == ["new", "untold"]
+
+
+def test_a_history_tells_the_alarms_of_its_newest_day_alone(news: Newsroom) -> None:
+    alarm(news, DAY, "new")
+    alarm(news, ago(1), "old")
+    news.good(batch="b")
+    news.good(ago(1), batch="b")
+    news.ends("b", DAY, ago(1))
+    assert [one["task"] for one in news.letters()[0]["facts"]["alarms"]] == ["new"]

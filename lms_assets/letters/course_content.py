@@ -1,0 +1,64 @@
+"""What a course's weekly letter says; pure."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from lms_assets.letters.alarms import alarms_block
+from lms_assets.letters.blocks import Block, Paragraphs, Table
+from lms_assets.letters.facts import CourseFacts, TaskLine
+from lms_assets.letters.figures_table import figures_beside
+from lms_assets.letters.words import short_day
+from lms_assets.texts import Texts
+
+
+def course_blocks(facts: CourseFacts, texts: Texts) -> list[Block | None]:
+    """Alarms first; then the week, and where students have trouble. The chart comes after."""
+    return [
+        alarms_block(facts.alarms, texts),
+        _week(facts, texts),
+        _hardest(facts.hardest, texts),
+        _stuck(facts.stuck, texts),
+        _stops(facts.stops, texts),
+    ]
+
+
+def _week(facts: CourseFacts, texts: Texts) -> Block | None:
+    title = texts.text("letters.section.week")
+    if not facts.week:
+        return Paragraphs(title, [texts.text("letters.sentence.few_students")])
+    before = facts.first_day - timedelta(days=7)
+    spans = [
+        f"{short_day(first, texts)} – {short_day(last, texts)}"
+        for first, last in (
+            (facts.first_day, facts.day),
+            (before, facts.first_day - timedelta(days=1)),
+        )
+    ]
+    return figures_beside(title, spans, facts.week, facts.week_before or None, texts)
+
+
+def _hardest(tasks: Sequence[TaskLine], texts: Texts) -> Table | None:
+    names = ("task", "students", "first_try", "solve")
+    headings = [texts.text(f"letters.table.{name}") for name in names]
+    rows = [
+        [
+            one.task,
+            texts.number(one.students),
+            texts.percent(one.first_try_pct),
+            texts.percent(one.solve_pct),
+        ]
+        for one in tasks
+    ]
+    return Table(texts.text("letters.section.hardest"), headings, rows) if rows else None
+
+
+def _stuck(tasks: Sequence[TaskLine], texts: Texts) -> Table | None:
+    headings = [texts.text(f"letters.table.{name}") for name in ("task", "stuck", "students")]
+    rows = [[one.task, texts.number(one.stuck), texts.number(one.students)] for one in tasks]
+    return Table(texts.text("letters.section.stuck"), headings, rows) if rows else None
+
+
+def _stops(tasks: Sequence[TaskLine], texts: Texts) -> Table | None:
+    headings = [texts.text(f"letters.table.{name}") for name in ("task", "stopped", "stopped_pct")]
+    rows = [[one.task, texts.number(one.stopped), texts.percent(one.stopped_pct)] for one in tasks]
+    return Table(texts.text("letters.section.stops"), headings, rows) if rows else None

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +25,18 @@ from lms_assets.settings import project_folder
 
 READY_WITHIN_S = 120
 STOP_WITHIN_S = 20
+# A socket's path may have 107 bytes, and Dagster adds a folder and a name of its own.
+LONGEST_TMPDIR = 60
+# http_proxy of the environment is for other hosts than this one.
+WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+LOCATIONS = """
+query {
+  workspaceOrError { ... on Workspace { locationEntries {
+    loadStatus
+    locationOrLoadError { ... on PythonError { message } }
+  } } }
+}
+"""
 
 Tell = Callable[[str], None]
 
@@ -69,8 +82,8 @@ def _serve_alone(
         page = start(["dagster-webserver", "-h", HOST, "-p", str(port), *workspace])
         daemon = start(["dagster-daemon", "run", *workspace])
         try:
-            _wait_for(f"{address}/server_info", page)
-        except TimeoutError as error:
+            _wait_for(address, page)
+        except (TimeoutError, NotLoadedError) as error:
             tell(str(error))
             return 1
         (home / "address").write_text(address, encoding="utf-8")
@@ -157,11 +170,46 @@ def _with_descendants(child: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _wait_for(url: str, page: "subprocess.Popen[bytes]") -> None:
+class NotLoadedError(Exception):
+    """The page answers, and the platform's definitions could not be loaded."""
+
+
+def _wait_for(address: str, page: "subprocess.Popen[bytes]") -> None:
+    """The page answers and has the platform's definitions.
+
+    Raises:
+        NotLoadedError: They cannot be loaded; with Dagster's own reason.
+        TimeoutError: Neither came in time.
+    """
     for _ in range(READY_WITHIN_S * 4):
         if page.poll() is not None:
             raise TimeoutError("The page's server ended at its start; LMS_VERBOSE=1 shows why.")
-        with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5):
-            return
+        with suppress(urllib.error.URLError, OSError):
+            if _is_loaded(address):
+                return
         time.sleep(0.25)
     raise TimeoutError(f"The page was not ready after {READY_WITHIN_S} s.")
+
+
+def _is_loaded(address: str) -> bool:
+    body = json.dumps({"query": LOCATIONS}).encode()
+    request = urllib.request.Request(
+        f"{address}/graphql", body, {"Content-Type": "application/json"}
+    )
+    with WITHOUT_PROXY.open(request, timeout=30) as answer:
+        entries = json.load(answer)["data"]["workspaceOrError"]["locationEntries"]
+    errors = [entry["locationOrLoadError"].get("message") for entry in entries]
+    if any(errors):
+        reason = " ".join(str(next(filter(None, errors))).split())
+        raise NotLoadedError(
+            f"Dagster could not load the platform's definitions: {reason}{_hint()}"
+        )
+    return all(entry["loadStatus"] == "LOADED" for entry in entries) and bool(entries)
+
+
+def _hint() -> str:
+    """Dagster talks to its code server by a socket in the folder for temporary files."""
+    folder = tempfile.gettempdir()
+    if len(folder) <= LONGEST_TMPDIR:
+        return ""
+    return f" TMPDIR ({folder}) is too long for a socket's path: choose a shorter one."

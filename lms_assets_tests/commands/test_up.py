@@ -79,6 +79,34 @@ def test_a_backfill_in_a_terminal_beside_the_daemon_is_published_and_told_of_onc
     assert [day for day, _ in here.place.runs("publication")] == [str(ago(6))]
 
 
+RUNS_OF_THE_LOCATION = """
+query { runsOrError(filter: {tags: [
+    {key: ".dagster/repository", value: "__repository__@lms_assets"}]}) {
+  ... on Runs { results { runId jobName repositoryOrigin { repositoryName } tags { key } } } } }
+"""
+EXECUTE_AGAIN = """
+mutation($id: String!) { launchRunReexecution(
+    reexecutionParams: {parentRunId: $id, strategy: ALL_STEPS}) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
+
+
+def test_runs_of_the_command_stand_in_the_page_and_can_be_executed_again_there(here: Up) -> None:
+    """R56, R10: what is executed again is published and told of like a run by itself."""
+    assert here.place.lms("backfill", "--again", str(ago(5)), str(ago(5))).returncode == 0
+    runs = here.ask(RUNS_OF_THE_LOCATION)["runsOrError"]["results"]
+    (run,) = [one for one in runs if one["jobName"] == "daily_attempts"][:1]
+    assert run["repositoryOrigin"] == {"repositoryName": "__repository__"}
+    assert {tag["key"] for tag in run["tags"]} & {"lms/pid", "lms/process_started"} == set()
+
+    launched = here.ask(EXECUTE_AGAIN, id=run["runId"])["launchRunReexecution"]
+
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    again = launched["run"]["runId"]
+    told = "select status from letters where run_id = :run and batch is null"
+    wait_until(lambda: here.place.rows(told, run=again) == [{"status": "sent"}])
+
+
 def test_a_second_one_in_the_same_home_is_refused(here: Up) -> None:
     said = here.place.lms("up", "--port", str(free_port()))
     assert said.returncode == 1
@@ -181,3 +209,19 @@ def test_ctrl_c_ends_all_that_it_started_and_nothing_else_also_in_the_background
         with suppress(ProcessLookupError):
             os.kill(bystander, signal.SIGKILL)
         end(shell)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(place: Home) -> None:  # R34
+    place.environment |= {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    place.environment |= {"no_proxy": "", "NO_PROXY": ""}
+    begin(place, free_port())
+
+
+def test_definitions_that_cannot_be_loaded_are_no_readiness(place: Home) -> None:  # R42
+    folder = place.folder / ("t" * 100)
+    folder.mkdir()
+    place.environment["TMPDIR"] = str(folder)
+    said = place.lms("up", "--port", str(free_port()))
+    assert said.returncode == 1
+    assert "Daemon       ready" not in said.stdout
+    assert "is too long for a socket's path" in said.stdout

@@ -1,5 +1,6 @@
 """Commands that show what is there and change nothing."""
 
+import secrets
 import sys
 import webbrowser
 from collections.abc import Iterable
@@ -16,8 +17,11 @@ from lms_assets.commands.installation import opened, prepare
 from lms_assets.commands.terminal import FAILED, counted, err, show_rows, write_csv
 from lms_assets.days import spans, yesterday
 from lms_assets.faults import Fault
+from lms_assets.files import write_whole
 from lms_assets.settings import Settings, load_settings
 from lms_assets.statistics.export import export as write_files
+from lms_assets.statistics.names import read_names
+from lms_assets.statistics.progsnap2 import export_progsnap2
 
 
 @click.command()
@@ -102,7 +106,20 @@ def page() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder, made if it is not there.",
 )
-def export(first: date, last: date, to: Path) -> None:
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["tables", "progsnap2"]),
+    default="tables",
+    help="Tables as Parquet and CSV, or a ProgSnap2 dataset of the attempts.",
+)
+@click.option(
+    "--real-ids",
+    is_flag=True,
+    help="With progsnap2: students stand by their ids. Else by hashes with a key of this home, "
+    "which are the same in each export and lead back to nobody.",
+)
+def export(first: date, last: date, to: Path, form: str, *, real_ids: bool) -> None:
     """Writes attempts and figures as Parquet and CSV.
 
     Attempts and figures by day from FIRST to LAST, both included; the other figures as of the
@@ -110,9 +127,27 @@ def export(first: date, last: date, to: Path) -> None:
     """
     refuse_reversed(first, last)
     settings = load_settings()
+    if real_ids and form != "progsnap2":
+        raise click.UsageError("--real-ids goes with --as progsnap2: the tables hold real ids.")
     try:
-        for path in write_files(prepare(settings).warehouse, first, last, to, zone=settings.zone):
+        warehouse = prepare(settings).warehouse
+        if form == "tables":
+            files = write_files(warehouse, first, last, to, zone=settings.zone)
+        else:
+            key = None if real_ids else _key(settings.lms_home / "erasure.key")
+            names = read_names(settings.lms_names)
+            files = export_progsnap2(
+                warehouse, first, last, to, zone=settings.zone, names=names, key=key
+            )
+        for path in files:
             click.echo(str(path))
     except OSError as error:
         err.print(f"lms: {error}", style="red", markup=False)
         sys.exit(FAILED)
+
+
+def _key(file: Path) -> bytes:
+    """The key of the hashes, made where there is none."""
+    if not file.exists():
+        write_whole(file, secrets.token_bytes(32))
+    return file.read_bytes()

@@ -1,0 +1,143 @@
+"""Attempts in ProgSnap2, the format in which researchers share data on learning to program.
+
+A run is an event ``Run.Program``, a submit ``Submit``. What students wrote is not known, so there
+is one code state, and it is empty. Staff are left out.
+
+Source: the ProgSnap2 specification, version 6 (github.com/CSSPLICE/progsnap2).
+"""
+
+import csv
+import hmac
+import io
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row, text
+
+from lms_assets.days import window_between
+from lms_assets.files import written_whole
+from lms_assets.resources.warehouse import Warehouse
+from lms_assets.statistics.names import Names
+
+VERSION = 6
+CHUNK_ROWS = 50_000
+FILE_MODE = 0o644
+COLUMNS = (
+    *("EventID", "SubjectID", "EventType", "ToolInstances", "CodeStateID", "Order"),
+    *("ServerTimestamp", "ServerTimezone", "CourseID", "ProblemID", "Score"),
+)
+METADATA = (
+    ("Property", "Value"),
+    ("Version", VERSION),
+    ("IsEventOrderingConsistent", "true"),
+    ("EventOrderScope", "Global"),
+    ("EventOrderScopeColumns", ""),
+    ("CodeStateRepresentation", "Table"),
+)
+TOOL = "LMS"
+NO_CODE = "0"
+UTC_OFFSET = "+0000"
+CODE_STATES = (("CodeStateID", "Code"), (NO_CODE, ""))
+# In the order of a student's attempts: a run before a submit, wrong before right.
+_EVENTS = """
+    select id, user_id, is_run, created_at, coalesce(course, ''), coalesce(task, ''),
+        case when is_graded then is_correct::int end
+    from counted_attempts where created_at >= :start and created_at < :end
+    order by created_at, is_submit, is_correct, id
+"""
+
+
+def export_progsnap2(
+    warehouse: Warehouse,
+    first: date,
+    last: date,
+    to: Path,
+    *,
+    zone: ZoneInfo,
+    names: Names,
+    key: bytes | None,
+) -> list[Path]:
+    """The folder holds the attempts of the days as a ProgSnap2 dataset, all as of one moment.
+
+    Args:
+        warehouse: Where the attempts are; nothing in it is changed.
+        first: The first day.
+        last: The last day, included.
+        to: Made if it is not there.
+        zone: Says what a day is; the timestamps are UTC.
+        names: Titles for the link tables of courses and problems.
+        key: Of the hashes that stand for students, the same in each export with the same key;
+            None: their real ids.
+
+    Returns:
+        The files, in the order written.
+    """
+    links = to / "LinkTables"
+    for folder in (links, to / "CodeStates"):
+        folder.mkdir(parents=True, exist_ok=True)
+    window = window_between(first, last, zone)
+    problems: set[tuple[str, str]] = set()
+    with warehouse.begin() as connection:
+        connection.execute(text("set transaction isolation level repeatable read, read only"))
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=CHUNK_ROWS)
+        events = streaming.execute(text(_EVENTS), {"start": window.start, "end": window.end})
+        subject = _subjects(key)
+        rows = (_event(number, row, subject, problems) for number, row in enumerate(events, 1))
+        written = [_write(to / "MainTable.csv", [COLUMNS], rows)]
+    courses = sorted({course for course, _ in problems if course})
+    titled = [(c, names.course_title(c), names.course_link(c)) for c in courses]
+    tasks = [(c, t, names.task_title(c, t), names.task_link(c, t)) for c, t in sorted(problems)]
+    return [
+        *written,
+        _write(to / "DatasetMetadata.csv", METADATA),
+        _write(to / "CodeStates" / "CodeStates.csv", CODE_STATES),
+        _write(links / "Course.csv", [("CourseID", "CourseTitle", "CourseURL")], titled),
+        _write(
+            links / "Problem.csv", [("CourseID", "ProblemID", "ProblemTitle", "ProblemURL")], tasks
+        ),
+    ]
+
+
+def _subjects(key: bytes | None) -> Callable[[str], str]:
+    if key is None:
+        return str
+    return lambda user_id: hmac.new(key, b"progsnap2\0" + user_id.encode(), "sha256").hexdigest()
+
+
+def _event(
+    number: int,
+    row: Row[tuple[object, ...]],
+    subject: Callable[[str], str],
+    problems: set[tuple[str, str]],
+) -> tuple[object, ...]:
+    event_id, user_id, is_run, moment, course, task, score = row
+    if task:
+        problems.add((str(course), str(task)))
+    kind = "Run.Program" if is_run else "Submit"
+    when = f"{moment:%Y-%m-%dT%H:%M:%S.%f}"
+    return (
+        event_id,
+        subject(str(user_id)),
+        kind,
+        "",
+        "0",
+        number,
+        when,
+        "0000",
+        course,
+        task,
+        score,
+    )
+
+
+def _write(
+    path: Path, heading: Iterable[tuple[object, ...]], rows: Iterable[tuple[object, ...]] = ()
+) -> Path:
+    with written_whole(path, mode=FILE_MODE) as file:
+        lines = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        csv.writer(lines).writerows(heading)
+        csv.writer(lines).writerows(rows)
+        lines.detach()
+    return path

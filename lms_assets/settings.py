@@ -255,7 +255,15 @@ class Settings(BaseSettings):
 
 
 # Variables that our own processes tell each other.
-_OWN = ("LMS_DEMO", "LMS_SEALED_", "LMS_DAGSTER_", "LMS_PYTHON", "LMS_VERBOSE", "LMS_TEST_")
+_OWN = (
+    "LMS_DEMO",
+    "LMS_SEALED_",
+    "LMS_DAGSTER_",
+    "LMS_PYTHON",
+    "LMS_RUNS_AT_ONCE",
+    "LMS_VERBOSE",
+    "LMS_TEST_",
+)
 
 _OUTSIDE = (
     "api_url",

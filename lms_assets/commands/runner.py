@@ -23,6 +23,7 @@ from dagster._core.remote_origin import (
 
 from lms_assets.runs.processes import was_interrupted
 from lms_assets.runs.tags import BATCH_TAG, PARTITION_TAG, PUBLICATION_TAG
+from lms_assets.settings import Settings, load_settings
 
 # As `workspace.yaml` and `pyproject.toml` say.
 CODE_LOCATION = RemoteRepositoryOrigin(
@@ -76,7 +77,7 @@ def _execute(
     tags: Mapping[str, str],
     run_config: dict[str, Any],
 ) -> str:
-    definition = _job(job)
+    definition = _job(job, load_settings())
     run = instance.create_run_for_job(
         definition,
         # The events are in the page and in the log files; the terminal is for progress.
@@ -94,8 +95,8 @@ def _execute(
 
 
 @cache
-def _job(name: str) -> dg.JobDefinition:
-    """The job, put together once per process: a backfill's worker runs many days."""
+def _job(name: str, settings: Settings) -> dg.JobDefinition:  # noqa: ARG001
+    """The job, put together once per settings: a backfill's worker runs many days."""
     from lms_assets.definitions import code_location
 
     return code_location().resolve_job_def(name)

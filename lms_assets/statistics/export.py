@@ -35,6 +35,7 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
     "boolean": pa.bool_(),
     "text": pa.string(),
     "date": pa.date32(),
+    "interval": pa.duration("us"),
     "timestamp without time zone": pa.timestamp("us"),
     "timestamp with time zone": pa.timestamp("us", tz="UTC"),
 }

@@ -346,8 +346,11 @@ def _refuse_unreadable_lines(file: Path) -> None:
 def _bindings(file: Path) -> list[Binding]:
     if not file.is_file():
         return []
-    with file.open(encoding="utf-8-sig") as stream:
-        return list(parse_stream(stream))
+    try:
+        with file.open(encoding="utf-8-sig") as stream:
+            return list(parse_stream(stream))
+    except UnicodeDecodeError:
+        raise SettingsError(".env: is not UTF-8 text: save it as UTF-8") from None
 
 
 def unknown_settings() -> list[str]:

@@ -149,7 +149,7 @@ def test_a_worker_that_dies_fails_its_day_alone(place: Home, grader: Grader) -> 
     assert backfill.wait(120) == 1
     assert Counter(status for _, status in place.runs()) == {"SUCCESS": 4, "FAILURE": 1}
     assert "4 done, 1 failed." in place.said("backfill")
-    assert "The process of this run is gone" in place.said("backfill")
+    assert "failed: The run was interrupted" in place.said("backfill")
     assert place.letters() == [("history", "sent")]
 
 

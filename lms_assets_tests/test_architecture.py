@@ -37,6 +37,7 @@ ARROWS_BACK = {
     "resources.warehouse → embedded.postgres",
 }
 LONG_MODULES = {
+    "resources.spreadsheet.tabs",
     "amends.adoption",
     "amends.erasure",
     "attempts.cleaning",

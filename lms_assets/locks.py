@@ -48,11 +48,23 @@ class Lock(IntEnum):
     """Being the process of a run; ``of`` the run's id."""
     API = 7_041_009
     """Asking the API; ``of`` the API and the number of the turn."""
+    TOMBSTONES = 7_041_010
+    """Adding to who was erased; shared by those who store records by what they know of it."""
 
 
 def hold(connection: Connection, lock: Lock, of: int | str = 0) -> None:
     """Nobody else holds the lock until this transaction ends; waits for it."""
     connection.execute(text("select pg_advisory_xact_lock(:lock, :of)"), _keys(lock, of))
+
+
+def share(connection: Connection, lock: Lock, of: int | str = 0) -> None:
+    """Nobody holds the lock alone until this transaction ends; waits for whoever does."""
+    connection.execute(text("select pg_advisory_xact_lock_shared(:lock, :of)"), _keys(lock, of))
+
+
+def share_in_session(connection: Connection, lock: Lock, of: int | str = 0) -> None:
+    """Nobody holds the lock alone until this session ends; waits for whoever does."""
+    connection.execute(text("select pg_advisory_lock_shared(:lock, :of)"), _keys(lock, of))
 
 
 def hold_in_session(connection: Connection, lock: Lock, of: int | str = 0) -> None:
@@ -138,6 +150,17 @@ def _keep(
                 connection = _holding(engine, lock, of, name)
     with suppress(SQLAlchemyError):
         connection.close()
+
+
+def wait_for(connection: Connection, limit: str, *, in_session: bool = False) -> None:
+    """Locks are waited for so long, until this transaction ends or else this session.
+
+    Args:
+        limit: As PostgreSQL writes it, as ``15min``.
+        in_session: Where each statement is a transaction of its own.
+    """
+    statement = text("select set_config('lock_timeout', :limit, :is_local)")
+    connection.execute(statement, {"limit": limit, "is_local": not in_session})
 
 
 def _keys(lock: Lock, of: int | str) -> dict[str, int]:

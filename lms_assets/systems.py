@@ -6,8 +6,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import URL
 
-from lms_assets.amends.erasure import Erasure
+from lms_assets.attempts.keys import FILE
 from lms_assets.attempts.limits import Limits
+from lms_assets.attempts.tombstones import Erasure
 from lms_assets.embedded.demo_api import DemoGraderApi
 from lms_assets.embedded.outbox import Outbox
 from lms_assets.embedded.warehouse import EmbeddedWarehouse
@@ -97,8 +98,9 @@ def presentation(settings: Settings) -> Presentation:
 
 
 def erasure(settings: Settings) -> Erasure:
-    """Who was erased; the key that knows them lies apart from the database."""
-    return Erasure(key_file=str(settings.lms_home / "erasure.key"))
+    """Who was erased; the keys that know them lie apart from the database."""
+    key = settings.lms_key.get_secret_value() if settings.lms_key else ""
+    return Erasure(key_file=str(settings.lms_home / FILE), key=key)
 
 
 def the_lake(settings: Settings) -> Lake:

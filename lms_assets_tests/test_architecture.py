@@ -33,13 +33,11 @@ RELEASED = re.compile(r"lms_assets/resources/migrations/versions/000[123]_")
 
 # What is being mended; nothing is added here.
 ARROWS_BACK = {
-    "attempts.assets → amends.erasure",
     "resources.warehouse → embedded.postgres",
 }
 LONG_MODULES = {
     "resources.spreadsheet.tabs",
     "amends.adoption",
-    "amends.erasure",
     "attempts.cleaning",
     "statistics.sheet",
 }

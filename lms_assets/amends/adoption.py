@@ -20,7 +20,6 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from lms_assets.amends.erasure import Erasure, tombstones_of
 from lms_assets.attempts.cleaning import (
     CODE_VERSION,
     FIRST_MOMENT,
@@ -36,6 +35,7 @@ from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, record_load, zone_of_ledger
 from lms_assets.attempts.merge import STORED, copy
 from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_TYPES, check_frame
+from lms_assets.attempts.tombstones import Erasure
 from lms_assets.days import end_of_tomorrow, is_zone, midnight, today
 from lms_assets.faults import PermanentFault
 from lms_assets.locks import Lock, hold
@@ -212,8 +212,8 @@ def adopt(
     zone_of_naive_times: str | None,
     day_zone: str,
     run_id: str,
+    erasure: Erasure,
     progress: Progress | None = None,
-    erasure: Erasure | None = None,
     now: datetime | None = None,
 ) -> tuple[Adoption, ...]:
     """The tables of earlier systems are ours: their rows are attempts, or set aside with a reason.
@@ -231,7 +231,7 @@ def adopt(
         run_id: What the ledger and the quarantine call this adoption.
         progress: Told the rows done and all rows, now and then; from the start again
             when the database ended the transaction and it is tried once more.
-        erasure: Knows whose rows are dropped; needed once a student was erased here.
+        erasure: Knows whose rows are dropped.
         now: For the day of rows without one; the database's clock if left out.
 
     Returns:
@@ -243,16 +243,16 @@ def adopt(
     """
     if zone_of_naive_times is not None and not is_zone(zone_of_naive_times):
         raise PermanentFault("adoption.zone_unknown", zone=zone_of_naive_times)
-    tombstones = None
-    if _is_ours(warehouse):
+    is_ours = _is_ours(warehouse)
+    if is_ours:
         warehouse.migrate(figure_views())
-        tombstones = erasure.tombstones(warehouse) if erasure else tombstones_of(warehouse)
     default_zone = warehouse.default_zone()
 
     def work(connection: Connection) -> tuple[Adoption, ...]:
         hold(connection, Lock.SCHEMA)
         found = _with_zones(_found(connection), zone_of_naive_times, default_zone)
         moment = now or connection.execute(text("select now()")).scalar_one()
+        tombstones = erasure.until_commit(connection) if is_ours else None
         done = _Done(progress, sum(old.rows for old in found))
         run = _Run(connection, day_zone, run_id, moment, tombstones, done)
         return _adopt_all(run, warehouse, found)
@@ -265,6 +265,7 @@ def _adopt_all(run: _Run, warehouse: Warehouse, found: list[_Old]) -> tuple[Adop
         return ()
     moved = [_moved(run, old) for old in found]
     warehouse.migrate_within(run.connection, figure_views())
+    _list_renamed(run, moved)
     _refuse_another_zone(run)
     # The rows of a day that is being loaded now must not come between count and count.
     run.execute("lock table public.attempts in share row exclusive mode")
@@ -384,6 +385,17 @@ def _moved(run: _Run, old: _Old) -> _Old:
         run.execute(f"alter {kind} public.{_quoted(name)} rename to {_quoted(free)}")
     run.execute(f"alter table public.{_quoted(old.table)} rename to {_quoted(new)}")
     return replace(old, table=new)
+
+
+def _list_renamed(run: _Run, moved: list[_Old]) -> None:
+    """Erasing a student later looks into these tables, and into no other program's."""
+    for old in moved:
+        run.execute(
+            "insert into adopted_tables (name, source) values (:name, :source) "
+            "on conflict (name) do nothing",
+            name=old.table,
+            source=old.source.name,
+        )
 
 
 def _free_name(connection: Connection, name: str) -> str:

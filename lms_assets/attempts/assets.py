@@ -1,6 +1,6 @@
 """The road from the API to the table: raw_attempts → cleaned_attempts → attempts_table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -12,7 +12,6 @@ import dagster as dg
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from lms_assets.amends.erasure import Erasure, drop_erased
 from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_day
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, Pull, newest_load, zone_of_ledger
@@ -35,6 +34,7 @@ from lms_assets.attempts.schema import (
     check_frame,
     column_descriptions,
 )
+from lms_assets.attempts.tombstones import Erasure, drop_erased, without_erased
 from lms_assets.attempts.watch import Watch
 from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault
@@ -111,9 +111,7 @@ def raw_attempts(
         else:
             name = f"run {context.run.run_id[:8]} of {day}"
             with api_turns.turn(warehouse, name=name, tell=context.log.info):
-                answer = _asked(
-                    grader_api, lake, day, tombstones=lambda: erasure.tombstones(warehouse)
-                )
+                answer = _asked(grader_api, lake, day, erasure, warehouse)
         context.log.info("pulled: records=%s object=%s", answer.records, answer.key)
         context.add_output_metadata(
             {
@@ -128,7 +126,7 @@ def raw_attempts(
 
 
 def _asked(
-    api: GraderApi, lake: Lake, day: date, *, tombstones: Callable[[], Tombstones | None]
+    api: GraderApi, lake: Lake, day: date, erasure: Erasure, warehouse: Warehouse
 ) -> RawAnswer:
     window = window_of(day)
     # The pull that was asked last is the newest, whenever its answer comes.
@@ -136,10 +134,11 @@ def _asked(
     with TemporaryDirectory() as folder:
         body = Path(folder) / "answer.json"
         answer = api.attempts_between(window.start, window.end, to=body)
-        # Read after the answer: an erasure may have come while the API was thinking.
-        erased = drop_erased(body, tombstones())
-        records = answer.records - erased
-        stored = lake.store_raw(body, day=day, records=records, pulled_at=asked_at)
+        # Somebody may have been erased while the API answered.
+        with erasure.while_storing(warehouse) as tombstones:
+            erased = drop_erased(body, tombstones)
+            records = answer.records - erased
+            stored = lake.store_raw(body, day=day, records=records, pulled_at=asked_at)
         return replace(stored, erased=erased, asked_at=_iso(asked_at))
 
 
@@ -216,6 +215,13 @@ def _told_as_faults(answer: RawAnswer) -> Iterator[None]:
 def _clean(
     answer: RawAnswer, window: Window, lake: Lake, warehouse: Warehouse, erasure: Erasure
 ) -> tuple[Fates, Watch, str]:
+    with erasure.while_storing(warehouse) as tombstones:
+        return _clean_by(lake.standing(answer), window, lake, tombstones)
+
+
+def _clean_by(
+    answer: RawAnswer, window: Window, lake: Lake, tombstones: Tombstones | None
+) -> tuple[Fates, Watch, str]:
     # Those who were erased were dropped before the answer was stored.
     fates, watch = Fates(received=answer.erased, erased=answer.erased), Watch()
     stem = lake.stem(answer, CODE_VERSION)
@@ -228,7 +234,7 @@ def _clean(
             record_chunks(body),
             window=window,
             tomorrow=end_of_tomorrow(datetime.now(UTC)),
-            tombstones=erasure.tombstones(warehouse),
+            tombstones=tombstones,
         ):
             check_frame(chunk.attempts)
             good.write_table(
@@ -316,10 +322,9 @@ def attempts_table(
     """
     with told_to_dagster():
         mirror = Mirror(config.mirror, config.force)
-        tombstones = erasure.tombstones(warehouse)
         load = warehouse.in_transaction(
             lambda connection: _loaded(
-                connection, cleaned_attempts, lake, mirror, tombstones, run_id=context.run.run_id
+                connection, cleaned_attempts, lake, mirror, erasure, run_id=context.run.run_id
             )
         )
         context.log.info("loaded: %s", _said(load.fates.counters() | load.stages))
@@ -334,7 +339,7 @@ def _loaded(
     pull: Pull,
     lake: Lake,
     mirror: Mirror,
-    tombstones: Tombstones | None,
+    erasure: Erasure,
     *,
     run_id: str,
 ) -> Load:
@@ -345,14 +350,18 @@ def _loaded(
     lock_day(connection, date.fromisoformat(pull.day))
     if is_overtaken(connection, pull):
         return record_overtaken(connection, pull, run_id=run_id)
+    # Somebody may have been erased since the day was cleaned.
+    tombstones = erasure.until_commit(connection)
+    rest = without_erased(pull, lake, tombstones)
+    pull = rest.pull
     if is_loaded_already(connection, pull) and not mirror.is_on:
         return record_unchanged(connection, pull, run_id=run_id)
     before = newest_load(connection, date.fromisoformat(pull.day))
     load = merge_day(
         connection,
         pull,
-        attempts=lambda: lake.batches(pull.attempts_key),
-        rejected=lambda: lake.batches(pull.rejected_key),
+        attempts=rest.attempts,
+        rejected=rest.rejected,
         run_id=run_id,
         mirror=mirror,
     )

@@ -10,13 +10,12 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from lms_assets import systems
+from lms_assets.amends import erasure as erasing
 from lms_assets.amends.adoption import Adoption
 from lms_assets.amends.adoption import adopt as adopt_tables
-from lms_assets.amends.erasure import Receipt
-from lms_assets.amends.erasure import erase as erase_everywhere
 from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.attempts.quarantine import Replay, replay
-from lms_assets.commands.installation import Platform, prepare
+from lms_assets.commands.installation import Platform, open_instance, prepare
 from lms_assets.commands.runner import publish_batch
 from lms_assets.days import end_of_tomorrow, window_of
 from lms_assets.settings import Settings
@@ -58,24 +57,41 @@ def _mend_lag(platform: Platform) -> bool:
     return bool(lagging)
 
 
-def erase_student(
-    platform: Platform, instance: dg.DagsterInstance, user_id: str, *, tell: Callable[[str], None]
-) -> Receipt:
-    """The student is nowhere any more, and later pulls will drop them."""
+def trace_of_student(platform: Platform, user_id: str) -> erasing.Trace:
+    """What an erasure would find of the student."""
     settings = platform.settings
-    receipt = erase_everywhere(
+    return erasing.trace(
         user_id,
         warehouse=platform.warehouse,
         lake=resources(settings)["lake"],
         erasure=erasure(settings),
-        zone=settings.lms_timezone,
+        zone=settings.zone,
+        staff=presentation(settings).staff,
+    )
+
+
+def erase_student(
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    user_id: str,
+    *,
+    progress: Callable[[str], None],
+) -> erasing.Erased:
+    """The student is nowhere any more, and later pulls will drop them."""
+    settings = platform.settings
+    erased = erasing.erase(
+        user_id,
+        warehouse=platform.warehouse,
+        lake=resources(settings)["lake"],
+        erasure=erasure(settings),
+        zone=settings.zone,
         recompute=recompute(settings),
         staff=presentation(settings).staff,
-        tell=tell,
+        progress=progress,
     )
     # The sheet may show ids of students who need help.
     _publish(platform, instance, "erasure")
-    return receipt
+    return erased
 
 
 def _publish(platform: Platform, instance: dg.DagsterInstance, why: str) -> None:
@@ -106,6 +122,9 @@ def adopt_earlier(
         if as_of:
             zone_of_days, staff = settings.lms_timezone, presentation(settings).staff
             measures.refresh_all(connection, zone=zone_of_days, as_of=as_of, staff=staff)
+    if as_of:
+        with open_instance() as instance:
+            _publish(platform, instance, "adoption")
     return adopted
 
 

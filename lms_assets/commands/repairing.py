@@ -1,15 +1,23 @@
 """Commands that mend what is loaded: the quarantine, one student's erasure, old tables."""
 
+import sys
 from datetime import date
 
 import click
 
 from lms_assets.amends.adoption import Adoption
+from lms_assets.amends.erasure import Erased, Trace
 from lms_assets.attempts.quarantine import counts
-from lms_assets.commands.amending import adopt_earlier, erase_student, replay_quarantine
+from lms_assets.commands.amending import (
+    adopt_earlier,
+    erase_student,
+    replay_quarantine,
+    trace_of_student,
+)
 from lms_assets.commands.arguments import DAY
 from lms_assets.commands.installation import opened, prepare
-from lms_assets.commands.terminal import counted, err, show_rows
+from lms_assets.commands.terminal import FAILED, USAGE, counted, err, show_rows
+from lms_assets.faults import Fault
 from lms_assets.settings import load_settings
 
 
@@ -42,21 +50,66 @@ def replay(reason: str | None, first: date | None, last: date | None) -> None:
 
 @click.command()
 @click.argument("user_id")
-def erase(user_id: str) -> None:
+@click.option("--yes", is_flag=True, help="Asks nothing; needed where there is no terminal.")
+def erase(user_id: str, yes: bool) -> None:
     """Removes one student for good: tables, lake, figures.
 
     USER_ID as in attempts.user_id. Later pulls and replays drop the student's records.
     """
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask: give --yes.")
     with opened(load_settings()) as (installation, instance):
-        receipt = erase_student(installation, instance, user_id, tell=lambda _: None)
-    if not (receipt.attempts or receipt.rejected_records or receipt.raw_records):
-        click.echo("Nothing of this id was found; what comes of it later is dropped all the same.")
+        found = trace_of_student(installation, user_id)
+        if not yes and not found.is_known:
+            raise click.UsageError(
+                "Nothing of this id is here. If its records may still come, give --yes: "
+                "they will then be dropped."
+            )
+        click.echo(_in_words(found))
+        if not yes and not click.confirm("Remove all of it for good?"):
+            err.print("Nothing was removed.")
+            sys.exit(USAGE)
+        try:
+            erased = erase_student(installation, instance, user_id, progress=lambda _: None)
+        except Fault as fault:
+            # The next call goes on where this one ended.
+            err.print(f"lms: {fault} Then erase the student again.", style="red", markup=False)
+            sys.exit(USAGE if fault.stage == "erasure" else FAILED)
+    _show_erased(erased)
+    sys.exit(FAILED if erased.unreadable else 0)
+
+
+def _in_words(found: Trace) -> str:
+    tables = found.tables
+    said = (
+        f"Of this student: {counted(tables.attempts, 'attempt')} and "
+        f"{counted(tables.rejected_records, 'refused record')} on {counted(tables.days, 'day')}, "
+        f"{counted(tables.adopted_rows, 'row')} of earlier systems' tables"
+    )
+    if found.raw_records is not None:
+        said += f", {counted(found.raw_records, 'raw record')} in the lake"
+    return said + (". An erasure was begun before." if found.was_erased else ".")
+
+
+def _show_erased(erased: Erased) -> None:
+    receipt = erased.receipt
     click.echo(
         f"Receipt {receipt.id}: {counted(receipt.attempts, 'attempt')}, "
         f"{counted(receipt.rejected_records, 'refused record')}, "
         f"{counted(receipt.raw_records, 'raw record')} in "
         f"{counted(receipt.raw_objects, 'answer')} removed."
     )
+    click.echo(
+        "What is not reached from here: the database's write-ahead log, until the server has "
+        "written it anew; backups, replicas and snapshots of database and lake; files of exports."
+    )
+    for key, reason in erased.unreadable.items():
+        err.print(
+            f"lms: {key} in the lake cannot be read ({reason}) and may still hold the student. "
+            "Remove it if it is of no use, then erase the student again.",
+            style="red",
+            markup=False,
+        )
 
 
 @click.command()

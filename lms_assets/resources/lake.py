@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -134,6 +134,21 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
     def newest_raw(self, day: date) -> RawAnswer | None:
         """The newest answer with records: an empty one never stands for a day that had some."""
         return next((a for a in reversed(self.raw_answers(day)) if a.records), None)
+
+    def standing(self, answer: RawAnswer) -> RawAnswer:
+        """What stands in the answer's place now: an erasure may have rewritten it.
+
+        The records that are missing there are counted as erased.
+        """
+        day = date.fromisoformat(answer.day)
+        of_pull = (now for now in self.raw_answers(day) if now.pulled_at == answer.pulled_at)
+        now = next(of_pull, answer)
+        if now.checksum == answer.checksum:
+            return answer
+        erased = answer.erased + answer.records - now.records
+        return replace(
+            answer, key=now.key, checksum=now.checksum, records=now.records, erased=erased
+        )
 
     def raw_days(self) -> list[date]:
         """The days that have raw answers, in order."""

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lms_assets.amends.adoption import Adoption, adopt
-from lms_assets.amends.erasure import Erasure, hash_of
 from lms_assets.attempts.cleaning import clean_day
+from lms_assets.attempts.keys import hash_of
+from lms_assets.attempts.tombstones import Erasure
 from lms_assets.days import Window, midnight
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.warehouse import Warehouse
@@ -130,8 +131,14 @@ def bare(database_url: str) -> Warehouse:
 def taken_over(
     warehouse: Warehouse, *, zone: str | None = None, day_zone: str = "UTC", **more: object
 ) -> tuple[Adoption, ...]:
+    erasure = Erasure(key_file="/nowhere/erasure.key")
     return adopt(
-        warehouse, zone_of_naive_times=zone, day_zone=day_zone, run_id="adoption", now=NOW, **more
+        warehouse,
+        zone_of_naive_times=zone,
+        day_zone=day_zone,
+        run_id="adoption",
+        now=NOW,
+        **{"erasure": erasure, **more},
     )
 
 

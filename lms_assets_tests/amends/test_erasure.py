@@ -3,10 +3,12 @@
 import json
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pandas as pd
@@ -15,20 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
-from lms_assets.amends.erasure import (
-    Erasure,
-    Receipt,
-    drop_erased,
-    erase,
-    hash_of,
-    tombstones_of,
-)
+from lms_assets.amends.erasure import Erased, erase
+from lms_assets.amends.erasure_tables import STUDENT_TABLES
+from lms_assets.amends.receipts import Receipt
 from lms_assets.attempts import quarantine
+from lms_assets.attempts.keys import hash_of
 from lms_assets.attempts.ledger import Load, Pull, newest_load
 from lms_assets.attempts.merge import is_loaded_already
-from lms_assets.faults import Fault, PermanentFault
+from lms_assets.attempts.tombstones import Erasure, drop_erased, without_erased
+from lms_assets.faults import PermanentFault
 from lms_assets.resources.lake import Lake, RawAnswer
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics import measures
@@ -45,6 +44,7 @@ from lms_assets_tests.day_loads import (
     stored,
     window_of,
 )
+from lms_assets_tests.homes import wait_until
 
 NEXT_DAY = DAY + timedelta(days=1)
 STUDENT = "3583bf109f8b458e13ae1ac9d85c396a"
@@ -71,13 +71,23 @@ def erased(
     user_id: str = STUDENT,
     **others: Any,  # noqa: ANN401
 ) -> Receipt:
+    return erasure_of(warehouse, lake, erasure, user_id, **others).receipt
+
+
+def erasure_of(
+    warehouse: Warehouse,
+    lake: Lake,
+    erasure: Erasure,
+    user_id: str = STUDENT,
+    **others: Any,  # noqa: ANN401
+) -> Erased:
     return erase(
         user_id,
         **{
             "warehouse": warehouse,
             "lake": lake,
             "erasure": erasure,
-            "zone": "UTC",
+            "zone": ZoneInfo("UTC"),
             "recompute": refresh,
             **others,
         },
@@ -308,10 +318,9 @@ def test_a_later_answer_goes_into_the_lake_without_the_student(
     body = tmp_path / "answer.json"
     body.write_bytes(body_of([one for one in mixed() if isinstance(one, dict)]))
     dropped = drop_erased(body, erasure.tombstones(warehouse))
-    # Whose the text that names nobody's fields was, only the erasure itself could tell.
-    assert dropped == len(OF_THE_STUDENT) - 3
-    again = [one for one in json.loads(body.read_bytes()) if "code()" not in str(one)]
-    assert again == [one for one in OF_OTHERS if isinstance(one, dict)]
+    # The list and the text among them are no objects, and not in this body.
+    assert dropped == len(OF_THE_STUDENT) - 2
+    assert json.loads(body.read_bytes()) == [one for one in OF_OTHERS if isinstance(one, dict)]
     assert before.records == len(OF_OTHERS)
 
 
@@ -425,7 +434,7 @@ def test_an_erasure_that_was_cut_off_is_completed_by_the_next_call(
         refresh(connection, days)
 
     try:
-        erased(warehouse, lake, erasure, recompute=recompute, tell=cut)
+        erased(warehouse, lake, erasure, recompute=recompute, progress=cut)
     except PowerCutError:
         assert erasure.tombstones(warehouse) is not None
     [receipt] = warehouse.rows("select attempts, raw_records, ended_at from erasure_receipts")
@@ -456,6 +465,7 @@ def test_tables_that_adoption_left_are_erased_from_too(
         connection.execute(
             text('create table "Old attempts" (user_id text, lis_result_sourcedid text)')
         )
+        connection.execute(text("insert into adopted_tables values ('Old attempts', 'etl')"))
         connection.execute(
             text(
                 "insert into \"Old attempts\" values (:s, null), ('eve', :sourcedid), ('bob', null)"
@@ -473,6 +483,87 @@ def test_tables_that_adoption_left_are_erased_from_too(
     assert (receipt.other_rows, receipt.rejected_records) == (2, 0)
     assert warehouse.rows('select user_id from "Old attempts"') == [{"user_id": "bob"}]
     assert erased(warehouse, lake, erasure, "ann").rejected_records == 1
+
+
+@pytest.mark.parametrize("kind", ["text", "integer"])
+def test_another_programs_table_is_left_alone(
+    warehouse: Warehouse, lake: Lake, erasure: Erasure, kind: str
+) -> None:
+    """R29: its rows were deleted, or a number for an id made every erasure fail."""
+    with warehouse.begin() as connection:
+        connection.execute(text(f"create table theirs (user_id {kind})"))
+        connection.execute(text(f"insert into theirs values (cast('17' as {kind}))"))
+    erased(warehouse, lake, erasure, "17")
+    assert len(warehouse.rows("select * from theirs")) == 1
+
+
+def test_every_table_of_ours_with_students_is_known_to_the_erasure(warehouse: Warehouse) -> None:
+    tables = warehouse.rows(
+        "select c.relname as name from pg_class c join pg_attribute a on a.attrelid = c.oid "
+        "where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') "
+        "and a.attname = 'user_id' order by 1"
+    )
+    assert {table["name"] for table in tables} == {"attempts", *STUDENT_TABLES}
+
+
+def test_no_statement_of_an_erasure_holds_the_id(
+    warehouse: Warehouse, lake: Lake, erasure: Erasure
+) -> None:
+    loaded(warehouse, lake, mixed())
+    said: list[str] = []
+    event.listen(
+        warehouse.engine, "before_cursor_execute", lambda *seen: said.append(f"{seen[2]} {seen[3]}")
+    )
+    erased(warehouse, lake, erasure)
+    assert len(said) > 20
+    assert [one for one in said if STUDENT in one] == []
+
+
+def test_lms_key_makes_new_tombstones_and_the_key_of_the_file_knows_the_old(
+    warehouse: Warehouse, lake: Lake, erasure: Erasure
+) -> None:
+    erased(warehouse, lake, erasure, "ann")
+    both = Erasure(key_file=erasure.key_file, key="5a" * 32)
+    erased(warehouse, lake, both, "bob")
+    elsewhere = Erasure(key_file=f"{erasure.key_file}.none", key="5a" * 32)
+    with pytest.raises(PermanentFault) as missing:
+        elsewhere.tombstones(warehouse)
+    assert missing.value.code == "erasure.key_other"
+    tombstones = both.tombstones(warehouse)
+    assert tombstones is not None
+    assert tombstones.covers(pd.Series(["ann", "bob", "eve"])).tolist() == [True, True, False]
+    hashes = {row["hash"] for row in warehouse.rows("select hash from tombstones")}
+    assert hash_of(bytes.fromhex("5a" * 32), "bob") in hashes
+
+
+def test_an_erasure_waits_until_what_is_being_stored_is_stored(
+    warehouse: Warehouse, lake: Lake, erasure: Erasure
+) -> None:
+    """R15: a pull that began before the erasure brought the student back."""
+    waiting = "select count(*) as n from pg_locks where not granted and locktype = 'advisory'"
+    with ThreadPoolExecutor(1) as side:
+        with erasure.while_storing(warehouse) as tombstones:
+            assert tombstones is None
+            begun = side.submit(erased, warehouse, lake, erasure)
+            wait_until(lambda: warehouse.rows(waiting)[0]["n"], within_s=30)
+            loaded(warehouse, lake, [record(STUDENT), record("bob")])
+        assert begun.result().attempts == 1
+    assert traces(warehouse, lake) == []
+
+
+def test_a_day_cleaned_before_the_erasure_is_merged_without_the_student(
+    warehouse: Warehouse, lake: Lake, erasure: Erasure
+) -> None:
+    """R15: the tombstones are read again under the lock of the day."""
+    records = [record(STUDENT), record(STUDENT, is_correct=2), record("bob")]
+    pull = cleaned(lake, stored(lake, body_of(records), records=3))
+    with warehouse.begin() as connection:
+        erasure.bury(connection, STUDENT)
+    with warehouse.begin() as connection:
+        rest = without_erased(pull, lake, erasure.until_commit(connection))
+    assert (rest.pull.clean, rest.pull.fates.erased, rest.pull.fates.rejected) == (1, 2, {})
+    assert [b.column("user_id").to_pylist() for b in rest.attempts() if b.num_rows] == [["bob"]]
+    assert sum(batch.num_rows for batch in rest.rejected()) == 0
 
 
 def test_a_short_id_is_found_only_where_it_is_the_students(
@@ -520,7 +611,6 @@ def test_without_its_key_nobody_is_loaded(
     key_file.unlink()
     for ask in (
         lambda: erasure.tombstones(warehouse),
-        lambda: tombstones_of(warehouse),
         lambda: erased(warehouse, lake, erasure, "bob"),
     ):
         with pytest.raises(PermanentFault) as missing:
@@ -567,9 +657,8 @@ def test_an_answer_that_cannot_be_read_is_named_after_all_else_is_done(
     loaded(warehouse, lake, [record(STUDENT)])
     broken = stored(lake, b'[{"lti_user_id": "', records=1, hour=6)
     loaded(warehouse, lake, [record(STUDENT), record("bob")], hour=7)
-    with pytest.raises(Fault) as unreadable:
-        erased(warehouse, lake, erasure)
-    assert unreadable.value.facts["object"] == broken.key
+    assert list(erasure_of(warehouse, lake, erasure).unreadable) == [broken.key]
+    assert warehouse.rows("select ended_at from erasure_receipts") == [{"ended_at": None}]
     assert traces(warehouse, lake) == []
     lake.remove(broken.key)
     assert erased(warehouse, lake, erasure).raw_records == 2

@@ -8,7 +8,6 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from lms_assets.amends.erasure import Erasure
 from lms_assets.attempts.assets import (
     PullConfig,
     _told_as_faults,
@@ -19,6 +18,7 @@ from lms_assets.attempts.assets import (
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.partitions import attempt_days
 from lms_assets.attempts.schema import check_frame, no_attempts
+from lms_assets.attempts.tombstones import Erasure
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.failures import FACTS, FAULT
 from lms_assets.resources.grader_api import GraderApi

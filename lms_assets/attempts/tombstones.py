@@ -1,0 +1,321 @@
+"""Who was erased: what the way of a record needs to know of it.
+
+    tombstone   a keyed hash of the user id, in the table ``tombstones``: whom pulls, replays,
+                adoptions and restores drop, though nobody can read from it whom
+    key         see ``keys.py``; each tombstone says by which key it was made
+
+Whoever reads the tombstones in order to store records shares the lock ``TOMBSTONES`` until the
+records are stored, and an erasure adds its tombstone while it holds that lock alone. So records
+are stored either by somebody who knows the tombstone, or before the erasure looks for them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import dagster as dg
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+from pydantic import Field
+from sqlalchemy import Connection, text
+
+from lms_assets.attempts.cleaning import (
+    MAX_USER_ID_LENGTH,
+    Tombstones,
+    _is_erased,
+    _Rows,
+    course_and_task,
+    record_chunks,
+)
+from lms_assets.attempts.keys import given_key, hash_of, key_in, key_made_in
+from lms_assets.attempts.ledger import Pull
+from lms_assets.faults import PermanentFault
+from lms_assets.locks import Lock, hold, share, share_in_session, wait_for
+from lms_assets.resources.lake import Lake
+from lms_assets.resources.records import ascii_text
+from lms_assets.resources.warehouse import Warehouse
+
+Flags = npt.NDArray[np.bool_]
+
+# Shorter ids may be a part of anything; a longer one that stands alone is that id.
+UNMISTAKABLE_LENGTH = 16
+_WORDS = (
+    re.compile(rf"[0-9A-Za-z]{{{UNMISTAKABLE_LENGTH},{MAX_USER_ID_LENGTH}}}"),
+    re.compile(rf"[0-9A-Za-z_.@+-]{{{UNMISTAKABLE_LENGTH},{MAX_USER_ID_LENGTH}}}"),
+)
+
+# A day of a million records is cleaned and merged in a minute, and a pull may wait for several.
+WAIT = "15min"
+
+
+class HashedTombstones:
+    """Who was erased, known by keyed hashes alone.
+
+    Args:
+        hashes: Key → what stands for the students who were erased by it.
+    """
+
+    def __init__(self, hashes: Mapping[bytes, Collection[str]]) -> None:
+        self._hashes = {key: frozenset(known) for key, known in hashes.items()}
+
+    def covers(self, user_ids: "pd.Series[str]") -> "pd.Series[bool]":
+        """For each of the user ids, in order, whether its student was erased."""
+        return user_ids.map(self._cover).astype(bool)
+
+    def _cover(self, user_id: str) -> bool:
+        return any(hash_of(key, user_id) in known for key, known in self._hashes.items())
+
+
+class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Who was erased, and the keys that know them again.
+
+    Args:
+        key_file: Where a key lies; made when the first student is erased and ``key`` is not set.
+        key: LMS_KEY; the file's key goes on knowing those who were erased by it.
+    """
+
+    key_file: str
+    key: str = Field(default="", repr=False, json_schema_extra={"dagster__is_secret": True})
+
+    def tombstones(self, warehouse: Warehouse) -> Tombstones | None:
+        """Whom to drop, or None when nobody was ever erased; for those who store nothing.
+
+        Raises:
+            PermanentFault: As :meth:`tombstones_of`.
+        """
+        with warehouse.begin() as connection:
+            return self.tombstones_of(connection)
+
+    @contextmanager
+    def while_storing(self, warehouse: Warehouse) -> Iterator[Tombstones | None]:
+        """Whom to drop; nobody else is erased before the block has stored what it makes.
+
+        Blocks must not be nested: the inner one may wait for an erasure that waits for the outer.
+
+        Raises:
+            PermanentFault: As :meth:`tombstones_of`.
+        """
+        with warehouse.session() as session:
+            wait_for(session, WAIT, in_session=True)
+            share_in_session(session, Lock.TOMBSTONES)
+            tombstones = self.tombstones_of(session)
+            yield tombstones
+
+    def until_commit(self, connection: Connection) -> Tombstones | None:
+        """Whom to drop; nobody else is erased before this transaction has ended.
+
+        Raises:
+            PermanentFault: As :meth:`tombstones_of`.
+        """
+        wait_for(connection, WAIT)
+        share(connection, Lock.TOMBSTONES)
+        return self.tombstones_of(connection)
+
+    def tombstones_of(self, connection: Connection) -> Tombstones | None:
+        """Whom to drop, or None when nobody was ever erased.
+
+        Raises:
+            PermanentFault: A key is gone, or is another one: nobody may then be loaded, since
+                those who were erased could come back.
+        """
+        keys = {hash_of(key, ""): key for key in self.known_keys()}
+        hashes: dict[bytes, set[str]] = {key: set() for key in keys.values()}
+        rows = connection.execute(text("select hash, key_check from tombstones")).tuples().all()
+        for hashed, check in rows:
+            if check not in keys:
+                code = "erasure.key_other" if keys else "erasure.key_missing"
+                raise PermanentFault(code, key_file=self.key_file)
+            hashes[keys[check]].add(hashed)
+        return HashedTombstones(hashes) if rows else None
+
+    def known_keys(self) -> list[bytes]:
+        """The keys that are known here, the one for new tombstones first."""
+        given = [given_key(self.key)] if self.key else []
+        in_file = key_in(Path(self.key_file))
+        return given + ([in_file] if in_file and in_file not in given else [])
+
+    def bury(self, connection: Connection, user_id: str) -> str:
+        """From this transaction's end on everybody drops the student's records.
+
+        Returns:
+            The student's hash.
+
+        Raises:
+            PermanentFault: As :meth:`tombstones_of`.
+        """
+        wait_for(connection, WAIT)
+        hold(connection, Lock.TOMBSTONES)
+        # With a key missing, those who were erased before would not be known again.
+        self.tombstones_of(connection)
+        key = given_key(self.key) if self.key else key_made_in(Path(self.key_file))
+        values = {"hash": hash_of(key, user_id), "check": hash_of(key, "")}
+        statement = "insert into tombstones (hash, key_check) values (:hash, :check)"
+        connection.execute(text(f"{statement} on conflict do nothing"), values)
+        return values["hash"]
+
+
+def whose(
+    records: list[bytes], tombstones: Tombstones, *, mention: re.Pattern[str] | None = None
+) -> Flags:
+    """Which of the records are an erased student's.
+
+    Those that cleaning would drop. Where the rules refuse a record, it may be impossible to read
+    whose it is: it is a student's, too, if their id stands in it and cannot be mistaken for
+    anything else.
+
+    Args:
+        records: As received.
+        tombstones: Whose records they may be.
+        mention: How the id stands in a text, where it is known; else each word is asked about.
+    """
+    rows = _Rows(records, datetime.max)  # noqa: DTZ901 - no instant is too late here
+    theirs = _is_erased(rows, tombstones)
+    for place in np.flatnonzero(~theirs & (rows.reason >= 0)):
+        said = ascii_text(records[place])
+        if mention:
+            theirs[place] = mention.search(said) is not None
+        else:
+            theirs[place] = _names_anyone(said, tombstones)
+    return theirs
+
+
+def _names_anyone(said: str, tombstones: Tombstones) -> bool:
+    words = {word for spelling in _WORDS for word in spelling.findall(said)}
+    return bool(words) and bool(tombstones.covers(pd.Series(sorted(words), dtype=object)).any())
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How many records of an array went into its copy, and how many did not."""
+
+    kept: int
+    dropped: int
+
+
+def copy_without(
+    source: BinaryIO, sink: BinaryIO, is_dropped: Callable[[list[bytes]], Flags]
+) -> Copied:
+    """The JSON array without some of its records; the others as they were, byte for byte.
+
+    Raises:
+        NotAnArray: It is something else.
+    """
+    kept = dropped = 0
+    sink.write(b"[")
+    for records in record_chunks(source):
+        for record, goes in zip(records, is_dropped(records), strict=True):
+            if goes:
+                dropped += 1
+                continue
+            sink.write(b"," + record if kept else record)
+            kept += 1
+    sink.write(b"]")
+    return Copied(kept, dropped)
+
+
+def drop_erased(body: Path, tombstones: Tombstones | None) -> int:
+    """The body holds no record of an erased student; all others stay byte for byte.
+
+    For an answer of the API before it goes into the lake: what is not stored need
+    not be erased again.
+
+    Args:
+        body: A file with one whole JSON array, rewritten only if it must be.
+        tombstones: Whose records are dropped.
+
+    Returns:
+        How many records were dropped.
+
+    Raises:
+        NotAnArray: It is something else.
+    """
+    if tombstones is None:
+        return 0
+    kept = body.with_name(f"{body.name}.kept")
+    with body.open("rb") as received, kept.open("wb") as sink:
+        copied = copy_without(received, sink, lambda records: whose(records, tombstones))
+    if copied.dropped:
+        kept.replace(body)
+    else:
+        kept.unlink()
+    return copied.dropped
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A cleaned day as it is to be merged: without those who were erased since.
+
+    Attributes:
+        pull: Counts them as erased.
+        attempts: The attempts that are left.
+        rejected: The refused records that are left.
+    """
+
+    pull: Pull
+    attempts: Callable[[], Iterator[pa.RecordBatch]]
+    rejected: Callable[[], Iterator[pa.RecordBatch]]
+
+
+def without_erased(pull: Pull, lake: Lake, tombstones: Tombstones | None) -> Rest:
+    """The day without those who were erased after it was cleaned, also from its objects."""
+
+    def attempts() -> Iterator[pa.RecordBatch]:
+        return _filtered(lake.batches(pull.attempts_key), lambda b: _attempts_of(b, tombstones))
+
+    def rejected() -> Iterator[pa.RecordBatch]:
+        return _filtered(lake.batches(pull.rejected_key), lambda b: _rejected_of(b, tombstones))
+
+    if tombstones is None:
+        return Rest(pull, attempts, rejected)
+    reasons: Counter[str] = Counter()
+    for batch in rejected() if pull.rejected_key else ():
+        reasons.update(batch.column("reason").to_pylist())
+    kept = sum(batch.num_rows for batch in attempts()) if pull.attempts_key else 0
+    return Rest(recounted(pull, kept=kept, rejected=reasons), attempts, rejected)
+
+
+def recounted(pull: Pull, *, kept: int, rejected: Mapping[str, int]) -> Pull:
+    """The pull of which so much is left in its objects; the rest was erased."""
+    known = kept + sum(rejected.values()) + pull.fates.duplicates + pull.fates.outside_window
+    erased = pull.fates.received - known
+    fates = replace(pull.fates, unchanged=kept, rejected=dict(rejected), erased=erased)
+    return replace(pull, fates=fates)
+
+
+def _filtered(
+    batches: Iterator[pa.RecordBatch], is_theirs: Callable[[pa.RecordBatch], Flags | None]
+) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        theirs = is_theirs(batch)
+        yield batch if theirs is None else batch.filter(pa.array(~theirs))
+
+
+def _attempts_of(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
+    if tombstones is None:
+        return None
+    sourcedids = batch.column("lis_result_sourcedid").to_pandas().astype(object)
+    theirs = _covered(batch.column("user_id").to_pandas(), tombstones)
+    texts = pd.Series(sorted(set(sourcedids.dropna())), dtype=object)
+    named = texts[_covered(course_and_task(texts)["sourcedid_user"], tombstones)]
+    is_named: Flags = np.asarray(sourcedids.isin(named), dtype=bool)
+    return np.logical_or(theirs, is_named)
+
+
+def _covered(user_ids: "pd.Series[str]", tombstones: Tombstones) -> Flags:
+    distinct = pd.Series(sorted(set(user_ids.dropna())), dtype=object)
+    erased = distinct[np.asarray(tombstones.covers(distinct), dtype=bool)]
+    return np.asarray(user_ids.isin(erased), dtype=bool)
+
+
+def _rejected_of(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
+    if tombstones is None:
+        return None
+    records = [record.encode() for record in batch.column("record").to_pylist()]
+    return whose(records, tombstones) if records else np.zeros(0, dtype=bool)

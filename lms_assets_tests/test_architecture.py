@@ -38,7 +38,6 @@ ARROWS_BACK = {
 LONG_MODULES = {
     "resources.spreadsheet.tabs",
     "amends.adoption",
-    "attempts.cleaning",
     "statistics.sheet",
 }
 LATE_IMPORTS = {

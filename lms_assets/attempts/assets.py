@@ -178,7 +178,7 @@ def cleaned_attempts(
 
     Grain: one row per attempt of the day. Key: user_id, attempt_type, created_at.
     Zone: created_at is naive UTC, inside the day's half-open window.
-    Refused records lie beside them, whole, with the reason; see `lms_assets/attempts/cleaning.py`.
+    Refused records lie beside them, whole, with the reason; see `lms_assets/attempts/cleaning/`.
     Raises: `cleaning.too_many_rejected` when the day cannot be trusted: nothing of it is loaded.
         `cleaning.not_an_array`, `cleaning.not_as_declared`: nothing of it is loaded either.
     """

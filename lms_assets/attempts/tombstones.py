@@ -28,10 +28,11 @@ from sqlalchemy import Connection, text
 
 from lms_assets.attempts.cleaning import (
     MAX_USER_ID_LENGTH,
+    Rows,
     Tombstones,
-    _is_erased,
-    _Rows,
+    broken_rules,
     course_and_task,
+    is_erased,
     record_chunks,
 )
 from lms_assets.attempts.keys import given_key, hash_of, key_in, key_made_in
@@ -175,9 +176,9 @@ def whose(
         tombstones: Whose records they may be.
         mention: How the id stands in a text, where it is known; else each word is asked about.
     """
-    rows = _Rows(records, datetime.max)  # noqa: DTZ901 - no instant is too late here
-    theirs = _is_erased(rows, tombstones)
-    for place in np.flatnonzero(~theirs & (rows.reason >= 0)):
+    rows = Rows(records, datetime.max)  # noqa: DTZ901 - no instant is too late here
+    theirs = is_erased(rows, tombstones)
+    for place in np.flatnonzero(~theirs & (broken_rules(rows) >= 0)):
         said = ascii_text(records[place])
         if mention:
             theirs[place] = mention.search(said) is not None

@@ -5,7 +5,7 @@ tolerant one reads the blocks that it refuses, since one lone surrogate, ``NaN``
 raw control character or absurd nesting must cost one record and not the day.
 There is no other reader: what the API's client accepts, and so what is stored,
 is what cleaning can read. Nothing here looks inside a record: what it must hold
-is said in ``attempts/cleaning.py``.
+is said in ``attempts/cleaning/``.
 """
 
 import json

@@ -1,0 +1,88 @@
+"""``passback_params``: a Python literal, JSON or an object that says where the mark goes."""
+
+import ast
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lms_assets.attempts.cleaning.fields import is_storable
+from lms_assets.attempts.cleaning.reading import LENIENT, MAX_DEPTH, MAX_RECORD_BYTES, depth_of
+
+PASSBACK_FIELDS: Final = ("oauth_consumer_key", "lis_result_sourcedid", "lis_outcome_service_url")
+
+_NO_PASSBACK = frozenset({"", "{}", "None", "null"})
+_USUAL_PASSBACK = re.compile(
+    r"\{'oauth_consumer_key': '([^'\\\n\r]*+)', 'lis_result_sourcedid': '([^'\\\n\r]*+)'"
+    r"(?:, 'lis_outcome_service_url': '([^'\\\n\r]*+)')?\}"
+)
+_CLAIMED_SOURCEDID = re.compile(r"""['"]lis_result_sourcedid['"]\s*:\s*['"]([^'"]*)""")
+
+# Python's parser takes neither NUL nor lone surrogates: they travel through it
+# as characters for private use, so that the rule on texts is the one to speak.
+_CARRIED = {code: chr(0x10F000 + place) for place, code in enumerate([0, *range(0xD800, 0xE000)])}
+_DELIVERED = {ord(carrier): chr(code) for code, carrier in _CARRIED.items()}
+
+
+@dataclass(frozen=True)
+class Passback:
+    """What one text of ``passback_params`` says; unreadable ones may still name a sourcedid."""
+
+    is_readable: bool
+    oauth_consumer_key: str | None = None
+    lis_result_sourcedid: str | None = None
+    lis_outcome_service_url: str | None = None
+
+
+def passback_of(text: str) -> Passback:
+    """What the text says, whichever of the three spellings it has."""
+    usual = _USUAL_PASSBACK.fullmatch(text)
+    if usual:
+        return Passback(True, *usual.groups())
+    if text in _NO_PASSBACK:
+        return Passback(True)
+    said = dict_within(text)
+    if said is None:
+        claimed = _CLAIMED_SOURCEDID.search(text)
+        return Passback(False, lis_result_sourcedid=claimed[1] if claimed else None)
+    fields = [said.get(name) for name in PASSBACK_FIELDS]
+    if all(value is None or isinstance(value, str) for value in fields):
+        return Passback(True, *fields)
+    return Passback(False, lis_result_sourcedid=_as_sourcedid(fields[1]))
+
+
+def _as_sourcedid(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def dict_within(text: str) -> dict[Any, Any] | None:
+    """The dict that the text spells as a JSON object or a Python literal; nothing is evaluated."""
+    if text.count("{") + text.count("[") + text.count("(") > MAX_DEPTH and (
+        depth_of(text) > MAX_DEPTH or len(text) > MAX_RECORD_BYTES
+    ):
+        return None
+    try:
+        said: object = LENIENT.decode(text)
+    except (ValueError, RecursionError):
+        said = _python_literal(text)
+    return said if isinstance(said, dict) else None
+
+
+def _python_literal(text: str) -> object:
+    if len(text) > MAX_RECORD_BYTES:
+        return None
+    is_carried = not is_storable(text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            said = ast.literal_eval(text.translate(_CARRIED) if is_carried else text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return _delivered(said) if is_carried and isinstance(said, dict) else said
+
+
+def _delivered(said: dict[Any, Any]) -> dict[Any, Any]:
+    return {
+        key: value.translate(_DELIVERED) if isinstance(value, str) else value
+        for key, value in said.items()
+    }

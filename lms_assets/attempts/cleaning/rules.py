@@ -1,0 +1,64 @@
+"""What a record must be to become an attempt. The first rule that it breaks is its reason."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lms_assets.attempts.cleaning.fields import NO_VERDICT, UNKNOWN_VERDICT, is_storable
+from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS
+from lms_assets.attempts.cleaning.rows import Flags, Rows
+
+# Raised with every change of what becomes of a record: a day cleaned by an older one is stale.
+CODE_VERSION: Final = "2"
+
+FIRST_MOMENT: Final = datetime.fromisoformat("2000-01-01")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that must hold of a record.
+
+    Args:
+        reason: The code under which a record that breaks it is set aside.
+        field: The key of the record that breaks it, ``record`` for the whole.
+        is_broken: For each row, whether it does.
+    """
+
+    reason: str
+    field: str
+    is_broken: Callable[[Rows], Flags]
+
+
+def _has_impossible_moment(rows: Rows) -> Flags:
+    is_possible = (rows.created_at >= np.datetime64(FIRST_MOMENT)) & (
+        rows.created_at < np.datetime64(rows.tomorrow)
+    )
+    return ~is_possible
+
+
+def _has_unstorable(name: str) -> Callable[[Rows], Flags]:
+    return lambda rows: ~rows.passback.flags(name, is_storable)
+
+
+RULES: Final = (
+    Rule("not_an_object", "record", lambda rows: ~rows.is_object),
+    Rule("too_large", "record", lambda rows: rows.is_too_large),
+    Rule("too_deep", "record", lambda rows: rows.is_too_deep),
+    Rule("user_id_invalid", "lti_user_id", lambda rows: ~rows.is_user_id),
+    Rule("passback_params_invalid", "passback_params", lambda rows: ~rows.passback.is_readable),
+    Rule("attempt_type_invalid", "attempt_type", lambda rows: ~(rows.is_run | rows.is_submit)),
+    Rule("is_correct_invalid", "is_correct", lambda rows: rows.verdict == UNKNOWN_VERDICT),
+    Rule("run_with_verdict", "is_correct", lambda rows: rows.is_run & (rows.verdict != NO_VERDICT)),
+    Rule("created_at_invalid", "created_at", _has_impossible_moment),
+    Rule("text_invalid", "lti_user_id", lambda rows: ~rows.is_storable_user_id),
+    *(Rule("text_invalid", name, _has_unstorable(name)) for name in PASSBACK_FIELDS),
+)
+
+
+def broken_rules(rows: Rows) -> npt.NDArray[np.int64]:
+    """Which of ``RULES`` is the first that each record breaks; -1 for none."""
+    return np.select([rule.is_broken(rows) for rule in RULES], list(range(len(RULES))), default=-1)

@@ -1,0 +1,51 @@
+"""The attempts of a day that were kept so far, known by hashes."""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from lms_assets.attempts.cleaning.rows import Flags, Rows
+from lms_assets.attempts.distinct import numbered
+
+
+def keys_of(rows: Rows, places: npt.NDArray[np.intp]) -> npt.NDArray[np.bytes_]:
+    """A 128-bit hash of each attempt's key: the user's hash, moved on by instant and type."""
+    codes, distinct = numbered(rows.user_id[places])
+    digests = b"".join(
+        hashlib.blake2b(user_id.encode(), digest_size=16).digest() for user_id in distinct
+    )
+    keys = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)[codes]
+    instants = rows.created_at[places].astype(np.int64) * 2 + rows.is_submit[places]
+    keys[:, 0] += instants.astype(np.uint64)
+    return keys.view("S16").ravel()
+
+
+def fingerprints_of(rows: Rows, places: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """A number that differs where anything but the key differs."""
+    return rows.passback.fingerprint[places] * 3 + rows.verdict[places]
+
+
+class Seen:
+    """The attempts kept so far, as hashes: of the key, and of the other fields."""
+
+    def __init__(self) -> None:
+        self._keys = np.empty(0, dtype="S16")
+        self._fingerprints = np.empty(0, dtype=np.int64)
+
+    def admit(
+        self, keys: npt.NDArray[np.bytes_], fingerprints: npt.NDArray[np.int64]
+    ) -> tuple[Flags, Flags]:
+        """Which are the first of their key, and which of the others differ from that first."""
+        distinct, first, which = np.unique(keys, return_index=True, return_inverse=True)
+        place = np.searchsorted(self._keys, distinct)
+        is_known = place < len(self._keys)
+        is_known[is_known] = self._keys[place[is_known]] == distinct[is_known]
+        original = fingerprints[first]
+        original[is_known] = self._fingerprints[place[is_known]]
+        is_first = np.zeros(len(keys), dtype=bool)
+        is_first[first[~is_known]] = True
+        new = place[~is_known]
+        self._keys = np.insert(self._keys, new, distinct[~is_known])
+        self._fingerprints = np.insert(self._fingerprints, new, original[~is_known])
+        return is_first, ~is_first & (fingerprints != original[which])

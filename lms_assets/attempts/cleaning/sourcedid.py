@@ -1,0 +1,107 @@
+"""Which course and task a ``lis_result_sourcedid`` names, and which user."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from html import unescape
+from typing import Any, Final
+from urllib.parse import unquote, unquote_plus
+
+import pandas as pd
+
+from lms_assets.attempts.cleaning.fields import is_storable
+from lms_assets.attempts.cleaning.passback import dict_within
+from lms_assets.attempts.cleaning.reading import LENIENT
+
+# PostgreSQL refuses an index entry over 2,704 bytes; the widest index holds a
+# user id of at most 1,020 bytes beside consumer key, course and task.
+MAX_NAME_BYTES: Final = 512
+
+
+def course_and_task(sourcedids: "pd.Series[str]") -> pd.DataFrame:
+    """Which course and task each ``lis_result_sourcedid`` names, and which user.
+
+    Open edX writes ``context:link:user``, each part URL-quoted, where the
+    context holds colons of its own: so it is cut from the right, then unquoted.
+    Moodle writes a JSON object, which some consumers escape for HTML or URLs. What
+    cannot be cut (no text, fewer than two colons, an empty part, a broken object, a
+    name that cannot be stored or is too long for an index) names no task.
+
+    Args:
+        sourcedids: Text or missing.
+
+    Returns:
+        ``course``, ``task``, ``sourcedid_user`` (text or None), by the same index.
+
+    Source: the LTI consumers of Open edX (``lti_xblock.py``) and Moodle (``mod_lti``).
+    """
+    parts = [
+        cut_sourcedid(text) if isinstance(text, str) else (None, None, None) for text in sourcedids
+    ]
+    columns = ["course", "task", "sourcedid_user"]
+    return pd.DataFrame(parts, index=sourcedids.index, columns=columns, dtype=object)
+
+
+def cut_sourcedid(sourcedid: str) -> tuple[str | None, str | None, str | None]:
+    """Course, task and user of one text; None for what it does not name."""
+    said = _json_within(sourcedid)
+    if said is not None:
+        course, task, user = _cut_moodle(said)
+    elif sourcedid.count(":") < 2:
+        return None, None, None
+    else:
+        course, task, user = (
+            unquote(part) if "%" in part else part for part in sourcedid.rsplit(":", 2)
+        )
+    if not (is_name(course) and is_name(task)):
+        course = task = None
+    return course, task, user or None
+
+
+def _json_within(sourcedid: str) -> dict[Any, Any] | None:
+    """The JSON object that the text spells, plain, HTML-escaped or URL-quoted.
+
+    Empty for a broken object; None where the text spells none.
+    """
+    spellings = [text for text in _spellings(sourcedid) if text.startswith(("{", '"{'))]
+    for text in spellings:
+        said = dict_within(_unquoted(text))
+        if said is not None:
+            return said
+    return {} if spellings else None
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """The text as it may have been meant, the likeliest first."""
+    if not any(sign in text for sign in "{%&"):
+        return
+    escaped, quoted = unescape(text), unquote(text)
+    for each in (text, escaped, quoted, unquote_plus(text), unescape(quoted), unquote(escaped)):
+        yield each.strip().removeprefix("\ufeff").lstrip()
+
+
+def _unquoted(text: str) -> str:
+    """The text within, where the text is a JSON string itself."""
+    if text.startswith('"'):
+        with suppress(ValueError, RecursionError):
+            return str(LENIENT.decode(text))
+    return text
+
+
+def _cut_moodle(said: dict[Any, Any]) -> tuple[str | None, str | None, str | None]:
+    data = said.get("data")
+    if not isinstance(data, dict):
+        return None, None, None
+    instance, user = (_moodle_id(data.get(name)) for name in ("instanceid", "userid"))
+    return "moodle", instance, user
+
+
+def _moodle_id(value: object) -> str | None:
+    is_id = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value) if is_id else None
+
+
+def is_name(text: str | None) -> bool:
+    """Whether it can be stored and indexed as the name of a course or a task."""
+    if not text or not is_storable(text):
+        return False
+    return len(text.encode()) <= MAX_NAME_BYTES

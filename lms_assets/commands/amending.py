@@ -15,8 +15,9 @@ from lms_assets.amends.adoption import Adoption
 from lms_assets.amends.adoption import adopt as adopt_tables
 from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.attempts.quarantine import Replay, replay
-from lms_assets.commands.installation import Platform, open_instance, prepare
+from lms_assets.commands.installation import Platform, make_home, open_instance, prepare
 from lms_assets.commands.runner import publish_batch
+from lms_assets.commands.terminal import begun
 from lms_assets.days import end_of_tomorrow, window_of
 from lms_assets.settings import Settings
 from lms_assets.statistics import measures
@@ -105,7 +106,7 @@ def adopt_earlier(
     settings: Settings, *, zone: str | None, progress: Callable[[int, int], None]
 ) -> tuple[Adoption, ...]:
     """The earlier systems' tables are ours, and the figures are computed of all of them."""
-    settings.lms_home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     warehouse = systems.warehouse(settings)
     adopted = adopt_tables(
         warehouse,
@@ -115,6 +116,13 @@ def adopt_earlier(
         progress=progress,
         erasure=erasure(settings),
     )
+    with begun():
+        _show_adopted(settings)
+    return adopted
+
+
+def _show_adopted(settings: Settings) -> None:
+    """The figures are those of all loaded days, in the tables and where people read them."""
     platform = prepare(settings)
     with platform.warehouse.begin() as connection:
         as_of = newest_loaded_day(connection)
@@ -123,9 +131,8 @@ def adopt_earlier(
             zone_of_days, staff = settings.lms_timezone, presentation(settings).staff
             measures.refresh_all(connection, zone=zone_of_days, as_of=as_of, staff=staff)
     if as_of:
-        with open_instance() as instance:
+        with platform.warehouse.faults_by_name(), open_instance() as instance:
             _publish(platform, instance, "adoption")
-    return adopted
 
 
 def recompute(settings: Settings) -> Callable[[Connection, Iterable[date]], Any]:

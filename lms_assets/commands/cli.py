@@ -12,7 +12,7 @@ from importlib import import_module
 
 import click
 
-from lms_assets.commands.terminal import FAILED, STOPPED, USAGE, err
+from lms_assets.commands.terminal import FAILED, STOPPED, USAGE, err, say_error
 from lms_assets.faults import Fault, TemporaryFault
 from lms_assets.settings import SettingsError
 
@@ -92,8 +92,9 @@ def main() -> None:
         # A command that returns has succeeded; one that failed has left by sys.exit.
         lms(prog_name="lms", standalone_mode=False)
     except (SettingsError, Fault) as error:
-        err.print(f"lms: {error}", style="red", markup=False)
-        # What passes by itself is no wrong setting: the same call may work later.
+        say_error(error)
+        # What escapes once work was begun ends in `terminal.begun`. What passes by itself is no
+        # wrong setting: the same call may work later.
         sys.exit(FAILED if isinstance(error, TemporaryFault) else USAGE)
     except click.ClickException as error:
         error.show()

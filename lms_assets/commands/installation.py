@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import dagster as dg
 
 from lms_assets import systems
 from lms_assets.attempts.ledger import zone_of_ledger
+from lms_assets.commands.terminal import begun
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.postgres_port import let_reader_in
 from lms_assets.faults import PermanentFault
@@ -43,7 +45,7 @@ def prepare(settings: Settings) -> Installation:
         Fault: The database cannot be used, or was loaded by another zone.
     """
     systems.the_lake(settings).refuse_unusable()
-    _make_home(settings)
+    make_home(settings)
     warehouse = systems.warehouse(settings)
     warehouse.migrate(figure_views())
     _let_reader_in(warehouse, settings)
@@ -63,10 +65,13 @@ def open_instance() -> dg.DagsterInstance:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstance]]:
-    """The installation is prepared, the logs are written and Dagster's instance is open."""
+    """The installation is prepared, the logs are written and Dagster's instance is open.
+
+    From here on work is begun: a fault that leaves the block ends the command with exit code 1.
+    """
     installation = prepare(settings)
     configure_logging(settings)
-    with open_instance() as instance:
+    with begun(), installation.warehouse.faults_by_name(), open_instance() as instance:
         yield installation, instance
 
 
@@ -77,16 +82,19 @@ def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:
     return EmbeddedPostgres(settings.lms_home / "postgres")
 
 
-def _make_home(settings: Settings) -> None:
+def make_home(settings: Settings) -> None:
     """The home is there and private.
 
     For root the embedded server is another user, who must pass through the home; so what lies
     in it is closed one by one. A folder that was there before and is not a home is left as it is.
 
     Raises:
-        PermanentFault: It cannot be made or written.
+        PermanentFault: It cannot be made or written, or Dagster cannot read in it.
     """
     home = settings.lms_home
+    # Dagster looks for its dagster.yaml by glob, and without one it keeps runs in files of SQLite.
+    if escape(str(home)) != str(home):
+        raise PermanentFault("host.home_is_pattern", home=home)
     folders = [home.parent, home] if settings.is_demo else [home]
     mode = 0o711 if running_as_root() else 0o700
     try:

@@ -14,7 +14,15 @@ from lms_assets.automation.gaps import missing_days
 from lms_assets.commands import health
 from lms_assets.commands.arguments import DAY, refuse_reversed
 from lms_assets.commands.installation import opened, prepare
-from lms_assets.commands.terminal import FAILED, counted, err, show_rows, write_csv
+from lms_assets.commands.terminal import (
+    FAILED,
+    begun,
+    counted,
+    err,
+    say_error,
+    show_rows,
+    write_csv,
+)
 from lms_assets.days import spans, yesterday
 from lms_assets.faults import Fault
 from lms_assets.files import write_whole
@@ -131,18 +139,19 @@ def export(first: date, last: date, to: Path, form: str, *, real_ids: bool) -> N
         raise click.UsageError("--real-ids goes with --as progsnap2: the tables hold real ids.")
     try:
         warehouse = prepare(settings).warehouse
-        if form == "tables":
-            files = write_files(warehouse, first, last, to, zone=settings.zone)
-        else:
-            key = None if real_ids else _key(settings.lms_home / "erasure.key")
-            names = read_names(settings.lms_names)
-            files = export_progsnap2(
-                warehouse, first, last, to, zone=settings.zone, names=names, key=key
-            )
+        with begun():
+            if form == "tables":
+                files = write_files(warehouse, first, last, to, zone=settings.zone)
+            else:
+                key = None if real_ids else _key(settings.lms_home / "erasure.key")
+                names = read_names(settings.lms_names)
+                files = export_progsnap2(
+                    warehouse, first, last, to, zone=settings.zone, names=names, key=key
+                )
         for path in files:
             click.echo(str(path))
     except OSError as error:
-        err.print(f"lms: {error}", style="red", markup=False)
+        say_error(error)
         sys.exit(FAILED)
 
 

@@ -16,7 +16,7 @@ from lms_assets.commands.amending import (
 )
 from lms_assets.commands.arguments import DAY
 from lms_assets.commands.installation import opened, prepare
-from lms_assets.commands.terminal import FAILED, USAGE, counted, err, show_rows
+from lms_assets.commands.terminal import FAILED, USAGE, counted, err, say_error, show_rows
 from lms_assets.faults import Fault
 from lms_assets.settings import load_settings
 
@@ -56,9 +56,10 @@ def erase(user_id: str, yes: bool) -> None:
 
     USER_ID as in attempts.user_id. Later pulls and replays drop the student's records.
     """
+    settings = load_settings()
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask: give --yes.")
-    with opened(load_settings()) as (installation, instance):
+    with opened(settings) as (installation, instance):
         found = trace_of_student(installation, user_id)
         if not yes and not found.is_known:
             raise click.UsageError(
@@ -73,7 +74,7 @@ def erase(user_id: str, yes: bool) -> None:
             erased = erase_student(installation, instance, user_id, progress=lambda _: None)
         except Fault as fault:
             # The next call goes on where this one ended.
-            err.print(f"lms: {fault} Then erase the student again.", style="red", markup=False)
+            say_error(f"{fault} Then erase the student again.")
             sys.exit(USAGE if fault.stage == "erasure" else FAILED)
     _show_erased(erased)
     sys.exit(FAILED if erased.unreadable else 0)
@@ -104,11 +105,9 @@ def _show_erased(erased: Erased) -> None:
         "written it anew; backups, replicas and snapshots of database and lake; files of exports."
     )
     for key, reason in erased.unreadable.items():
-        err.print(
-            f"lms: {key} in the lake cannot be read ({reason}) and may still hold the student. "
-            "Remove it if it is of no use, then erase the student again.",
-            style="red",
-            markup=False,
+        say_error(
+            f"{key} in the lake cannot be read ({reason}) and may still hold the student. "
+            "Remove it if it is of no use, then erase the student again."
         )
 
 

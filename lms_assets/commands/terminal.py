@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +12,27 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from lms_assets.faults import Fault
+
 FAILED = 1
 USAGE = 2
 STOPPED = 130
 err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def begun() -> Iterator[None]:
+    """Inside, work is under way: a fault ends the command as work that failed."""
+    try:
+        yield
+    except Fault as fault:
+        say_error(fault)
+        sys.exit(FAILED)
+
+
+def say_error(error: object) -> None:
+    """What went wrong is on stderr, on one line however long it is."""
+    err.print(f"lms: {error}", style="red", markup=False, soft_wrap=True)
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

@@ -94,9 +94,12 @@ class Cluster:
         if found is not None:
             return found
         owner = _owner()
-        self._make(owner)
-        self._forget_what_died()
-        return self._started(port, owner)
+        try:
+            self._make(owner)
+            self._forget_what_died()
+            return self._started(port, owner)
+        except OSError as error:
+            raise _fault(self.folder, error.strerror or type(error).__name__) from None
 
     def stop(self) -> None:
         """No server of this folder runs."""
@@ -164,6 +167,7 @@ class Cluster:
             command += ["-c", f"{name}={value}"]
         log = self.folder / "log"
         with log.open("ab") as opened:
+            of_before = opened.tell()
             child = subprocess.Popen(
                 command,
                 env=_environment(),
@@ -183,7 +187,7 @@ class Cluster:
                 child.returncode = 0
                 return found
             time.sleep(0.02)
-        raise _fault(self.folder, log.read_text(encoding="utf-8", errors="replace"))
+        raise _fault(self.folder, log.read_bytes()[of_before:].decode("utf-8", "replace"))
 
     def _options(self, port: int | None, owner: dict[str, int]) -> dict[str, str]:
         stated = {"timezone": "UTC", "log_timezone": "UTC", "lc_messages": "C"}
@@ -350,8 +354,8 @@ def _who_gets_in() -> str:
 
 
 def _fault(folder: Path, said: str) -> PermanentFault:
-    """Why there is no server: the last line that says so."""
+    """Why there is no server: the first line that says so; others only follow from it."""
     lines = [line for line in said.strip().splitlines() if line.strip()]
     errors = [line for line in lines if "FATAL" in line or "PANIC" in line or "error:" in line]
-    reason = (errors or lines or ["no word of why"])[-1].strip()
+    reason = (errors or lines[-1:] or ["no word of why"])[0].strip()
     return PermanentFault("database.embedded_failed", folder=folder, reason=reason)

@@ -299,7 +299,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         for kinds, fault, code in _MEANINGS:
             if any(isinstance(cause, kinds) for cause in causes):
                 return fault(code, host=self._host, timeout_s=self.timeout_s)
-        return PermanentFault("api.answer_unwritable", reason=getattr(error, "strerror", None))
+        return PermanentFault("host.answer_unwritable", reason=getattr(error, "strerror", None))
 
     def _too_slow(self) -> Fault:
         return TemporaryFault("api.too_slow", timeout_s=self.timeout_s)

@@ -106,7 +106,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             Fault: The database's own error, by name and without its parameters.
         """
-        with self._faults_by_name(), self.engine.begin() as connection:
+        with self.faults_by_name(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -116,7 +116,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             Fault: As :meth:`begin`.
         """
-        with self._faults_by_name(), self.engine.connect() as connection:
+        with self.faults_by_name(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -130,7 +130,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         with ExitStack() as stack:
             if run is not None:
                 name = f"run {run.run_id} {run.tags.get('dagster/partition', '')}"
-                with self._faults_by_name():
+                with self.faults_by_name():
                     stack.enter_context(kept(self.engine, Lock.RUN, run.run_id, name=name))
             yield self
 
@@ -164,7 +164,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         The rows are fetched a part at a time, however many they are.
         """
-        with self._faults_by_name():
+        with self.faults_by_name():
             raw = self.engine.raw_connection()
             try:
                 session: Any = raw.driver_connection
@@ -190,7 +190,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             PermanentFault: As :meth:`migrate_within`.
         """
-        with self._faults_by_name():
+        with self.faults_by_name():
             refuse_unfit(self.engine)
         with self.begin() as connection:
             self.migrate_within(connection, repeatable)
@@ -223,7 +223,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def default_zone(self) -> str:
         """The time zone of a session that asks for none, as other programs' sessions had it."""
-        with self._faults_by_name():
+        with self.faults_by_name():
             session = connected(connection_arguments(make_url(self.server_url)))
             try:
                 with session.cursor() as cursor:
@@ -263,7 +263,14 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         return bool(found == steps.get_current_head())
 
     @contextmanager
-    def _faults_by_name(self) -> Iterator[None]:
+    def faults_by_name(self) -> Iterator[None]:
+        """Inside, an error of the driver is raised as a fault; also one of another's session.
+
+        Dagster keeps its runs and events in the same server and raises the driver's errors.
+
+        Raises:
+            Fault: By the error's SQLSTATE, without its parameters.
+        """
         try:
             yield
         except DBAPIError as error:

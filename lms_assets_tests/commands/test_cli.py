@@ -314,6 +314,45 @@ def test_settings_that_are_wrong_end_every_verb_with_the_variable_s_name(
     assert "twenty-five" not in said.err + said.out
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a file", "LMS_HOME={home} cannot be used"),
+        ("[home]", "LMS_HOME={home} has a character that Dagster reads as a pattern"),
+        ("a*", "LMS_HOME={home} has a character that Dagster reads as a pattern"),
+    ],
+)
+def test_a_home_that_cannot_be_used_is_told_in_one_sentence_and_nothing_is_begun(
+    home: Path, tmp_path: Path, name: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R41, R47."""
+    (tmp_path / "a file").touch()
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setenv("LMS_HOME", str(tmp_path / name))
+    said = drive("gaps")
+    assert said.code == 2
+    assert said.err.startswith(f"lms: {told.format(home=tmp_path / name)}")
+    assert said.err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_fault_of_dagsters_own_tables_is_told_once_as_work_that_failed(
+    home: Path, warehouse: Warehouse, api: Serves, day: date
+) -> None:
+    api(answer([record(day=day)]))
+    assert drive("run", str(day)).code == 0
+    with warehouse.begin() as connection:
+        connection.exec_driver_sql("alter table dagster.runs rename column run_body to body")
+    try:
+        said = drive("run", str(day))
+    finally:
+        with warehouse.begin() as connection:
+            connection.exec_driver_sql("alter table dagster.runs rename column body to run_body")
+    assert said.code == 1
+    assert said.err.startswith("lms: PostgreSQL refused a statement")
+    assert said.err.count("\n") == 1
+
+
 # ------------------------------------------------------------------ looking
 
 

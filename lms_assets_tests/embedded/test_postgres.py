@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from lms_assets.embedded.postgres import EmbeddedPostgres
+from lms_assets.faults import PermanentFault
 from lms_assets.settings import running_as_root
 from lms_assets_tests.driving import PROJECT, connected
 
@@ -205,6 +206,24 @@ def test_an_empty_or_cut_pid_file_keeps_nobody_out(folder: Path, left: str) -> N
 
 
 @pytest.mark.skipif(not running_as_root(), reason="Only for root the server is another user")
+@pytest.mark.skipif(not running_as_root(), reason="Only root can mount a disk")
+@pytest.mark.parametrize("disk_mb", [1, 20], ids=["before initdb", "in initdb"])
+def test_a_disk_that_is_too_small_for_it_is_told_as_such(folder: Path, disk_mb: int) -> None:
+    """R47."""
+    folder.parent.chmod(0o755)
+    disk = folder.parent / "disk"
+    disk.mkdir()
+    options = f"size={disk_mb}m,mode=755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
+    try:
+        with pytest.raises(PermanentFault) as told:
+            EmbeddedPostgres(disk / "postgres").start()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert told.value.code == "database.embedded_failed"
+    assert "No space left on device" in str(told.value)
+
+
 def test_folders_above_a_home_show_their_content_to_nobody(folder: Path) -> None:
     """R31: the server's user may pass through them, and no more."""
     home = folder.parent / "closed" / "home"
@@ -240,7 +259,7 @@ def test_it_is_made_and_found_again_whatever_the_environment_says(
     EmbeddedPostgres(folder).start()
     EmbeddedPostgres(folder).stop()
     for name in HOSTILE:
-        monkeypatch.delenv(name)
+        monkeypatch.delenv(name, raising=False)
     with connected(EmbeddedPostgres(folder).start()) as cursor:
         cursor.execute(stated)
         assert cursor.fetchone() == ("UTF8", "C", "b", "ж", "C")

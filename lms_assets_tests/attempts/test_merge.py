@@ -1,8 +1,10 @@
 """A pull goes into the table by one transaction, and twice is once."""
 
+from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from lms_assets.attempts.merge import Mirror, is_loaded_already, record_unchange
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets_tests.attempts.plain_merge import PlainDay, key_of
 from lms_assets_tests.day_loads import (
     COURSE,
     DAY,
@@ -174,15 +177,21 @@ TIMES = st.sampled_from(["00:00:00", "10:00:00.5", "23:59:59.999999"])
 RECORDS = st.one_of(
     st.builds(record, USERS, st.just("run"), TIMES),
     st.builds(record, USERS, st.just("submit"), TIMES, correct=st.sampled_from([None, 0, 1])),
+    st.builds(record, USERS, at=TIMES, sourcedid_user=st.sampled_from(["", "zoe"])),
     st.builds(record, USERS, at=TIMES, correct=st.just("bad")),
     st.sampled_from([None, 17, {"lti_user_id": ""}]),
 )
 ANSWERS = st.lists(RECORDS, max_size=12)
+NEIGHBOURS = (DAY - timedelta(days=1), DAY + timedelta(days=1))
 ON_ONE_DATABASE = settings(
     max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+
+
+def rows_of(lake: Lake, key: str) -> list[dict[str, Any]]:
+    return [row for batch in lake.batches(key) for row in batch.to_pylist()]
 
 
 def emptied(warehouse: Warehouse) -> None:
@@ -238,6 +247,31 @@ def test_every_record_of_every_pull_has_one_fate(
             load.fates.rejected.values()
         )
         assert load.stored == kept + load.fates.vanished == len(attempts_in(warehouse))
+
+
+@ON_ONE_DATABASE
+@given(answers=st.lists(st.tuples(ANSWERS, st.booleans()), min_size=1, max_size=4))
+def test_the_merge_is_that_of_row_by_row_whatever_the_table_held(
+    warehouse: Warehouse, lake: Lake, answers: list[tuple[list[object], bool]]
+) -> None:
+    emptied(warehouse)
+    others = [loaded(warehouse, lake, [record(day=day)], day=day) for day in NEIGHBOURS]
+    elsewhere = attempts_in(warehouse)
+    plain = PlainDay()
+    for hour, (records, is_mirror) in enumerate(answers):
+        mirror = Mirror(is_on=is_mirror, force=True)
+        answer = stored(lake, body_of(records), records=len(records), hour=hour)
+        pull = cleaned(lake, answer)
+        rows, refused = (rows_of(lake, key) for key in (pull.attempts_key, pull.rejected_key))
+        fates = plain.merge(pull.fates, rows, [row["record"] for row in refused], mirror)
+        load = merged(warehouse, lake, pull, run_id=f"run-{hour}", mirror=mirror)
+        assert load.fates == fates
+        assert load.stored == len(plain.attempts)
+        with warehouse.begin() as connection:
+            assert load_of_run(connection, f"run-{hour}") == load
+    assert attempts_in(warehouse) == sorted([*elsewhere, *plain.attempts.values()], key=key_of)
+    assert Counter(text for _, text in rejected_in(warehouse)) == plain.rejected
+    assert [other.stored for other in others] == [1, 1]
 
 
 def test_the_pull_that_was_asked_last_wins_however_late_the_other_is_answered(

@@ -105,17 +105,26 @@ def holders(connection: Connection, lock: Lock, of: Iterable[int | str]) -> list
     return [name or "another session" for name in names]
 
 
+# What this process keeps: a session of the same process would wait for itself.
+_KEPT: set[tuple[Lock, int | str]] = set()
+
+
 @contextmanager
 def kept(engine: Engine, lock: Lock, of: int | str, *, name: str) -> Iterator[None]:
     """A session of its own holds the lock until the block ends or this process dies.
 
-    When the server is restarted under it, the lock is taken again within seconds.
+    When the server is restarted under it, the lock is taken again within seconds. Where this
+    process keeps the lock already, the block is under that one.
 
     Args:
         name: What ``pg_stat_activity`` shows of the session.
     """
+    if (lock, of) in _KEPT:
+        yield
+        return
     ended = Event()
     connection = _holding(engine, lock, of, name)
+    _KEPT.add((lock, of))
     keeper = Thread(
         target=_keep, args=(connection, engine, lock, of, name, ended), daemon=True, name="lock"
     )
@@ -123,6 +132,7 @@ def kept(engine: Engine, lock: Lock, of: int | str, *, name: str) -> Iterator[No
     try:
         yield
     finally:
+        _KEPT.discard((lock, of))
         ended.set()
         keeper.join()
 

@@ -4,6 +4,7 @@ A run here is a run like any other: it is in the page, with its events, can be
 executed again from there, and a letter is due for it.
 """
 
+import uuid
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
@@ -21,9 +22,11 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
+from lms_assets import locks
 from lms_assets.runs.processes import was_interrupted
-from lms_assets.runs.tags import BATCH_TAG, PARTITION_TAG, PUBLICATION_TAG
+from lms_assets.runs.tags import BATCH_TAG, HELD_TAG, PARTITION_TAG, PUBLICATION_TAG
 from lms_assets.settings import Settings, load_settings
+from lms_assets.systems import warehouse
 
 # As `workspace.yaml` and `pyproject.toml` say.
 CODE_LOCATION = RemoteRepositoryOrigin(
@@ -77,14 +80,37 @@ def _execute(
     tags: Mapping[str, str],
     run_config: dict[str, Any],
 ) -> str:
-    definition = _job(job, load_settings())
-    run = instance.create_run_for_job(
+    settings, run_id = load_settings(), str(uuid.uuid4())
+    definition = _job(job, settings)
+    tags = {**tags, PARTITION_TAG: day.isoformat(), HELD_TAG: run_id}
+    # Held before there is a run: one whose process was killed is known at once to be gone.
+    with locks.kept(warehouse(settings).engine, locks.Lock.RUN, run_id, name=f"run {run_id} {day}"):
+        run = _created(instance, definition, run_id, tags=tags, run_config=run_config)
+        return _executed(instance, definition, run)
+
+
+def _created(
+    instance: dg.DagsterInstance,
+    definition: dg.JobDefinition,
+    run_id: str,
+    *,
+    tags: Mapping[str, str],
+    run_config: dict[str, Any],
+) -> dg.DagsterRun:
+    origin = RemoteJobOrigin(repository_origin=CODE_LOCATION, job_name=definition.name)
+    return instance.create_run_for_job(
         definition,
+        run_id=run_id,
         # The events are in the page and in the log files; the terminal is for progress.
         run_config={**run_config, "loggers": QUIET},
-        tags={**definition.run_tags, **tags, PARTITION_TAG: day.isoformat()},
-        remote_job_origin=RemoteJobOrigin(repository_origin=CODE_LOCATION, job_name=job),
+        tags={**definition.run_tags, **tags},
+        remote_job_origin=origin,
     )
+
+
+def _executed(
+    instance: dg.DagsterInstance, definition: dg.JobDefinition, run: dg.DagsterRun
+) -> str:
     try:
         result = execute_run(InMemoryJob(definition), run, instance)
     except dg.DagsterExecutionInterruptedError:

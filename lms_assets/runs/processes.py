@@ -15,6 +15,7 @@ import dagster as dg
 
 from lms_assets import locks
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.tags import HELD_TAG
 
 # Between the start of a run and its lock lie the imports of a process on a busy machine.
 STARTS_WITHIN = timedelta(minutes=5)
@@ -82,10 +83,12 @@ def _should_have_its_lock(
     instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime
 ) -> bool:
     """Whether a run without its lock is past its start."""
+    run_id = record.dagster_run.run_id
+    if record.dagster_run.tags.get(HELD_TAG) == run_id:
+        return True
     age = now - _aware(record.update_timestamp)
     if record.start_time is None:
         return age > STARTS_WITHIN
-    run_id = record.dagster_run.run_id
     return age > LOCKS_WITHIN or bool(
         instance.get_records_for_run(run_id, of_type=HAD_ITS_LOCK, limit=1).records
     )

@@ -7,6 +7,9 @@ makes one letter and one publication, when the last of its runs has ended.
 from collections.abc import Mapping
 
 BATCH_TAG = "lms/batch"
+# The run's own id, where its lock was held before it was created; a re-execution that keeps its
+# parent's tags has another id.
+HELD_TAG = ".dagster/lms_held_as"
 PUBLICATION_TAG = "lms/publication"
 BACKFILL_TAG = "dagster/backfill"
 PARTITION_TAG = "dagster/partition"

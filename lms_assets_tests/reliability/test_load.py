@@ -20,7 +20,8 @@ HALF_DAYS = """
 with held as (
     select created_at::date as day, count(*) as attempts from attempts group by 1
 ), newest as (
-    select distinct on (day) day, stored from load_ledger order by day, id desc
+    select distinct on (day) day, stored from load_ledger where not overtaken
+    order by day, id desc
 )
 select coalesce(h.day, n.day) as day, h.attempts, n.stored
 from held h full join newest n using (day)

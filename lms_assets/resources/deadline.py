@@ -1,13 +1,14 @@
-"""A moment after which a request is over, however slowly the other side still speaks.
+"""A moment after which a conversation is over, however slowly the other side still speaks.
 
 A read timeout starts anew with each byte, so a server that sends one byte a
 second holds its client for ever: in the body, in the headers, in the TLS
-handshake. Here a timer shuts the request's own sockets, which ends whatever read
-is waiting on them.
+handshake. Here a timer shuts the conversation's own sockets, which ends whatever
+read is waiting on them. The API's requests and the mail's conversations both end so.
 """
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -17,13 +18,18 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class Deadline:
-    """Shuts every socket it watches once ``seconds`` have passed, unless it is left before."""
+    """Shuts every socket it watches once ``seconds`` have passed, unless it is left before.
+
+    Attributes:
+        has_passed: Whether the time was over before the block was left.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.has_passed = False
+        self._end = time.monotonic() + seconds
         self._watched: list[socket.socket] = []
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._end)
+        self._timer = threading.Timer(seconds, self._shut)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -38,6 +44,8 @@ class Deadline:
     ) -> None:
         self._timer.cancel()
         with self._lock:
+            # A socket's own time limit may end a read just before the timer does.
+            self.has_passed |= time.monotonic() >= self._end
             for watched in self._watched:
                 watched.close()
             self._watched.clear()
@@ -57,7 +65,18 @@ class Deadline:
             self._watched.append(connected.dup())
         return connected
 
-    def _end(self) -> None:
+    def left_s(self) -> float:
+        """Seconds that are left.
+
+        Raises:
+            TimeoutError: None are.
+        """
+        left = self._end - time.monotonic()
+        if self.has_passed or left <= 0:
+            raise TimeoutError
+        return left
+
+    def _shut(self) -> None:
         with self._lock:
             self.has_passed = True
             for watched in self._watched:

@@ -13,7 +13,6 @@ import smtplib
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from pydantic import Field
 
 from lms_assets.faults import AnswerLost, Fault, PermanentFault, TemporaryFault
 from lms_assets.faults.masking import Mask
+from lms_assets.resources.deadline import Deadline
 
 TLS_FROM_THE_START_PORT = 465
 QUIT_WITHIN_S = 2.0
@@ -107,10 +107,10 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def _conversation(self) -> Iterator["_Line"]:
         """A server that was greeted, encrypted and logged in to, and is left when all is done."""
-        deadline = _Deadline(self.total_s)
+        deadline = Deadline(self.total_s)
         line = _Line(self.server, self.port, deadline)
         try:
-            with deadline.cutting(line):
+            with deadline:
                 self._greet(line)
                 yield line
                 _leave(line)
@@ -216,13 +216,13 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise PermanentFault(permanent, server=self.server, reply=told, **facts)
         raise TemporaryFault("mail.busy", server=self.server, reply=told)
 
-    def _raise_fault(self, error: Exception, line: "_Line", deadline: "_Deadline") -> NoReturn:
+    def _raise_fault(self, error: Exception, line: "_Line", deadline: Deadline) -> NoReturn:
         """What went wrong on the line, by its name; ``from None``: the texts are not all ours."""
         where = {"server": self.server}
         if isinstance(error, ssl.SSLCertVerificationError):
             reason = _one_line(error.verify_message)
             raise PermanentFault("mail.certificate_refused", **where, reason=reason) from None
-        if deadline.is_over or isinstance(error, TimeoutError):
+        if deadline.has_passed or isinstance(error, TimeoutError):
             raise TemporaryFault("mail.too_slow", **where, seconds=f"{self.total_s:g}") from None
         if isinstance(error, socket.gaierror):
             raise TemporaryFault("mail.name_not_found", **where) from None
@@ -238,39 +238,6 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
         raise TemporaryFault("mail.dropped", **where) from None
 
 
-class _Deadline:
-    """The moment by which a conversation is over, whatever the other side does."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    @property
-    def is_over(self) -> bool:
-        return time.monotonic() >= self._end
-
-    def left_s(self) -> float:
-        """Seconds that are left.
-
-        Raises:
-            TimeoutError: None are.
-        """
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
-    @contextmanager
-    def cutting(self, line: "_Line") -> Iterator[None]:
-        """At the deadline the line is cut from outside, which wakes whatever waits on it."""
-        timer = threading.Timer(self.left_s(), line.cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-
 class _Line(smtplib.SMTP):
     """smtplib's client over a socket of ours: looked up, connected and cut by the deadline.
 
@@ -280,13 +247,12 @@ class _Line(smtplib.SMTP):
         has_sent_the_letter: Whether the server has the letter whole, up to its closing dot.
     """
 
-    def __init__(self, server: str, port: int, deadline: _Deadline) -> None:
+    def __init__(self, server: str, port: int, deadline: Deadline) -> None:
         # Given a name, smtplib does not ask the network for this machine's own, without a limit.
         super().__init__(local_hostname="localhost")
         # What smtplib's starttls() verifies the certificate against; connect() does not set it.
         self._host = server
         self._deadline = deadline
-        self._switch: socket.socket | None = None
         self.encryption = "TLS" if port == TLS_FROM_THE_START_PORT else "plain"
         self.peer = ""
         self.has_sent_the_letter = False
@@ -296,9 +262,8 @@ class _Line(smtplib.SMTP):
         return bool(self.peer)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
-        raw = _connected(_addresses(host, port, self._deadline.left_s()), self._deadline)
-        # A second descriptor of the same connection: it can be cut through it, TLS or not.
-        self._switch = raw.dup()
+        connection = _connected(_addresses(host, port, self._deadline.left_s()), self._deadline)
+        raw = self._deadline.watch(connection)
         self.peer, mine = raw.getpeername()[0], raw.getsockname()[0]
         self.local_hostname = f"[IPv6:{mine}]" if ":" in mine else f"[{mine}]"
         if self.encryption != "TLS":
@@ -315,17 +280,6 @@ class _Line(smtplib.SMTP):
         reply = super().getreply()
         self._deadline.left_s()
         return reply
-
-    def cut(self) -> None:
-        """Nothing more comes or goes; who waits is woken."""
-        if self._switch is not None:
-            with suppress(OSError):
-                self._switch.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        super().close()
-        if self._switch is not None:
-            self._switch.close()
 
 
 def verifying_context() -> ssl.SSLContext:
@@ -381,7 +335,7 @@ def _addresses(host: str, port: int, within_s: float) -> list[tuple[int, tuple[o
 
 
 def _connected(
-    addresses: Sequence[tuple[int, tuple[object, ...]]], deadline: _Deadline
+    addresses: Sequence[tuple[int, tuple[object, ...]]], deadline: Deadline
 ) -> socket.socket:
     """A connection to the first address that takes one; each gets its share of what is left."""
     failure: OSError = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))

@@ -137,8 +137,13 @@ def _asked(
         # Somebody may have been erased while the API answered.
         with erasure.while_storing(warehouse) as tombstones:
             erased = drop_erased(body, tombstones)
-            records = answer.records - erased
-            stored = lake.store_raw(body, day=day, records=records, pulled_at=asked_at)
+            stored = lake.store_raw(
+                body,
+                day=day,
+                records=answer.records - erased,
+                pulled_at=asked_at,
+                checksum=None if erased else answer.sha256,
+            )
         return replace(stored, erased=erased, asked_at=_iso(asked_at))
 
 

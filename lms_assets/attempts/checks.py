@@ -12,8 +12,8 @@ from sqlalchemy import text
 from lms_assets.attempts.assets import attempts_table
 from lms_assets.attempts.ledger import Load, load_of_run, newest_load
 from lms_assets.attempts.limits import Limits
-from lms_assets.attempts.partitions import attempt_days, window_of
-from lms_assets.days import offset_spans
+from lms_assets.attempts.partitions import attempt_days
+from lms_assets.days import offset_spans, window_of
 from lms_assets.faults.failures import told_to_dagster
 from lms_assets.resources.warehouse import Warehouse
 
@@ -33,58 +33,71 @@ def _load(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> Load 
         return own or (newest_load(connection, day) if day else None)
 
 
-Check = Callable[[Load, Warehouse], tuple[bool, dict[str, Any]]]
+@dataclass(frozen=True)
+class DayInTable:
+    """What the table holds of a loaded day, counted once for all checks.
+
+    Attributes:
+        stored: Attempts in the day's window.
+        in_the_day: Those of them whose local date is the day.
+        has_key: Whether the database keeps the constraint that no attempt stands there twice.
+    """
+
+    stored: int
+    in_the_day: int
+    has_key: bool
 
 
-def _stored(load: Load, warehouse: Warehouse, condition: str = "true", **values: object) -> int:
-    window = window_of(date.fromisoformat(load.day))
-    statement = (
-        "select count(*) as n from attempts where created_at >= :start and created_at < :end"
+_COUNTED = """
+select count(*) as stored,
+    count(*) filter (where (created_at + :ahead)::date = :day) as in_the_day
+from attempts where created_at >= :starts and created_at < :ends
+"""
+_HAS_KEY = """
+select exists (
+    select from pg_constraint c join pg_index i on i.indexrelid = c.conindid
+    where c.conrelid = 'attempts'::regclass and c.conname = 'unique_attempt'
+      and pg_get_constraintdef(c.oid) = 'UNIQUE (user_id, attempt_type, created_at)'
+      and c.convalidated and i.indisvalid
+) as has_key
+"""
+
+
+def day_in_table(day: date, warehouse: Warehouse, *, zone: ZoneInfo) -> DayInTable:
+    """What the table holds of the day, by one look at its window."""
+    counted = [
+        warehouse.rows(_COUNTED, starts=span.start, ends=span.end, ahead=span.ahead, day=day)[0]
+        for span in offset_spans(window_of(day, zone), zone)
+    ]
+    return DayInTable(
+        stored=sum(span["stored"] for span in counted),
+        in_the_day=sum(span["in_the_day"] for span in counted),
+        has_key=warehouse.rows(_HAS_KEY)[0]["has_key"],
     )
-    rows = warehouse.rows(
-        f"{statement} and {condition}", start=window.start, end=window.end, **values
-    )
-    return int(rows[0]["n"])
 
 
-def every_record_is_accounted_for(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
+Check = Callable[[Load, DayInTable], tuple[bool, dict[str, Any]]]
+
+
+def every_record_is_accounted_for(load: Load, table: DayInTable) -> tuple[bool, dict[str, Any]]:
     """Each record that the API gave has one fate, and the table holds those that were kept."""
-    fates, stored = load.fates, _stored(load, warehouse)
+    fates, stored = load.fates, table.stored
     numbers = {"received": fates.received, "kept": fates.kept, "stored": stored}
     return stored >= fates.kept or load.overtaken, numbers
 
 
-def attempts_are_unique(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
-    """No attempt of the day stands in the table twice."""
-    window = window_of(date.fromisoformat(load.day))
-    repeated = warehouse.rows(
-        """
-        select count(*) - count(distinct (user_id, attempt_type, created_at)) as n
-        from attempts where created_at >= :start and created_at < :end
-        """,
-        start=window.start,
-        end=window.end,
-    )[0]["n"]
-    return repeated == 0, {"repeated": repeated}
+def attempts_are_unique(_: Load, table: DayInTable) -> tuple[bool, dict[str, Any]]:
+    """No attempt stands in the table twice: PostgreSQL refuses it by `unique_attempt`.
+
+    So the check does not compare the rows. It sees that the constraint is there and valid.
+    """
+    return table.has_key, {"stored": table.stored, "unique_attempt": table.has_key}
 
 
-def every_attempt_lies_in_its_day(load: Load, warehouse: Warehouse) -> tuple[bool, dict[str, Any]]:
+def every_attempt_lies_in_its_day(_: Load, table: DayInTable) -> tuple[bool, dict[str, Any]]:
     """All that the table holds in the day's window is of that day in the set zone."""
-    window = window_of(date.fromisoformat(load.day))
-    in_the_day = sum(
-        _stored(
-            load,
-            warehouse,
-            "created_at >= :starts and created_at < :ends and (created_at + :ahead)::date = :day",
-            starts=span.start,
-            ends=span.end,
-            ahead=span.ahead,
-            day=load.day,
-        )
-        for span in offset_spans(window, ZoneInfo(str(attempt_days.timezone)))
-    )
-    stored = _stored(load, warehouse)
-    return in_the_day == stored, {"in_the_day": in_the_day, "stored": stored}
+    numbers = {"in_the_day": table.in_the_day, "stored": table.stored}
+    return table.in_the_day == table.stored, numbers
 
 
 MUST_HOLD: tuple[Check, ...] = (
@@ -108,9 +121,15 @@ def attempts_can_be_trusted(
     """What must be true of the loaded day; the run ends here when it is not."""
     with told_to_dagster():
         load = _load(context, warehouse)
+        table = _table_of(load, warehouse) if load else None
         for check in MUST_HOLD:
-            passed, numbers = check(load, warehouse) if load else (True, {"loaded": 0})
+            passed, numbers = check(load, table) if load and table else (True, {"loaded": 0})
             yield dg.AssetCheckResult(check_name=check.__name__, passed=passed, metadata=numbers)
+
+
+def _table_of(load: Load, warehouse: Warehouse) -> DayInTable:
+    zone = ZoneInfo(str(attempt_days.timezone))
+    return day_in_table(date.fromisoformat(load.day), warehouse, zone=zone)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,15 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         _ = self.objects.root
 
-    def store_raw(self, body: Path, *, day: date, records: int, pulled_at: datetime) -> RawAnswer:
+    def store_raw(
+        self,
+        body: Path,
+        *,
+        day: date,
+        records: int,
+        pulled_at: datetime,
+        checksum: str | None = None,
+    ) -> RawAnswer:
         """The answer is in the lake: new bytes as a new object, equal bytes kept once.
 
         Args:
@@ -86,8 +94,10 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             day: The partition that was asked for.
             records: How many records the body holds.
             pulled_at: When the answer came, UTC.
+            checksum: SHA-256 of the body, where it is known: the body is then not read for it.
         """
-        checksum, folder = checksum_of(body), f"raw/{day.isoformat()}"
+        checksum = checksum or checksum_of(body)
+        folder = f"raw/{day.isoformat()}"
         answers = self.raw_answers(day)
         name = f"{pulled_at:%Y%m%dT%H%M%S%fZ}-{records}-{checksum}"
         twin = next((a for a in answers if a.checksum == checksum), None)

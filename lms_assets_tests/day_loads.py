@@ -8,14 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
-
 from lms_assets.attempts import merge
-from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_day, record_chunks
-from lms_assets.attempts.fates import Fates
+from lms_assets.attempts.cleaned import clean_stored
+from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones
 from lms_assets.attempts.ledger import Load, Pull
-from lms_assets.attempts.schema import ARROW_SCHEMA, REJECTED_SCHEMA
-from lms_assets.attempts.watch import Watch
 from lms_assets.days import Window
 from lms_assets.resources.lake import Lake, RawAnswer
 from lms_assets.resources.warehouse import Warehouse
@@ -79,33 +75,14 @@ def cleaned(
     code_version: str = CODE_VERSION,
 ) -> Pull:
     """The answer's records, each with its fate, beside it in the lake."""
-    day = date.fromisoformat(answer.day)
-    window = window_of(day)
-    stem = lake.stem(answer, code_version)
-    fates, watch = Fates(received=answer.erased, erased=answer.erased), Watch()
-    with (
-        lake.open_raw(answer) as body,
-        lake.write_parquet(f"{stem}.parquet", ARROW_SCHEMA) as good,
-        lake.write_parquet(f"{stem}.rejected.parquet", REJECTED_SCHEMA) as bad,
-    ):
-        for chunk in clean_day(
-            record_chunks(body), window=window, tomorrow=TOMORROW, tombstones=tombstones
-        ):
-            good.write_table(pa.Table.from_pandas(chunk.attempts, ARROW_SCHEMA))
-            bad.write_table(pa.Table.from_pandas(chunk.rejected, REJECTED_SCHEMA))
-            fates += chunk.fates
-            watch += chunk.watch
-    return Pull(
-        day=answer.day,
-        window_start=window.start,
-        window_end=window.end,
+    return clean_stored(
+        lake,
+        answer,
+        window=window_of(date.fromisoformat(answer.day)),
         zone="UTC",
-        fates=fates,
-        watch=watch.as_json(),
-        checksum=answer.checksum,
+        tomorrow=TOMORROW,
+        tombstones=tombstones,
         code_version=code_version,
-        attempts_key=f"{stem}.parquet",
-        rejected_key=f"{stem}.rejected.parquet",
     )
 
 

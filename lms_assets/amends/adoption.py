@@ -29,12 +29,12 @@ from lms_assets.attempts.cleaning import (
     Tombstones,
     course_and_task,
 )
+from lms_assets.attempts.columns import ARROW_SCHEMA, ATTEMPT_TYPES, SAID_COLUMNS, check_table
 from lms_assets.attempts.distinct import numbered
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, record_load, zone_of_ledger
 from lms_assets.attempts.merge import STORED, copy
-from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_TYPES, check_frame
 from lms_assets.attempts.tombstones import Erasure
 from lms_assets.days import end_of_tomorrow, is_zone, midnight, today
 from lms_assets.faults import PermanentFault
@@ -502,7 +502,7 @@ def _limits(run: _Run, old: _Old) -> dict[str, object]:
 
 
 # Rows of a key are compared by the hash of their other fields: a sort carries it, not the texts.
-_SAID = "oauth_consumer_key, lis_result_sourcedid, lis_outcome_service_url, is_correct"
+_SAID = ", ".join(SAID_COLUMNS)
 _FATES = """
 create temporary table adoption_fates on commit drop as
 with old as ({typed}),
@@ -589,8 +589,9 @@ def _keep(run: _Run, old: _Old) -> None:
     values = _limits(run, old) | {"max_name_bytes": MAX_NAME_BYTES}
     for rows in run.chunks(query, **values):
         frame = _attempts(rows)
-        check_frame(frame)
-        copy(run.connection, "attempts", pa.Table.from_pandas(frame, ARROW_SCHEMA).to_batches())
+        attempts = pa.Table.from_pandas(frame, ARROW_SCHEMA, preserve_index=False)
+        check_table(attempts)
+        copy(run.connection, "attempts", attempts.to_batches())
         run.progress.add(len(rows))
 
 

@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 import dagster as dg
-import pyarrow as pa
 from sqlalchemy import Connection
 
-from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_day
+from lms_assets.attempts.cleaned import clean_stored
+from lms_assets.attempts.cleaning import CODE_VERSION
+from lms_assets.attempts.columns import NotCleanAttempts
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, Pull, newest_load, zone_of_ledger
 from lms_assets.attempts.limits import Limits
@@ -27,21 +28,14 @@ from lms_assets.attempts.merge import (
 )
 from lms_assets.attempts.partitions import attempt_days, window_of
 from lms_assets.attempts.quarantine import replay_day
-from lms_assets.attempts.schema import (
-    ARROW_SCHEMA,
-    REJECTED_SCHEMA,
-    NotCleanAttempts,
-    check_frame,
-    column_descriptions,
-)
+from lms_assets.attempts.schema import column_descriptions
 from lms_assets.attempts.tombstones import Erasure, drop_erased, without_erased
-from lms_assets.attempts.watch import Watch
 from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.failures import told_to_dagster
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, RawAnswer
-from lms_assets.resources.records import NotAnArray, record_chunks
+from lms_assets.resources.records import NotAnArray
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.turns import ApiTurns
 
@@ -189,15 +183,14 @@ def cleaned_attempts(
     """
     with told_to_dagster(), _told_as_faults(raw_attempts):
         began = monotonic()
-        window = window_of(_day(context))
-        fates, watch, stem = _clean(raw_attempts, window, lake, warehouse, erasure)
-        _refuse_a_bad_day(fates, limits)
-        pull = _pull(raw_attempts, window, fates, watch, stem, seconds=monotonic() - began)
-        context.log.info("cleaned: attempts=%s rejected=%s", pull.clean, fates.rejected)
+        pull = _clean(raw_attempts, window_of(_day(context)), lake, warehouse, erasure)
+        pull = replace(pull, stages={"clean_s": round(monotonic() - began, 3)})
+        _refuse_a_bad_day(pull.fates, limits)
+        context.log.info("cleaned: attempts=%s rejected=%s", pull.clean, pull.fates.rejected)
         context.add_output_metadata(
             {
                 "dagster/partition_row_count": pull.clean,
-                "fates": dg.MarkdownMetadataValue(_fates_table(fates)),
+                "fates": dg.MarkdownMetadataValue(_fates_table(pull.fates)),
                 "watch": pull.watch,
             }
         )
@@ -219,38 +212,18 @@ def _told_as_faults(answer: RawAnswer) -> Iterator[None]:
 
 def _clean(
     answer: RawAnswer, window: Window, lake: Lake, warehouse: Warehouse, erasure: Erasure
-) -> tuple[Fates, Watch, str]:
+) -> Pull:
     with erasure.while_storing(warehouse) as tombstones:
-        return _clean_by(lake.standing(answer), window, lake, tombstones)
-
-
-def _clean_by(
-    answer: RawAnswer, window: Window, lake: Lake, tombstones: Tombstones | None
-) -> tuple[Fates, Watch, str]:
-    # Those who were erased were dropped before the answer was stored.
-    fates, watch = Fates(received=answer.erased, erased=answer.erased), Watch()
-    stem = lake.stem(answer, CODE_VERSION)
-    with (
-        lake.open_raw(answer) as body,
-        lake.write_parquet(f"{stem}.parquet", ARROW_SCHEMA) as good,
-        lake.write_parquet(f"{stem}.rejected.parquet", REJECTED_SCHEMA) as bad,
-    ):
-        for chunk in clean_day(
-            record_chunks(body),
+        pull = clean_stored(
+            lake,
+            lake.standing(answer),
             window=window,
+            zone=str(attempt_days.timezone),
             tomorrow=end_of_tomorrow(datetime.now(UTC)),
             tombstones=tombstones,
-        ):
-            check_frame(chunk.attempts)
-            good.write_table(
-                pa.Table.from_pandas(chunk.attempts, ARROW_SCHEMA, preserve_index=False)
-            )
-            bad.write_table(
-                pa.Table.from_pandas(chunk.rejected, REJECTED_SCHEMA, preserve_index=False)
-            )
-            fates += chunk.fates
-            watch += chunk.watch
-    return fates, watch, stem
+        )
+    # The books know the pull by the bytes that the API sent.
+    return replace(pull, checksum=answer.checksum)
 
 
 def _refuse_a_bad_day(fates: Fates, limits: Limits) -> None:
@@ -265,25 +238,6 @@ def _refuse_a_bad_day(fates: Fates, limits: Limits) -> None:
             reasons=reasons,
             by_reason=dict(fates.rejected),
         )
-
-
-def _pull(
-    answer: RawAnswer, window: Window, fates: Fates, watch: Watch, stem: str, *, seconds: float
-) -> Pull:
-    return Pull(
-        day=answer.day,
-        window_start=window.start,
-        window_end=window.end,
-        zone=str(attempt_days.timezone),
-        fates=fates,
-        watch=watch.as_json(),
-        checksum=answer.checksum,
-        code_version=CODE_VERSION,
-        attempts_key=f"{stem}.parquet",
-        rejected_key=f"{stem}.rejected.parquet",
-        asked_at=datetime.fromisoformat(answer.asked_at or answer.pulled_at),
-        stages={"clean_s": round(seconds, 3)},
-    )
 
 
 def _fates_table(fates: Fates) -> str:

@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, Row, text
 
 from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Tombstones, clean_day
+from lms_assets.attempts.columns import ATTEMPT_COLUMNS, KEY_COLUMNS, SAID_COLUMNS, check_table
 from lms_assets.attempts.corrections import correct_books
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.merge import copy, lock_day
-from lms_assets.attempts.schema import ARROW_SCHEMA, ATTEMPT_COLUMNS, check_frame
 from lms_assets.days import Window
 from lms_assets.resources.records import ascii_text
 from lms_assets.resources.warehouse import Warehouse
@@ -27,21 +26,21 @@ ADOPTED = "adopted_"
 
 _CHUNK = 50_000
 _COLUMNS = ", ".join(ATTEMPT_COLUMNS)
-_OTHERS = (*PASSBACK_FIELDS, "is_correct")
-_ALIKE = "(i.user_id, i.attempt_type, i.created_at) = (a.user_id, a.attempt_type, a.created_at)"
+_KEY = ", ".join(KEY_COLUMNS)
+_ALIKE = " and ".join(f"i.{name} = a.{name}" for name in KEY_COLUMNS)
 
 _STAGE = (
     f"create temporary table replayed on commit drop as select {_COLUMNS} from attempts limit 0"
 )
 _CONFLICTING = f"""
 select count(*) from replayed i join attempts a on {_ALIKE}
-where ({", ".join("i." + name for name in _OTHERS)})
-    is distinct from ({", ".join("a." + name for name in _OTHERS)})
+where ({", ".join("i." + name for name in SAID_COLUMNS)})
+    is distinct from ({", ".join("a." + name for name in SAID_COLUMNS)})
 """
 # In the order of the key, as the merge does it.
 _INSERT = f"""
 insert into attempts ({_COLUMNS})
-select {_COLUMNS} from replayed order by user_id, attempt_type, created_at
+select {_COLUMNS} from replayed order by {_KEY}
 on conflict on constraint unique_attempt do nothing
 """
 _CHOSEN = "(:reason is null and not starts_with(reason, :adopted) or reason = :reason)"
@@ -204,9 +203,8 @@ def replay_day(
     for chunk in clean_day(
         set_aside.chunks(), window=window, tomorrow=tomorrow, tombstones=tombstones
     ):
-        check_frame(chunk.attempts)
-        table = pa.Table.from_pandas(chunk.attempts, ARROW_SCHEMA, preserve_index=False)
-        copy(connection, "replayed", table.to_batches())
+        check_table(chunk.attempts)
+        copy(connection, "replayed", chunk.attempts.to_batches())
         set_aside.judge(chunk.rejected)
         fates += chunk.fates
     fates = _entered(connection, fates)
@@ -251,17 +249,12 @@ class _SetAside:
             self._rows, newest = rows, rows[-1].id
             yield [as_api_record(row.record) for row in rows]
 
-    def judge(self, rejected: pd.DataFrame) -> None:
+    def judge(self, rejected: pa.Table) -> None:
         """The chunk's good records have left; the others stay, for the reason of today's rules.
 
         The same text meets the same fate, so what is refused again is known by its text.
         """
-        verdicts = {
-            record: (reason, name)
-            for record, reason, name in rejected[["record", "reason", "field"]].itertuples(
-                index=False, name=None
-            )
-        }
+        verdicts = {row["record"]: (row["reason"], row["field"]) for row in rejected.to_pylist()}
         good = []
         for row in self._rows:
             verdict = verdicts.get(ascii_text(as_api_record(row.record)))

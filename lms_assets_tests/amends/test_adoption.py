@@ -10,7 +10,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-import pandas as pd
 import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -560,15 +559,10 @@ def test_adoption_keeps_what_cleaning_keeps(
 
     (adoption,) = taken_over(bare)
 
-    names = list(cleaned[0].attempts.columns)
-    expected = [
-        tuple(None if pd.isna(value) else value for value in one)
-        for one in cleaned[0].attempts.astype(object).itertuples(index=False, name=None)
-    ]
+    names = cleaned[0].attempts.column_names
+    expected = [tuple(row.values()) for row in cleaned[0].attempts.to_pylist()]
     found = database.rows(f"select {', '.join(names)} from attempts order by id")
-    assert Counter(found) == Counter(
-        (*one[:6], one[6].to_pydatetime(), *one[7:]) for one in expected
-    )
+    assert Counter(found) == Counter(expected)
     fates = cleaned[0].fates
     assert adoption.set_aside.get("adopted_duplicate", 0) == fates.duplicates
     assert adoption.set_aside.get("adopted_invalid", 0) == fates.rejected_in_all
@@ -579,7 +573,7 @@ def test_adoption_keeps_what_cleaning_keeps(
         )
     ]
     renamed = {"lti_user_id": "user_id"}
-    expected_fields = [renamed.get(name, name) for name in cleaned[0].rejected["field"]]
+    expected_fields = [renamed.get(name, name) for name in cleaned[0].rejected["field"].to_pylist()]
     assert fields == expected_fields
 
 

@@ -30,8 +30,9 @@ from lms_assets.attempts.cleaning import (
     course_and_task,
     record_chunks,
 )
+from lms_assets.attempts.columns import check_table
 from lms_assets.attempts.fates import Fates
-from lms_assets.attempts.schema import ARROW_SCHEMA, REJECTED_SCHEMA, check_frame
+from lms_assets.attempts.schema import check_frame
 from lms_assets.attempts.watch import OTHER_NAMES, Watch
 
 settings.register_profile("untimed", deadline=None)
@@ -71,6 +72,12 @@ def passback(**fields: object) -> str:
     return repr(fields)
 
 
+def frame_of(tables: list[pa.Table]) -> pd.DataFrame:
+    """The tables, one below the other, with pandas' own types that know missing values."""
+    types = {pa.string(): pd.StringDtype("pyarrow"), pa.bool_(): pd.BooleanDtype()}
+    return pa.concat_tables(tables).to_pandas(types_mapper=types.get)
+
+
 class Cleaned:
     """What became of some records: the chunks' frames put together, and the counts."""
 
@@ -87,11 +94,10 @@ class Cleaned:
         pieces = [raw[at : at + size] for at in range(0, len(raw), size)] or [[]]
         chunks = list(clean_day(pieces, window=window, tomorrow=tomorrow, tombstones=tombstones))
         for chunk in chunks:
-            check_frame(chunk.attempts)
-            pa.Table.from_pandas(chunk.attempts, ARROW_SCHEMA, preserve_index=False)
-            pa.Table.from_pandas(chunk.rejected, REJECTED_SCHEMA, preserve_index=False)
-        self.attempts = pd.concat([chunk.attempts for chunk in chunks], ignore_index=True)
-        self.rejected = pd.concat([chunk.rejected for chunk in chunks], ignore_index=True)
+            check_table(chunk.attempts)
+            check_frame(frame_of([chunk.attempts]))
+        self.attempts = frame_of([chunk.attempts for chunk in chunks])
+        self.rejected = frame_of([chunk.rejected for chunk in chunks])
         self.fates = sum((chunk.fates for chunk in chunks), Fates())
         self.watch = sum((chunk.watch for chunk in chunks), Watch())
         assert self.fates.received == len(raw)
@@ -159,7 +165,7 @@ def test_the_real_records_are_all_kept(name: str, day: datetime, kept: int) -> N
 def test_the_real_fortnight_is_kept_whole() -> None:
     with (DATA / "recodex_2017_attempts.json").open("rb") as body:
         chunks = list(clean_day(record_chunks(body, 300), window=ALWAYS, tomorrow=TOMORROW))
-    attempts = pd.concat([chunk.attempts for chunk in chunks])
+    attempts = frame_of([chunk.attempts for chunk in chunks])
     days = attempts.groupby(attempts["created_at"].dt.date.astype(str)).size()
     expected = json.loads((DATA / "recodex_2017_statistics.json").read_bytes())["01_days"]
     assert days.to_dict() == {day: figures["attempts"] for day, figures in expected.items()}
@@ -1017,3 +1023,73 @@ def test_json_is_known_however_it_is_written(written: Callable[[str], str]) -> N
     text = ' {"data": {"instanceid": "7", "userid": "42"}, "hash": "e3"}'
     (row,) = course_and_task(pd.Series([written(text)])).to_dict("records")
     assert row == {"course": "moodle", "task": "7", "sourcedid_user": "42"}
+
+
+# ---------------------------------------- the usual kind of record, read faster than others
+
+
+def read_slowly(raw: bytes) -> bytes:
+    """The same record, told so that it is not of the usual kind: only the slow way reads it."""
+    return b'{"lti_user_id": [], ' + raw[1:]
+
+
+USUAL_RECORDS = st.fixed_dictionaries(
+    {
+        "lti_user_id": st.sampled_from(["a", "b", "", "Ж", "a\0", "x" * 255, "x" * 256, "a%20"]),
+        "attempt_type": st.sampled_from(["run", "submit"]),
+        "created_at": MOMENTS
+        | st.sampled_from(
+            [
+                "2025-07-24 10:00:00",
+                "2025-07-24T10:00:00.5",
+                "2025-02-29 10:00:00",
+                "2024-02-29 10:00:00.000001",
+                "2025-07-24 24:00:00",
+                "2025-07-24 10:60:00.000000",
+                "2025-13-24 10:00:00",
+                "0000-01-01 00:00:00",
+                "2025-07-24 10:00:00Z",
+                "2025-07-24 10:00:00+03:00 ",
+                "2025-07-24 10:00:00+030000",
+                "2025/07/24 10:00:00",
+                "２025-07-24 10:00:0",
+                "1999-12-31 23:59:59.999999",
+                "",
+            ]
+        )
+        | st.text(max_size=26),
+    },
+    optional={
+        "is_correct": st.sampled_from([None, 0, 1, True, False, 2, 1.0]),
+        "passback_params": PASSBACKS
+        | st.text(max_size=12)
+        | st.text(max_size=30).map(lambda text: passback(lis_result_sourcedid=text))
+        | st.text("ab:%{&\0Ж'", max_size=12).map(
+            lambda text: passback(oauth_consumer_key=text, lis_result_sourcedid=text)
+        ),
+    },
+)
+
+
+@given(st.lists(USUAL_RECORDS, max_size=12), st.booleans(), st.integers(1, 12))
+@settings(max_examples=400)
+def test_the_fast_way_and_the_slow_way_agree(
+    values: list[dict[str, Any]], is_ascii: bool, size: int
+) -> None:
+    received = [spelled(value, is_ascii) for value in values]
+    forgotten = Forgotten("b", "Ж")
+    fast = Cleaned(list(received), size=size, tombstones=forgotten)
+    slow = Cleaned([read_slowly(raw) for raw in received], size=size, tombstones=forgotten)
+    assert fast.attempts.equals(slow.attempts)
+    assert fast.reasons == slow.reasons
+    assert (fast.fates, fast.watch) == (slow.fates, slow.watch)
+
+
+def test_a_day_that_mixes_both_ways_is_kept_in_the_order_received() -> None:
+    moments = [f"2025-07-24 10:00:{n:02}" for n in range(40)]
+    usual = [run(created_at=moment) for moment in moments]
+    odd = [run(created_at=moment, note=1) for moment in moments]
+    mixed = [one if n % 3 else other for n, (one, other) in enumerate(zip(usual, odd, strict=True))]
+    again = Cleaned([*mixed, *usual])
+    assert again.attempts.equals(Cleaned(usual).attempts)
+    assert (again.fates.duplicates, again.fates.conflicting) == (40, 0)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from lms_assets.attempts import quarantine
+from lms_assets.attempts.columns import REJECTED_SCHEMA
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, newest_load
 from lms_assets.attempts.merge import is_loaded_already
 from lms_assets.attempts.quarantine import DayReplay, Refused, Replay
-from lms_assets.attempts.schema import REJECTED_SCHEMA
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets_tests.day_loads import (

@@ -6,11 +6,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lms_assets.attempts.schema import (
+from lms_assets.attempts.columns import (
     ARROW_SCHEMA,
     ATTEMPT_COLUMNS,
-    CleanedAttempts,
     NotCleanAttempts,
+    check_table,
+)
+from lms_assets.attempts.schema import (
+    CleanedAttempts,
     check_frame,
     column_descriptions,
     no_attempts,
@@ -70,6 +73,7 @@ def test_clean_attempts_pass_and_go_to_the_file_and_back(good: pd.DataFrame) -> 
     check_frame(good)
     table = pa.Table.from_pandas(good, ARROW_SCHEMA, preserve_index=False)
     assert table.schema.remove_metadata() == ARROW_SCHEMA
+    check_table(table)
     assert table.num_rows == len(good)
 
 
@@ -105,3 +109,33 @@ def test_anything_else_is_refused_by_the_names_of_its_columns_alone(
     checked = CleanedAttempts.type_check(None, bad)
     assert not checked.success
     assert SECRET not in (checked.description or "")
+
+
+def table(**changes: object) -> pa.Table:
+    """One attempt that may miss what must be there."""
+    nullable = pa.schema([pa.field(field.name, field.type) for field in ARROW_SCHEMA])
+    return pa.Table.from_pandas(frame(**changes), nullable, preserve_index=False)
+
+
+@pytest.mark.parametrize(
+    ("bad", "columns"),
+    [
+        (table(user_id=None), ["user_id"]),
+        (table(user_id=""), ["user_id"]),
+        (table(user_id="u" * 256), ["user_id"]),
+        (table(attempt_type=SECRET), ["attempt_type"]),
+        (table(created_at=None), ["created_at"]),
+        (table(user_id=None, attempt_type="Run"), ["user_id", "attempt_type"]),
+        (table().set_column(4, "is_correct", pa.array([1])), ["is_correct"]),
+        (table().drop_columns(["task"]), ["their names and their order"]),
+        (table().append_column("extra", pa.array([SECRET])), ["their names and their order"]),
+        (table().select(ATTEMPT_COLUMNS[::-1]), ["their names and their order"]),
+    ],
+)
+def test_a_table_is_refused_for_what_a_frame_is_refused_for(
+    bad: pa.Table, columns: list[str]
+) -> None:
+    with pytest.raises(NotCleanAttempts) as refused:
+        check_table(bad)
+    assert refused.value.columns == columns
+    assert SECRET not in str(refused.value)

@@ -6,7 +6,9 @@ Pure: bytes in, attempts and counts out. A module per idea:
     fields      what a verdict, an instant and a text may be
     passback    ``passback_params``
     sourcedid   course and task
-    rows        a chunk's records as columns
+    rows        a chunk's records as columns; those of the usual kind are read faster
+    moments     a column of instants
+    passbacks   a column of ``passback_params``
     rules       what must hold of a record: another rule is one entry there
     owners      whose a record is
     seen        the day's attempts so far
@@ -17,9 +19,10 @@ from lms_assets.attempts.cleaning.chunks import KNOWN_KEYS, CleanedChunk, clean_
 from lms_assets.attempts.cleaning.owners import Tombstones, is_erased
 from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS
 from lms_assets.attempts.cleaning.reading import MAX_DEPTH, MAX_RECORD_BYTES
-from lms_assets.attempts.cleaning.rows import MAX_USER_ID_LENGTH, Rows
+from lms_assets.attempts.cleaning.rows import Rows
 from lms_assets.attempts.cleaning.rules import CODE_VERSION, FIRST_MOMENT, RULES, Rule, broken_rules
 from lms_assets.attempts.cleaning.sourcedid import MAX_NAME_BYTES, course_and_task
+from lms_assets.attempts.columns import MAX_USER_ID_LENGTH
 from lms_assets.days import Window
 from lms_assets.resources.records import NotAnArray, count_records, record_chunks
 

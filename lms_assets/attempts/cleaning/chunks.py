@@ -12,14 +12,15 @@ from typing import BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
 
 from lms_assets.attempts.cleaning.fields import NO_VERDICT, as_text
 from lms_assets.attempts.cleaning.owners import Tombstones, is_erased
 from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS
-from lms_assets.attempts.cleaning.rows import Flags, Rows
-from lms_assets.attempts.cleaning.rules import RULES, broken_rules
+from lms_assets.attempts.cleaning.rows import Flags, Rows, UsualRows, usual_among
+from lms_assets.attempts.cleaning.rules import RULES, Rule, broken_rules
 from lms_assets.attempts.cleaning.seen import Seen, fingerprints_of, keys_of
+from lms_assets.attempts.columns import ARROW_SCHEMA, REJECTED_SCHEMA
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.watch import Watch, few_names, printable_name
 from lms_assets.days import Window
@@ -29,7 +30,7 @@ KNOWN_KEYS: Final = frozenset(
     {"lti_user_id", "passback_params", "is_correct", "attempt_type", "created_at"}
 )
 
-_TEXT: Final = "string[pyarrow]"
+Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,33 @@ class CleanedChunk:
 
     Args:
         attempts: The attempts kept, in the order received; columns and types as
-            ``schema.py`` declares them.
+            ``columns.py`` declares them.
         rejected: A row per record rejected: ``reason``, ``field``, ``record``
             (the whole record as received, in printable ASCII).
         fates: How many met which fate; the attempts are ``unchanged`` until they are merged.
         watch: What is odd about them.
     """
 
-    attempts: pd.DataFrame
-    rejected: pd.DataFrame
+    attempts: pa.Table
+    rejected: pa.Table
     fates: Fates
     watch: Watch
+
+
+def clean_answer(
+    body: BinaryIO,
+    *,
+    window: Window,
+    tomorrow: datetime,
+    tombstones: Tombstones | None = None,
+) -> Iterator[CleanedChunk]:
+    """The attempts of an answer's bytes, and what became of its other records; see ``clean_day``.
+
+    Raises:
+        NotAnArray: While iterating, after the chunks before the fault.
+    """
+    chunks = record_chunks(body)
+    return clean_day(chunks, window=window, tomorrow=tomorrow, tombstones=tombstones)
 
 
 def clean_day(
@@ -71,103 +88,140 @@ def clean_day(
     """
     seen = Seen()
     for records in chunks:
-        yield _cleaned(Rows(records, tomorrow), window, tombstones, seen)
+        judged = [_Judged(*part, window, tombstones) for part in _parts(records, tomorrow)]
+        yield _cleaned(judged, seen)
 
 
-def clean_answer(
-    body: BinaryIO,
-    *,
-    window: Window,
-    tomorrow: datetime,
-    tombstones: Tombstones | None = None,
-) -> Iterator[CleanedChunk]:
-    """The attempts of an answer's bytes, and what became of its other records; see ``clean_day``.
-
-    Raises:
-        NotAnArray: While iterating, after the chunks before the fault.
-    """
-    chunks = record_chunks(body)
-    return clean_day(chunks, window=window, tomorrow=tomorrow, tombstones=tombstones)
+def _parts(records: list[bytes], tomorrow: datetime) -> list[tuple[Places, Rows]]:
+    """The records of the usual kind, and all others, each with its place in the chunk."""
+    usual, others = usual_among(records)
+    places = np.delete(np.arange(len(records)), others)
+    usual_records = [records[place] for place in places] if others else records
+    parts: list[tuple[Places, Rows]] = [
+        (places, UsualRows(usual_records, tomorrow, said=usual)),
+    ]
+    if others:
+        rows = Rows([records[place] for place in others], tomorrow)
+        parts.append((np.array(others, dtype=np.intp), rows))
+    return parts
 
 
-def _cleaned(
-    rows: Rows, window: Window, tombstones: Tombstones | None, seen: "Seen"
-) -> CleanedChunk:
-    erased = is_erased(rows, tombstones)
-    reason = broken_rules(rows)
-    is_rejected = ~erased & (reason >= 0)
-    is_good = ~erased & ~is_rejected
-    is_inside = is_good & _is_inside(window, rows.created_at)
-    inside = np.flatnonzero(is_inside)
-    is_first, is_conflicting = seen.admit(keys_of(rows, inside), fingerprints_of(rows, inside))
-    kept = inside[is_first]
-    rejected = _rejected(rows, np.flatnonzero(is_rejected), reason)
+class _Judged:
+    """Records with all that is known of each without the others of its day."""
+
+    def __init__(
+        self, places: Places, rows: Rows, window: Window, tombstones: Tombstones | None
+    ) -> None:
+        self.places = places
+        self.rows = rows
+        self.is_erased = is_erased(rows, tombstones)
+        self._reason = broken_rules(rows)
+        self.is_rejected = ~self.is_erased & (self._reason >= 0)
+        is_good = ~self.is_erased & ~self.is_rejected
+        is_inside = is_good & _is_inside(window, rows.created_at)
+        self.inside = np.flatnonzero(is_inside)
+        self.outside = int((is_good & ~is_inside).sum())
+
+    def refused(self) -> list[tuple[int, Rule, bytes]]:
+        """Place, rule broken, and the record, of each that is rejected."""
+        return [
+            (self.places[row], RULES[self._reason[row]], self.rows.records[row])
+            for row in np.flatnonzero(self.is_rejected)
+        ]
+
+
+def _cleaned(judged: list[_Judged], seen: Seen) -> CleanedChunk:
+    is_first, conflicting = _admitted(judged, seen)
+    kept = [part.inside[first] for part, first in zip(judged, is_first, strict=True)]
+    rejected = _rejected(judged)
+    inside = sum(len(part.inside) for part in judged)
     fates = Fates(
-        received=len(rows.records),
-        unchanged=len(kept),
-        duplicates=len(inside) - len(kept),
-        conflicting=int(is_conflicting.sum()),
-        outside_window=int((is_good & ~is_inside).sum()),
-        erased=int(erased.sum()),
-        rejected=dict(Counter(rejected["reason"])),
+        received=sum(len(part.places) for part in judged),
+        unchanged=sum(map(len, kept)),
+        duplicates=inside - sum(map(len, kept)),
+        conflicting=conflicting,
+        outside_window=sum(part.outside for part in judged),
+        erased=sum(int(part.is_erased.sum()) for part in judged),
+        rejected=dict(Counter(rejected.column("reason").to_pylist())),
     )
-    return CleanedChunk(
-        attempts=_attempts(rows, kept),
-        rejected=rejected,
-        fates=fates,
-        watch=_watched(rows, kept) + _drift(rows, ~erased),
-    )
+    watch = Watch()
+    for part, rows in zip(judged, kept, strict=True):
+        watch += _watched(part.rows, rows) + _drift(part.rows, ~part.is_erased)
+    return CleanedChunk(_attempts(judged, kept), rejected, fates, watch)
+
+
+def _admitted(judged: list[_Judged], seen: Seen) -> tuple[list[Flags], int]:
+    """Which of each part's attempts are the first of their key; how many others differ from it."""
+    order = np.argsort(np.concatenate([part.places[part.inside] for part in judged]))
+    keys = np.concatenate([keys_of(part.rows, part.inside) for part in judged])
+    prints = np.concatenate([fingerprints_of(part.rows, part.inside) for part in judged])
+    is_first = np.empty(len(order), dtype=bool)
+    is_first[order], is_conflicting = seen.admit(keys[order], prints[order])
+    ends = np.cumsum([len(part.inside) for part in judged])
+    return np.split(is_first, ends[:-1]), int(is_conflicting.sum())
 
 
 def _is_inside(window: Window, moments: npt.NDArray[np.datetime64]) -> Flags:
     return (moments >= np.datetime64(window.start)) & (moments < np.datetime64(window.end))
 
 
-def _attempts(rows: Rows, places: npt.NDArray[np.intp]) -> pd.DataFrame:
+def _attempts(judged: list[_Judged], kept: list[Places]) -> pa.Table:
+    """The attempts of all parts, in the order received."""
+    tables = [_table(part.rows, rows) for part, rows in zip(judged, kept, strict=True)]
+    table = pa.concat_tables(tables)
+    if all(one.num_rows == 0 for one in tables[1:]):
+        return table
+    places = [part.places[rows] for part, rows in zip(judged, kept, strict=True)]
+    return table.take(pa.array(np.argsort(np.concatenate(places))))
+
+
+def _table(rows: Rows, places: Places) -> pa.Table:
     verdict = rows.verdict[places]
-    said = {
-        name: pd.array(rows.passback.column(name)[places], dtype=_TEXT)
-        for name in (*PASSBACK_FIELDS, "course", "task")
-    }
-    return pd.DataFrame(
-        {
-            "user_id": pd.array(rows.user_id[places], dtype=_TEXT),
-            **{name: said[name] for name in PASSBACK_FIELDS},
-            "is_correct": pd.arrays.BooleanArray(verdict == 1, verdict == NO_VERDICT),
-            "attempt_type": pd.array(rows.attempt_type[places], dtype=_TEXT),
-            "created_at": rows.created_at[places],
-            "course": said["course"],
-            "task": said["task"],
-        }
-    )
-
-
-def _rejected(
-    rows: Rows, places: npt.NDArray[np.intp], reason: npt.NDArray[np.int64]
-) -> pd.DataFrame:
-    broken = [RULES[reason[place]] for place in places]
     columns = {
-        "reason": [rule.reason for rule in broken],
-        "field": [rule.field for rule in broken],
-        "record": [ascii_text(rows.records[place]) for place in places],
+        name: rows.passback.array(name, places) for name in (*PASSBACK_FIELDS, "course", "task")
     }
-    return pd.DataFrame(columns, dtype=_TEXT)
+    columns |= {
+        "user_id": rows.user.array(places),
+        "is_correct": pa.array(verdict == 1, mask=verdict == NO_VERDICT),
+        "attempt_type": _TYPES.take(pa.array(rows.is_submit[places].astype(np.int8))),
+        "created_at": pa.array(rows.created_at[places]),
+    }
+    return pa.table([columns[name] for name in ARROW_SCHEMA.names], schema=ARROW_SCHEMA)
 
 
-def _watched(rows: Rows, kept: npt.NDArray[np.intp]) -> Watch:
+_TYPES = pa.array(["run", "submit"])
+
+
+def _rejected(judged: list[_Judged]) -> pa.Table:
+    """The refused records of all parts, in the order received."""
+    refused = sorted((one for part in judged for one in part.refused()), key=lambda one: one[0])
+    columns = [
+        [rule.reason for _, rule, _ in refused],
+        [rule.field for _, rule, _ in refused],
+        [ascii_text(record) for _, _, record in refused],
+    ]
+    return pa.table(columns, schema=REJECTED_SCHEMA)
+
+
+def _watched(rows: Rows, kept: Places) -> Watch:
     """What is odd about the attempts kept."""
-    user = rows.passback.column("sourcedid_user")[kept]
-    is_said = [pd.notna(rows.passback.column(name)[kept]) for name in PASSBACK_FIELDS]
+    user = rows.passback.texts("sourcedid_user")
+    ids = {text: number for number, text in enumerate(rows.user.distinct)}
+    named = np.array([*(ids.get(text, -2) for text in user.distinct), -1])[user.codes]
+    is_other = (named != -1) & (named != rows.user.codes)
+    is_said = np.any([rows.passback.is_said(name) for name in PASSBACK_FIELDS], axis=0)
     return Watch(
         ungraded=int((rows.is_submit & (rows.verdict == NO_VERDICT))[kept].sum()),
-        user_mismatch=int((pd.notna(user) & (user != rows.user_id[kept])).sum()),
-        without_task=int(pd.isna(rows.passback.column("task")[kept]).sum()),
-        null_passback=int((~np.any(is_said, axis=0)).sum()),
+        user_mismatch=int(is_other[kept].sum()),
+        without_task=int((~rows.passback.is_said("task"))[kept].sum()),
+        null_passback=int((~is_said)[kept].sum()),
     )
 
 
 def _drift(rows: Rows, is_counted: Flags) -> Watch:
     """Keys and attempt types that the contract does not know."""
+    if isinstance(rows, UsualRows):
+        return Watch()
     keys: Counter[str] = Counter()
     said = [rows.objects[place] for place in np.flatnonzero(is_counted)]
     for names, count in Counter(map(tuple, said)).items():

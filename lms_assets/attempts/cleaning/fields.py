@@ -12,14 +12,14 @@ import json
 import re
 from datetime import UTC, datetime
 
-_VERDICTS: dict[float | None, int] = {None: -1, 0: 0, 1: 1}
+VERDICTS: dict[float | None, int] = {None: -1, 0: 0, 1: 1}
 NO_VERDICT, UNKNOWN_VERDICT = -1, 2
 
 
 def verdict_of(value: object) -> int:
     """0 wrong, 1 correct, or one of the two numbers above."""
     if value is None or isinstance(value, bool | int | float):
-        return _VERDICTS.get(value, UNKNOWN_VERDICT)
+        return VERDICTS.get(value, UNKNOWN_VERDICT)
     return UNKNOWN_VERDICT
 
 

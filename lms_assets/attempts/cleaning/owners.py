@@ -5,9 +5,9 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from lms_assets.attempts.cleaning.fields import as_text, is_storable
-from lms_assets.attempts.cleaning.rows import Flags, Objects, Rows, flags_of, objects_of
-from lms_assets.attempts.distinct import numbered
+from lms_assets.attempts.cleaning.fields import is_storable
+from lms_assets.attempts.cleaning.rows import Flags, Rows
+from lms_assets.attempts.distinct import Texts
 
 
 class Tombstones(Protocol):
@@ -22,18 +22,13 @@ def is_erased(rows: Rows, tombstones: Tombstones | None) -> Flags:
     """Whose student asked to be forgotten, by either of the two ids that a record carries."""
     if tombstones is None:
         return np.zeros(len(rows.records), dtype=bool)
-    user_ids = objects_of([as_text(user_id) for user_id in rows.user_id])
-    return _is_covered(user_ids, tombstones) | _is_covered(
-        rows.passback.column("sourcedid_user"), tombstones
-    )
+    named = rows.passback.texts("sourcedid_user")
+    return _is_covered(rows.user, tombstones) | _is_covered(named, tombstones)
 
 
-def _is_covered(user_ids: Objects, tombstones: Tombstones) -> Flags:
-    codes, distinct = numbered(user_ids)
+def _is_covered(user_ids: Texts, tombstones: Tombstones) -> Flags:
     # An id that cannot be stored was never anyone's, and could not be hashed.
-    asked = flags_of(map(is_storable, distinct))
-    covered = np.zeros(len(distinct) + 1, dtype=bool)
-    storable = [user_id for user_id, is_asked in zip(distinct, asked, strict=True) if is_asked]
-    answer = tombstones.covers(pd.Series(storable, dtype=object))
-    covered[:-1][asked] = np.asarray(answer, dtype=bool)
-    return covered[codes]
+    asked = [user_id for user_id in user_ids.distinct if is_storable(user_id)]
+    answer = tombstones.covers(pd.Series(asked, dtype=object))
+    covered = {user_id for user_id, is_theirs in zip(asked, answer, strict=True) if is_theirs}
+    return user_ids.flags(covered.__contains__, missing=False)

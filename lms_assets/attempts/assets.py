@@ -33,7 +33,7 @@ from lms_assets.attempts.tombstones import Erasure, drop_erased, without_erased
 from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.failures import told_to_dagster
-from lms_assets.resources.grader_api import GraderApi
+from lms_assets.resources.attempt_source import AttemptSource
 from lms_assets.resources.lake import Lake, RawAnswer
 from lms_assets.resources.records import NotAnArray
 from lms_assets.resources.warehouse import Warehouse
@@ -82,7 +82,7 @@ def _day(context: dg.AssetExecutionContext) -> date:
 def raw_attempts(
     context: dg.AssetExecutionContext,
     config: PullConfig,
-    grader_api: dg.ResourceParam[GraderApi],
+    grader_api: dg.ResourceParam[AttemptSource],
     lake: Lake,
     warehouse: Warehouse,
     erasure: Erasure,
@@ -120,7 +120,7 @@ def raw_attempts(
 
 
 def _asked(
-    api: GraderApi, lake: Lake, day: date, erasure: Erasure, warehouse: Warehouse
+    api: AttemptSource, lake: Lake, day: date, erasure: Erasure, warehouse: Warehouse
 ) -> RawAnswer:
     window = window_of(day)
     # The pull that was asked last is the newest, whenever its answer comes.

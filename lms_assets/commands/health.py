@@ -39,15 +39,15 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         "sheet": settings.spreadsheet_id is None,
         "mail": settings.smtp_server is None,
     }
-    checks: dict[str, Callable[[], object]] = {
-        "PostgreSQL": made["warehouse"].check,
-        "lake": made["lake"].check,
-        "grader API": made["grader_api"].check,
-        "sheet": lambda: made["google_sheets"].check() or made["google_sheets"].url,
-        "mail": made["mailer"].check,
-    }
-    for system, check in checks.items():
-        yield _finding(system, check, "embedded: " if double[system] else "")
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("PostgreSQL", made["warehouse"].check),
+        ("lake", made["lake"].check),
+        ("grader API", made["grader_api"].check),
+        ("sheet", lambda: made["google_sheets"].check() or made["google_sheets"].url),
+        *((channel.name, channel.check) for channel in made["channels"]),
+    ]
+    for system, check in checks:
+        yield _finding(system, check, "embedded: " if double.get(system) else "")
         if system == "PostgreSQL" and settings.lms_postgres_port and double[system]:
             yield _reading_port(settings, made["warehouse"], settings.lms_postgres_port)
 

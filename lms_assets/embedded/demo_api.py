@@ -25,7 +25,8 @@ import dagster as dg
 from lms_assets.days import day_of
 from lms_assets.embedded.demo_students import DemoStudents
 from lms_assets.faults import PermanentFault
-from lms_assets.resources.grader_api import Answer, GraderApi
+from lms_assets.resources.attempt_source import Answer
+from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.records import NotAnArray, record_chunks
 
 log = logging.getLogger("lms.api")

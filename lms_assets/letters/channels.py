@@ -1,7 +1,7 @@
 """The ways to tell people: letters by mail (or into a folder), and short messages.
 
 A channel is what the outbox hands a notice to. Another way to tell people is a class here with
-the four members of :class:`Channel`, its outside system in ``resources`` and its settings.
+the members of :class:`Channel`, its settings, and a line in ``systems.channels``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,17 +58,32 @@ class Channel(Protocol):
             PermanentFault: Nobody got it, and a person must act first.
         """
 
+    def check(self) -> str:
+        """How it was reached, or that it can be; nobody is told anything.
+
+        Raises:
+            Fault: As :meth:`hand_over`.
+        """
+
 
 class PostOffice(Protocol):
     """A mail server, or the folder that stands in for one."""
 
-    sender: str
-    recipients: Any
+    @property
+    def sender(self) -> str:
+        """The address that letters come from."""
+
+    @property
+    def recipients(self) -> Sequence[str]:
+        """Everybody who gets a letter that names nobody else."""
 
     def send(
         self, letter: EmailMessage, recipients: Sequence[str] | None = None
     ) -> dict[str, Refusal | None]:
         """The letter was handed over; each recipient with None or with why it was refused."""
+
+    def check(self) -> str:
+        """How it was reached; no letter is sent."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,10 @@ class Letters:
         )
         return self.mailer.send(letter, recipients)
 
+    def check(self) -> str:
+        """How the mail server was reached."""
+        return self.mailer.check()
+
 
 @dataclass(frozen=True)
 class ShortMessages:
@@ -129,3 +148,7 @@ class ShortMessages:
         )
         self.notifier.send(message)
         return dict.fromkeys(recipients)
+
+    def check(self) -> str:
+        """The service's name, when the address can be read."""
+        return self.notifier.check()

@@ -19,7 +19,7 @@ from lms_assets.days import today
 from lms_assets.faults import TemporaryFault
 from lms_assets.faults.causes import Cause, one_line
 from lms_assets.faults.masking import Mask
-from lms_assets.letters.channels import Channel, Letters, ShortMessages
+from lms_assets.letters.channels import Channel
 from lms_assets.letters.course_gathering import course_letters
 from lms_assets.letters.course_readers import CourseLetters
 from lms_assets.letters.destinations import Destinations
@@ -48,7 +48,7 @@ class Messenger:
     """Who tells, and all that a letter needs to know besides its run.
 
     Attributes:
-        resources: The platform's resources by name: the sheet's address, the mailer.
+        resources: The platform's resources by name: the sheet's address, the channels.
     """
 
     settings: Settings
@@ -59,8 +59,7 @@ class Messenger:
     @cached_property
     def channels(self) -> Sequence[Channel]:
         """The ways to tell people that the settings name; letters always."""
-        short = [ShortMessages(one) for one in self.resources.get("notifiers", ())]
-        return [Letters(self.resources["mailer"]), *short]
+        return tuple(self.resources["channels"])
 
     @property
     def address(self) -> Address:

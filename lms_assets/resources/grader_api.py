@@ -17,7 +17,6 @@ import ssl
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -45,6 +44,7 @@ from urllib3.exceptions import (
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.faults.masking import Mask
+from lms_assets.resources.attempt_source import Answer
 from lms_assets.resources.deadline import Deadline, DeadlineAdapter
 from lms_assets.resources.http import retry_after_s, unusable_proxy, without_netrc
 from lms_assets.resources.records import BYTE_ORDER_MARK, NotAnArray, count_records
@@ -59,27 +59,6 @@ _FACTOR_BETWEEN_WAITS = 3
 _ANY_SECOND = datetime(2024, 1, 1)  # noqa: DTZ001 - naive as the API's own, UTC
 # An error text may quote the record that it stumbled over.
 _STUDENT = re.compile(r"""(?i)\b[0-9a-f]{16,}|(?<=lti_user_id)["']?\s*[:=]\s*["']?[^"',&}\s]*""")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A whole answer of the API, kept in a file.
-
-    Attributes:
-        path: Holds what the API sent, byte for byte once HTTP's compression is undone.
-        size: Bytes.
-        sha256: Of those bytes, in hex.
-        records: How many elements the JSON array has.
-        tries: How many times the API was asked, 1 at best.
-        duration_s: From the first try's begin, with the waits between tries.
-    """
-
-    path: Path
-    size: int
-    sha256: str
-    records: int
-    tries: int
-    duration_s: float
 
 
 class _Content(NamedTuple):

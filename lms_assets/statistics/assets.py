@@ -15,7 +15,7 @@ from lms_assets.attempts.partitions import attempt_days
 from lms_assets.faults.failures import told_to_dagster
 from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold_in_session
-from lms_assets.resources.spreadsheet.google import GoogleSheets
+from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import publishes
 from lms_assets.statistics import figures, measures
@@ -134,7 +134,7 @@ def statistics_sheet(
     context: dg.AssetExecutionContext,
     warehouse: Warehouse,
     presentation: Presentation,
-    google_sheets: dg.ResourceParam[GoogleSheets],
+    google_sheets: dg.ResourceParam[Spreadsheet],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The sheet shows what the database holds: the same figures, rebuilt whole.
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from lms_assets.faults.failures import told_to_dagster
-from lms_assets.resources.spreadsheet.google import GoogleSheets
+from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import publishes
 from lms_assets.statistics.assets import statistics_sheet
@@ -18,7 +18,7 @@ def the_sheet_agrees_with_the_table(
     context: dg.AssetCheckExecutionContext,
     warehouse: Warehouse,
     presentation: Presentation,
-    google_sheets: dg.ResourceParam[GoogleSheets],
+    google_sheets: dg.ResourceParam[Spreadsheet],
 ) -> dg.AssetCheckResult:
     """What the sheet holds, read back, is what the database says now."""
     if not publishes(context.run.tags):

@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
-from lms_assets.resources.grader_api import Answer, GraderApi
+from lms_assets.resources.attempt_source import Answer
+from lms_assets.resources.grader_api import GraderApi
 from lms_assets_tests.api_server import (
     ApiServer,
     Behaviour,

@@ -15,7 +15,7 @@ from lms_assets_tests.statistics.page.page_figures import large
 
 LARGEST_MB = 5
 SLOWEST_FIRST_CHART_S = 2.0
-CHARTS = 8
+CHARTS = 11
 
 MARKS = """() => {
   const at = (name) => performance.getEntriesByName(name)[0]?.startTime;

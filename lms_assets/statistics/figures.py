@@ -231,6 +231,52 @@ LETTER = (
     *("mean_attempts_per_user", "median_attempts_per_user", "wau", "mau", "stickiness_pct"),
     *("attempts_trend_pct", "busiest_hour"),
 )
+# The page: its tiles, each with the figures that stand under it; of sections, the figures of a list
+# and of a table. A lower bound stands there for its interval.
+TILES: Mapping[str, tuple[str, ...]] = {
+    "attempts": ("mean_attempts_per_user", "median_attempts_per_user"),
+    "users": (),
+    "success_pct": (),
+    "new_users": (),
+    "submits": ("runs", "correct", "wrong", "ungraded"),
+    "correct_of_all_pct": (),
+    "run_to_success_pct": (),
+    "stuck": ("gave_up", "pairs"),
+}
+PAGE_LISTS: Mapping[str, tuple[str, ...]] = {
+    "time": (
+        *("median_active_min", "p90_active_min", "median_wall_min", "p90_wall_min"),
+        "instant_pairs",
+    ),
+    "runs": ("runs_per_submit", "blind_pct", "success_after_run_pct", "success_blind_pct"),
+    "retention": ("active_students", "at_risk_students", "dropped_students"),
+    "task": tuple(name for name in TASKS if name not in ("course", "task", "link")),
+}
+_TASK_OF_COURSE = ("task", "course")
+PAGE_TABLES: Mapping[str, tuple[str, ...]] = {
+    "alarms": (*_TASK_OF_COURSE, *ALARMS[3:]),
+    "task": ("day", "alarm_students", "solved", "solved_pct", "alarm_kind"),
+    "activity": ("day", "attempts", "runs", "correct", "wrong", "ungraded"),
+    "users": ("day", "users", "wau", "mau"),
+    "success": ("day", "success_pct", "success_low_pct", "graded"),
+    "hardest": (
+        *(*_TASK_OF_COURSE, "difficulty", "first_try_pct", "first_try_low_pct", "students"),
+        *("solve_pct", "median_attempts_to_solve", "p90_attempts_to_solve"),
+        *("attempts_per_solver", "graded", "task_success_pct"),
+    ),
+    "items": (
+        *(*_TASK_OF_COURSE, "discrimination_state", "discrimination", "discrimination_low"),
+        *("compared_students", "first_try_pct", "students"),
+    ),
+    "help": (*_TASK_OF_COURSE, "stuck", "gave_up", "students"),
+    "time": (
+        *(*_TASK_OF_COURSE, "median_active_min", "p90_active_min", "median_wall_min"),
+        *("p90_wall_min", "timed_solvers", "instant_solvers"),
+    ),
+    "stops": (*_TASK_OF_COURSE, "stopped", "stopped_solvers", "stopped_pct", "course_dropped"),
+    "retention": ("cohort_week", "weeks_later", "cohort_students", "active", "active_pct"),
+    "heat": ("iso_weekday", "hour", "attempts", "users"),
+}
 PLACES: Mapping[str, tuple[str, ...]] = {
     "sheet.tabs.daily": DAILY,
     "sheet.tabs.report": REPORT,
@@ -239,6 +285,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "sheet.tabs.alarms": ALARMS,
     "sheet.tabs.students": STUDENTS,
     "letters.name": LETTER,
+    **{f"page.section.{section}": shown for section, shown in PAGE_TABLES.items()},
 }
 """The key of a place's title → the figures that it shows."""
 
@@ -333,6 +380,12 @@ def other_names(figure: str, texts: Texts) -> tuple[str, ...]:
 def figure_of(relation: str, column: str) -> Figure | None:
     """The figure that a column of a table or view holds; None where it holds no figure."""
     return FIGURES.get(OWN_MEANING.get(relation, {}).get(column, column))
+
+
+def column_of(relation: str, figure: str) -> str:
+    """The column of a table or view that holds the figure: the other way of `figure_of`."""
+    own = {name: column for column, name in OWN_MEANING.get(relation, {}).items()}
+    return own.get(figure, figure)
 
 
 def column_comments(relation: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ import random
 from datetime import date, timedelta
 from typing import Any
 
-from lms_assets.statistics.page.build import PageFigures
+from lms_assets.statistics.page.rows import TASK_DAYS, TASK_WEEKS, PageFigures
 
 Row = dict[str, Any]
 
@@ -127,6 +127,55 @@ def task(course: str, name: str, *, students: int, first_try: int, stuck: int = 
         "p90_active_min": 42.0,
         "median_wall_min": 300.0,
         "p90_wall_min": 4000.0,
+        **beyond(students),
+    }
+
+
+def beyond(students: int) -> Row:
+    """Figures 14 and 15 of a task, and when students worked on it."""
+    if students < 30:
+        return {}
+    is_odd = students > 50
+    return {
+        "compared_students": students - 2,
+        "discrimination": -0.4567 if is_odd else 0.25,
+        "discrimination_low": -0.6124 if is_odd else -0.1,
+        "discrimination_high": -0.2681 if is_odd else 0.55,
+        "discrimination_state": "negative" if is_odd else "fair",
+        "stopped": 6 if is_odd else 5,
+        "stopped_solvers": 4 if is_odd else 1,
+        "stopped_pct": 40.0 if is_odd else 33.333,
+        "dropped_students": 15,
+        "worked_on": AS_OF - timedelta(days=20 if is_odd else 30),
+    }
+
+
+def alarm(course: str, name: str, age: int, kind: str, *, since: int, q: float) -> Row:
+    return {
+        "day": AS_OF - timedelta(days=age),
+        "oauth_consumer_key": "",
+        "course": course,
+        "task": name,
+        "kind": kind,
+        "students": 20,
+        "solved": 1 if kind == "collapsed" else 20,
+        "solved_pct": 5.0 if kind == "collapsed" else 100.0,
+        "usual_pct": 80.0 if kind == "collapsed" else 25.0,
+        "usual_student_days": 60,
+        "q": q,
+        "since": AS_OF - timedelta(days=since),
+    }
+
+
+def task_day(course: str, name: str, students: int, solved: int, **when: int) -> Row:
+    [(key, age)] = when.items()
+    return {
+        key: AS_OF - timedelta(days=age),
+        "oauth_consumer_key": "",
+        "course": course,
+        "task": name,
+        "students": students,
+        "solved": solved,
     }
 
 
@@ -205,6 +254,20 @@ def small() -> PageFigures:
             task(PYTHON, PYTHON_EASY, students=82, first_try=80),
             task(PYTHON, PYTHON_RARE, students=9, first_try=0),
         ],
+        alarms=[
+            alarm(PYTHON, PYTHON_HARD, 0, "collapsed", since=1, q=0.00000012),
+            alarm(SQL, SQL_TASK, 0, "surged", since=0, q=0.0042),
+            alarm(PYTHON, PYTHON_HARD, 1, "collapsed", since=1, q=0.001),
+        ],
+        task_days=[
+            task_day(PYTHON, PYTHON_HARD, 10, 8, day=8),
+            task_day(PYTHON, PYTHON_HARD, 12, 1, day=1),
+            task_day(PYTHON, PYTHON_HARD, 20, 1, day=0),
+        ],
+        task_weeks=[
+            task_day(PYTHON, PYTHON_HARD, 40, 30, week=10),
+            task_day(PYTHON, PYTHON_HARD, 42, 10, week=3),
+        ],
         retention=[*cohorts("", 4), *cohorts(PYTHON, 4), *cohorts(SQL, 2)],
         heat_map=[
             *heat("", {(1, 9): (500, 80), (7, 23): (3, 2)}),
@@ -254,6 +317,21 @@ def large(*, days: int = 1096, courses: int = 20, tasks: int = 2_000) -> PageFig
             overall(c, volume(9000, 900, 1800), users=900, stuck=40, gave_up=9) for c in names
         ],
         tasks=made_tasks,
+        alarms=[
+            alarm(t["course"], t["task"], age, "collapsed", since=age, q=0.001)
+            for n, t in enumerate(made_tasks[::40])
+            for age in (0, 90 + n)
+        ],
+        task_days=[
+            task_day(t["course"], t["task"], 100 + chance.randrange(99), 90, day=age)
+            for age in range(TASK_DAYS - 1, -1, -1)
+            for t in made_tasks
+        ],
+        task_weeks=[
+            task_day(t["course"], t["task"], 500 + chance.randrange(499), 450, week=7 * age + 3)
+            for age in range(TASK_WEEKS - 1, -1, -1)
+            for t in made_tasks
+        ],
         retention=[row for course in names for row in cohorts(course, 26)],
         heat_map=[
             row

@@ -1,0 +1,104 @@
+/* Tiles, the sentence under each heading, and lists of figures. */
+/* Against the period before, as far as the history reaches into it. */
+const trend = (figure, { changes, ...now }) => {
+  const days = chosen.period;
+  if (!days || !(figure in changes)) return [];
+  const known = Math.min(days, page.history_days - days);
+  const before = now[`previous_${figure}`];
+  if (known <= 0 || before == null) return [word("trend.none", { days })];
+  if (known < days) return [word("trend.partial", { before: shown(figure, before), days: known })];
+  const was = word("trend.before", { before: shown(figure, before), days });
+  const change = changes[figure];
+  if (change == null) return [was];
+  const way = change > 0 ? "up" : change < 0 ? "down" : "same";
+  const sign = { up: "▲ ", down: "▼ ", same: "= " }[way];
+  const size = page.figures[figure].unit === "percent"
+    ? `${number(Math.abs(change), 1)} ${word("trend.points")}` : percent(Math.abs(change));
+  return [
+    make("span", { className: "spoken", textContent: `${word(`trend.${way}`)} ` }),
+    make("b", {}, make("span", { ariaHidden: "true", textContent: sign }), size), ` · ${was}`,
+  ];
+};
+const noteOfTile = (figure, row) => {
+  const { n, low } = page.figures[figure];
+  return [
+    low && row[low] != null ? word("note.interval", { interval: interval(figure, row) }) : "",
+    n && row[n] != null ? `n = ${number(row[n])}` : "",
+    facts(page.tiles[figure], row),
+  ].filter(Boolean).join(" · ");
+};
+const fillTiles = () => {
+  for (const tile of findAll("[data-tile]")) {
+    const figure = tile.dataset.tile;
+    const isOfPeriod = figure in page.periods[0][0];
+    const row = isOfPeriod ? figuresOfPeriod() : overall();
+    find(".value", tile).textContent = shown(figure, row[figure]);
+    find(".note", tile).textContent = noteOfTile(figure, row);
+    find(".trend", tile).replaceChildren(...(isOfPeriod ? trend(figure, row) : []));
+  }
+};
+
+const volumeNote = (n) => word("note.n", { n: number(n) }) + (isWeekly() ? ` ${word("note.weekly")}` : "");
+const notes = {
+  alarms: () => (openAlarms().length ? word("note.alarms", { day: dayText(0) })
+    : word("note.no_alarms", { day: dayText(0) })),
+  activity: () => volumeNote(figuresOfPeriod().attempts),
+  users: () => {
+    const newest = page.newest[chosen.course];
+    const names = ["users", "wau", "mau"];
+    return newest ? word("note.on_day", { day: dayText(newest.age), facts: facts(names, newest) }) : "";
+  },
+  success: () => volumeNote(figuresOfPeriod().graded ?? 0),
+  hardest: () => {
+    const count = (test) => number(tasks().filter(test).length);
+    return word("note.hardest", {
+      tasks: count(() => true), ranked: count((t) => t.is_ranked),
+      hard: count((t) => t.difficulty === "hard"),
+      very_easy: count((t) => t.difficulty === "very_easy"),
+    });
+  },
+  items: () => word("note.items", {
+    tasks: number(tasks().length), compared: number(compared().length),
+    negative: number(compared().filter((t) => t.discrimination_state === "negative").length),
+  }),
+  help: () => word("note.as_of", {
+    day: dayText(0), facts: facts(["stuck", "gave_up", "pairs"], overall()),
+  }),
+  time: () => word("note.history"),
+  runs: () => word("note.history"),
+  stops: () => word(chosen.course ? "note.stops_course" : "note.stops", { day: dayText(0) }),
+  retention: () => {
+    const cohorts = retained().filter((row) => row.weeks_later === 0);
+    return word("note.retention", {
+      cohorts: number(cohorts.length),
+      n: number(cohorts.reduce((sum, row) => sum + row.cohort_students, 0)),
+    });
+  },
+  heat: () => word("note.heat", {
+    n: number(page.heat[chosen.course].attempts.reduce((a, b) => a + b, 0)),
+    first: dayText(27), last: dayText(0), zone: page.zone,
+  }),
+  task: () => word(isByWeek() ? "note.task_weeks" : "note.task_days"),
+  without_task: () => word("note.without_task", {
+    n: number(overall().without_task), attempts: number(overall().attempts),
+    share: percent(overall().without_task_pct),
+  }),
+};
+const fillNotes = () => {
+  for (const note of findAll("[data-note]")) note.textContent = notes[note.dataset.note]();
+};
+const fillLists = () => {
+  for (const list of findAll("[data-list]")) {
+    const row = list.dataset.list === "task" ? chosenTask() : overall();
+    if (!row) continue;
+    list.replaceChildren(...page.lists[list.dataset.list]
+      .filter((figure) => row[figure] != null).map((figure) => {
+        const { n: base, low } = page.figures[figure];
+        const n = row[base];
+        const between = low && row[low] != null ? ` (${interval(figure, row)})` : "";
+        return make("div", {}, make("dt", { textContent: nameOf(figure) }), make("dd", {},
+          shown(figure, row[figure]), make("small", { textContent: between }),
+          ...(n == null ? [] : [make("small", { textContent: ` n = ${number(n)}` })])));
+      }));
+  }
+};

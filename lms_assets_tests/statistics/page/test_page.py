@@ -315,6 +315,11 @@ def table(page: Page, key: str) -> list[list[str]]:
     return [[c.inner_text().replace("\xa0", " ") for c in r.locator("th, td").all()] for r in rows]
 
 
+def opened_table(page: Page, key: str) -> None:
+    page.locator(f'[data-table="{key}"] summary').click()
+    expect(page.locator(f'[data-table="{key}"] tbody tr').first).to_be_visible()
+
+
 def colour(page: Page, selector: str, name: str = "background-color") -> str:
     script = "([selector, name]) => getComputedStyle(document.querySelector(selector))[name]"
     return str(page.evaluate(script, [selector, name]))
@@ -577,7 +582,7 @@ def test_item_analysis_shows_a_point_per_task_and_the_tasks_to_check(opened: Ope
             2
         )
         assert note(page, "items").startswith("2 of 4 tasks have enough students to compare; 1 to")
-        page.locator('[data-table="items"] summary').click()
+        opened_table(page, "items")
         assert [row[2:6] for row in table(page, "items")] == [
             ["negative: check the task", "−0.46", "−0.61 – −0.27", "80"],
             ["fair", "0.25", "−0.10 – 0.55", "32"],
@@ -591,7 +596,7 @@ def test_a_course_shows_where_students_stop_in_the_order_of_work(opened: Open) -
         labels = page.locator('[data-chart="stops"] svg .role-axis-label text').all_text_contents()
         titles = [label for label in labels if not label.isdigit()]
         assert titles == ["Quick sort", "…22222222"]
-        page.locator('[data-table="stops"] summary').click()
+        opened_table(page, "stops")
         assert table(page, "stops") == [
             ["…22222222", "6", "4", "40.0 %", "15"],
             ["Quick sort", "5", "1", "33.3 %", "15"],
@@ -609,7 +614,7 @@ def test_a_task_has_a_view_of_its_figures_its_days_and_its_alarms(opened: Open) 
             "collapsed from 23 Jul 2025, last told on 24 Jul 2025: 1 of 20 solved it, "
             "usually 80.0\xa0%; q: < 0.0001"
         ]
-        page.locator('[data-table="task"] summary').click()
+        opened_table(page, "task")
         assert table(page, "task") == [
             ["24 Jul 2025", "20", "1", "5.0 %", "collapsed"],
             ["23 Jul 2025", "12", "1", "8.3 %", "collapsed"],

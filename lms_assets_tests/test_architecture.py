@@ -37,7 +37,6 @@ ARROWS_BACK = {
 }
 LONG_MODULES = {
     "resources.spreadsheet.tabs",
-    "amends.adoption",
     "statistics.sheet",
 }
 LATE_IMPORTS = {

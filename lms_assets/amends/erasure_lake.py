@@ -21,7 +21,7 @@ from lms_assets.attempts.cleaning import NotAnArray, record_chunks
 from lms_assets.attempts.ledger import Pull
 from lms_assets.attempts.tombstones import WAIT, Flags, copy_without, recounted
 from lms_assets.locks import Lock, hold_in_session, wait_for
-from lms_assets.resources.lake import Lake, RawAnswer
+from lms_assets.resources.lake import Lake, RawAnswer, reference_key
 from lms_assets.resources.warehouse import Warehouse
 
 Progress = Callable[[str], None]
@@ -128,14 +128,14 @@ def records_of(student: Student, lake: Lake, answer: RawAnswer) -> int:
 
 def _recount(lake: Lake, day: str) -> None:
     """The day's reference to its cleaned objects counts as erased what they no longer hold."""
-    place = lake.reference("cleaned_attempts", day)
-    if not place.exists():
+    place = reference_key("cleaned_attempts", day)
+    if not lake.objects.exists(place):
         return
     try:
-        pull = msgspec.json.decode(place.read_bytes(), type=Pull)
+        pull = msgspec.json.decode(lake.objects.read(place), type=Pull)
     except msgspec.DecodeError:
         # An earlier version wrote it; nobody can begin from it any more.
-        place.unlink()
+        lake.objects.remove(place)
         return
     objects = set(lake.cleaned_keys())
     if not {pull.attempts_key, pull.rejected_key} <= objects:
@@ -146,4 +146,4 @@ def _recount(lake: Lake, day: str) -> None:
         reasons.update(batch.column("reason").to_pylist())
     counted = recounted(pull, kept=attempts, rejected=reasons)
     if counted != pull:
-        place.write_bytes(msgspec.json.encode(counted))
+        lake.objects.write(place, msgspec.json.encode(counted))

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -19,7 +19,6 @@ from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.merge import copy, lock_day
 from lms_assets.days import Window
 from lms_assets.resources.records import ascii_text
-from lms_assets.resources.warehouse import Warehouse
 
 # What adoption set aside has a reason that cleaning cannot give: a row of an earlier system.
 ADOPTED = "adopted_"
@@ -43,7 +42,7 @@ insert into attempts ({_COLUMNS})
 select {_COLUMNS} from replayed order by {_KEY}
 on conflict on constraint unique_attempt do nothing
 """
-_CHOSEN = "(:reason is null and not starts_with(reason, :adopted) or reason = :reason)"
+CHOSEN = "(:reason is null and not starts_with(reason, :adopted) or reason = :reason)"
 
 
 class Refused(NamedTuple):
@@ -74,23 +73,6 @@ class DayReplay:
         return self.fates.received - self.fates.rejected_in_all
 
 
-@dataclass(frozen=True)
-class Replay:
-    """What became of the quarantined records of several days, which are in their order."""
-
-    days: tuple[DayReplay, ...]
-
-    @property
-    def total(self) -> Fates:
-        """Of the records of all days."""
-        return sum((day.fates for day in self.days), Fates())
-
-    @property
-    def changed_days(self) -> list[date]:
-        """The days that have new attempts: their figures must be computed anew."""
-        return [day.day for day in self.days if day.fates.inserted]
-
-
 def counts(connection: Connection) -> list[Refused]:
     """What lies in the quarantine, by day and reason, in that order."""
     statement = """
@@ -100,71 +82,7 @@ def counts(connection: Connection) -> list[Refused]:
     return [Refused(*row) for row in connection.execute(text(statement)).tuples()]
 
 
-def replay(
-    warehouse: Warehouse,
-    *,
-    window_of: Callable[[date], Window],
-    tomorrow: datetime,
-    run_id: str,
-    reason: str | None = None,
-    first: date | None = None,
-    last: date | None = None,
-    tombstones: Tombstones | None = None,
-    tell: Callable[[DayReplay], None] | None = None,
-) -> Replay:
-    """The quarantine holds only what today's rules refuse, by the reason that they give.
-
-    A transaction per day: what was replayed before a fault stays replayed, and a
-    second call goes on with the rest. What adoption set aside is left alone unless
-    its reason is asked for.
-
-    Args:
-        warehouse: Migrated.
-        window_of: The half-open UTC window of a day.
-        tomorrow: The instant from which on an attempt cannot have been made yet.
-        run_id: What the ledger's rows are filed under.
-        reason: Only records set aside for it.
-        first: Only days from this one on.
-        last: Only days up to this one, included.
-        tombstones: Whose records are dropped.
-        tell: Is told of each day when it is done.
-
-    Raises:
-        Fault: The database's, by name.
-    """
-    done: list[DayReplay] = []
-    for day in _days(warehouse, reason, first, last):
-        one = warehouse.in_transaction(
-            lambda connection, day=day: replay_day(  # type: ignore[misc]
-                connection,
-                day,
-                window=window_of(day),
-                tomorrow=tomorrow,
-                run_id=run_id,
-                reason=reason,
-                tombstones=tombstones,
-            )
-        )
-        done.append(one)
-        if tell:
-            tell(one)
-    return Replay(tuple(done))
-
-
-def _days(
-    warehouse: Warehouse, reason: str | None, first: date | None, last: date | None
-) -> list[date]:
-    statement = f"""
-        select distinct day from rejected_records
-        where {_CHOSEN} and day >= coalesce(:first, '-infinity')
-            and day <= coalesce(:last, 'infinity')
-        order by day
-    """
-    rows = warehouse.rows(_typed(statement), reason=reason, adopted=ADOPTED, first=first, last=last)
-    return [row["day"] for row in rows]
-
-
-def _typed(statement: str) -> str:
+def typed(statement: str) -> str:
     """The statement with the types of parameters that may be null."""
     for name, kind in (("reason", "text"), ("first", "date"), ("last", "date")):
         statement = statement.replace(f":{name}", f"cast(:{name} as {kind})")
@@ -189,7 +107,7 @@ def replay_day(
         connection: In a transaction, which the caller commits.
         day: The day under which the records were set aside.
         window: Of that day, half-open, UTC.
-        tomorrow: As for :func:`replay`, like the rest.
+        tomorrow: The instant from which on an attempt cannot have been made yet.
         run_id: What the ledger's row is filed under.
         reason: Only records set aside for it.
         tombstones: Whose records are dropped.
@@ -239,9 +157,9 @@ class _SetAside:
     def chunks(self) -> Iterator[list[bytes]]:
         """The records, in the order in which they were set aside."""
         statement = text(
-            _typed(f"""
+            typed(f"""
             select id, reason, record from rejected_records
-            where day = :day and {_CHOSEN} and id > :newest order by id limit {_CHUNK}
+            where day = :day and {CHOSEN} and id > :newest order by id limit {_CHUNK}
             """)
         )
         newest = 0

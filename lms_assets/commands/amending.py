@@ -13,9 +13,9 @@ from lms_assets import systems
 from lms_assets.amends import erasure as erasing
 from lms_assets.amends.adoption import Adoption
 from lms_assets.amends.adoption import adopt as adopt_tables
+from lms_assets.amends.replay import Replay, replay
 from lms_assets.attempts.ledger import newest_loaded_day
-from lms_assets.attempts.quarantine import Replay, replay
-from lms_assets.commands.installation import Platform, make_home, open_instance, prepare
+from lms_assets.commands.installation import Installation, make_home, open_instance, prepare
 from lms_assets.commands.runner import publish_batch
 from lms_assets.commands.terminal import begun
 from lms_assets.days import end_of_tomorrow, window_of
@@ -25,7 +25,7 @@ from lms_assets.systems import erasure, presentation, resources
 
 
 def replay_quarantine(
-    platform: Platform,
+    installation: Installation,
     instance: dg.DagsterInstance,
     *,
     reason: str | None = None,
@@ -33,7 +33,7 @@ def replay_quarantine(
     last: date | None = None,
 ) -> Replay:
     """The quarantine was cleaned again by today's rules; table, books and figures agree."""
-    settings, warehouse = platform.settings, platform.warehouse
+    settings, warehouse = installation.settings, installation.warehouse
     done = replay(
         warehouse,
         window_of=partial(window_of, zone=settings.zone),
@@ -44,26 +44,26 @@ def replay_quarantine(
         last=last,
         tombstones=erasure(settings).tombstones(warehouse),
     )
-    if _mend_lag(platform):
-        _publish(platform, instance, "replay")
+    if _mend_lag(installation):
+        _publish(installation, instance, "replay")
     return done
 
 
-def _mend_lag(platform: Platform) -> bool:
+def _mend_lag(installation: Installation) -> bool:
     """No figure lags; whether one did, also by a call of before that was interrupted."""
-    with platform.warehouse.begin() as connection:
+    with installation.warehouse.begin() as connection:
         lagging = measures.lag(connection)
         if lagging:
-            recompute(platform.settings)(connection, lagging)
+            recompute(installation.settings)(connection, lagging)
     return bool(lagging)
 
 
-def trace_of_student(platform: Platform, user_id: str) -> erasing.Trace:
+def trace_of_student(installation: Installation, user_id: str) -> erasing.Trace:
     """What an erasure would find of the student."""
-    settings = platform.settings
+    settings = installation.settings
     return erasing.trace(
         user_id,
-        warehouse=platform.warehouse,
+        warehouse=installation.warehouse,
         lake=resources(settings)["lake"],
         erasure=erasure(settings),
         zone=settings.zone,
@@ -72,17 +72,17 @@ def trace_of_student(platform: Platform, user_id: str) -> erasing.Trace:
 
 
 def erase_student(
-    platform: Platform,
+    installation: Installation,
     instance: dg.DagsterInstance,
     user_id: str,
     *,
     progress: Callable[[str], None],
 ) -> erasing.Erased:
     """The student is nowhere any more, and later pulls will drop them."""
-    settings = platform.settings
+    settings = installation.settings
     erased = erasing.erase(
         user_id,
-        warehouse=platform.warehouse,
+        warehouse=installation.warehouse,
         lake=resources(settings)["lake"],
         erasure=erasure(settings),
         zone=settings.zone,
@@ -91,12 +91,12 @@ def erase_student(
         progress=progress,
     )
     # The sheet may show ids of students who need help.
-    _publish(platform, instance, "erasure")
+    _publish(installation, instance, "erasure")
     return erased
 
 
-def _publish(platform: Platform, instance: dg.DagsterInstance, why: str) -> None:
-    with platform.warehouse.begin() as connection:
+def _publish(installation: Installation, instance: dg.DagsterInstance, why: str) -> None:
+    with installation.warehouse.begin() as connection:
         as_of = newest_loaded_day(connection)
     if as_of:
         publish_batch(instance, f"{why}-{uuid.uuid4()}", as_of)
@@ -123,16 +123,16 @@ def adopt_earlier(
 
 def _show_adopted(settings: Settings) -> None:
     """The figures are those of all loaded days, in the tables and where people read them."""
-    platform = prepare(settings)
-    with platform.warehouse.begin() as connection:
+    installation = prepare(settings)
+    with installation.warehouse.begin() as connection:
         as_of = newest_loaded_day(connection)
         # Also when nothing was left to adopt: an earlier call may have ended before this.
         if as_of:
             zone_of_days, staff = settings.lms_timezone, presentation(settings).staff
             measures.refresh_all(connection, zone=zone_of_days, as_of=as_of, staff=staff)
     if as_of:
-        with platform.warehouse.faults_by_name(), open_instance() as instance:
-            _publish(platform, instance, "adoption")
+        with installation.warehouse.faults_by_name(), open_instance() as instance:
+            _publish(installation, instance, "adoption")
 
 
 def recompute(settings: Settings) -> Callable[[Connection, Iterable[date]], Any]:

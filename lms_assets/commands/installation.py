@@ -34,10 +34,6 @@ class Installation:
     environment: dict[str, str]
 
 
-# The name until its users in other rooms have changed it.
-Platform = Installation
-
-
 def prepare(settings: Settings) -> Installation:
     """The home exists, the database runs and has today's schema, this process has the variables.
 

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, event, text
 from lms_assets.amends.erasure import Erased, erase
 from lms_assets.amends.erasure_tables import STUDENT_TABLES
 from lms_assets.amends.receipts import Receipt
-from lms_assets.attempts import quarantine
+from lms_assets.amends.replay import replay
 from lms_assets.attempts.keys import hash_of
 from lms_assets.attempts.ledger import Load, Pull, newest_load
 from lms_assets.attempts.merge import is_loaded_already
@@ -302,7 +302,7 @@ def test_later_pulls_and_replays_drop_the_student(
             ),
             {"day": DAY, "record": json.dumps(record(STUDENT, at="13:00:00"))},
         )
-    result = quarantine.replay(
+    result = replay(
         warehouse, window_of=window_of, tomorrow=TOMORROW, run_id="r", tombstones=tombstones
     )
     assert result.total.erased == 1

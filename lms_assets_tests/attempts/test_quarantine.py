@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from lms_assets.amends.replay import Replay, replay
 from lms_assets.attempts import quarantine
 from lms_assets.attempts.columns import REJECTED_SCHEMA
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, newest_load
 from lms_assets.attempts.merge import is_loaded_already
-from lms_assets.attempts.quarantine import DayReplay, Refused, Replay
+from lms_assets.attempts.quarantine import DayReplay, Refused
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets_tests.day_loads import (
@@ -82,9 +83,7 @@ def loaded_by_old_rules(
 
 
 def replayed(warehouse: Warehouse, **chosen: Any) -> Replay:  # noqa: ANN401
-    return quarantine.replay(
-        warehouse, window_of=window_of, tomorrow=TOMORROW, run_id="replay", **chosen
-    )
+    return replay(warehouse, window_of=window_of, tomorrow=TOMORROW, run_id="replay", **chosen)
 
 
 def newest(warehouse: Warehouse, day: date = DAY) -> Load:

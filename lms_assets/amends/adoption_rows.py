@@ -1,0 +1,93 @@
+"""The rows of an earlier table at their new places: attempts, or the quarantine."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+
+from lms_assets.amends.adoption_fates import cut_sourcedids, limits_of, typed_rows
+from lms_assets.amends.adoption_tables import EarlierTable, quoted
+from lms_assets.amends.takeover import Takeover
+from lms_assets.attempts.cleaning import MAX_NAME_BYTES
+from lms_assets.attempts.columns import ARROW_SCHEMA, check_table
+from lms_assets.attempts.merge import copy
+from lms_assets.days import today
+from lms_assets.resources.records import ascii_text
+
+DUPLICATE: Final = "adopted_duplicate"
+INVALID: Final = "adopted_invalid"
+
+
+def keep_good_rows(takeover: Takeover, old: EarlierTable) -> None:
+    """The good rows, the first of each key, are attempts."""
+    query = f"""
+        with old as ({typed_rows(old)})
+        select user_id, oauth_consumer_key, lis_result_sourcedid, lis_outcome_service_url,
+            is_correct, attempt_type, created_at,
+            case when octet_length(coalesce(oauth_consumer_key, '')) <= :max_name_bytes
+                then lis_result_sourcedid end as names_a_task
+        from old join adoption_fates f on f.place = old.place
+        where f.broken is null and not f.is_duplicate and not f.is_erased
+    """
+    values = limits_of(takeover, old) | {"max_name_bytes": MAX_NAME_BYTES}
+    for rows in takeover.chunks(query, **values):
+        frame = _attempts(rows)
+        attempts = pa.Table.from_pandas(frame, ARROW_SCHEMA, preserve_index=False)
+        check_table(attempts)
+        copy(takeover.connection, "attempts", attempts.to_batches())
+        takeover.progress.add(len(rows))
+
+
+def _attempts(rows: Sequence[Any]) -> pd.DataFrame:
+    """The rows as clean attempts, in the same order."""
+    user_id, key, sourcedid, url, is_correct, attempt_type, created_at, named = zip(
+        *rows, strict=True
+    )
+    cut = cut_sourcedids(pd.Series(named, dtype=object))
+    return pd.DataFrame(
+        {
+            "user_id": _as_text(user_id),
+            "oauth_consumer_key": _as_text(key),
+            "lis_result_sourcedid": _as_text(sourcedid),
+            "lis_outcome_service_url": _as_text(url),
+            "is_correct": pd.array(is_correct, dtype="boolean"),
+            "attempt_type": _as_text(attempt_type),
+            "created_at": pa.array(created_at, pa.timestamp("us")).to_numpy(zero_copy_only=False),
+            "course": _as_text(cut["course"]),
+            "task": _as_text(cut["task"]),
+        }
+    )
+
+
+def _as_text(values: Iterable[str | None]) -> Any:  # noqa: ANN401 - pandas' own array
+    return pd.array(list(values), dtype="string[pyarrow]")
+
+
+def set_aside_the_rest(takeover: Takeover, old: EarlierTable) -> None:
+    """The other rows are in the quarantine, whole, as they were in the old table.
+
+    Where the time was not UTC as it stood, what it was in UTC stands beside it.
+    """
+    row = "o" if old.zone == "UTC" else "(select r from (select o.*, f.created_at_utc) r)"
+    query = f"""
+        select coalesce(f.day, :today), case when f.is_duplicate then :duplicate else :invalid end,
+            f.broken, cast(row_to_json({row}) as text)
+        from only public.{quoted(old.table)} o join adoption_fates f on f.place = o.ctid
+        where (f.is_duplicate or f.broken is not null) and not f.is_erased
+        order by f.place
+    """
+    today_here = today(takeover.now, takeover.day_zone)
+    for rows in takeover.chunks(query, today=today_here, duplicate=DUPLICATE, invalid=INVALID):
+        day, reason, field, record = zip(*rows, strict=True)
+        batch = pa.record_batch(
+            {
+                "day": pa.array(day, pa.date32()),
+                "reason": pa.array(reason, pa.string()),
+                "field": pa.array(field, pa.string()),
+                "record": pa.array([ascii_text(one.encode()) for one in record], pa.string()),
+                "run_id": pa.array([takeover.run_id] * len(rows), pa.string()),
+            }
+        )
+        copy(takeover.connection, "rejected_records", [batch])
+        takeover.progress.add(len(rows))

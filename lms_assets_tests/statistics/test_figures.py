@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_assets.statistics import figures
+from lms_assets.statistics import figures, figures_page
 from lms_assets.statistics.figures import FIGURES, PLACES
 from lms_assets.texts import LANGUAGES, Texts, catalogue, rounded
 
@@ -86,3 +86,17 @@ def test_a_columns_comment_says_name_unit_and_meaning() -> None:
 def test_a_column_may_mean_another_figure_in_a_table_of_its_own() -> None:
     assert figures.column_comments("task_statistics")["submits"].startswith("Graded submits")
     assert figures.column_comments("retention")["students"].startswith("Students who began")
+
+
+def test_the_documentation_of_the_figures_is_current() -> None:
+    """Else: python -m lms_assets.statistics.figures_page"""
+    page = figures_page.PAGE.read_text(encoding="utf-8")
+    assert figures_page.written(page) == page
+
+
+def test_the_documentation_has_each_of_the_fifteen_and_every_defined_figure() -> None:
+    page = figures_page.PAGE.read_text(encoding="utf-8")
+    headings = [line for line in page.splitlines() if line.startswith("### ")]
+    assert [int(h[4:].split(".")[0]) for h in headings[:-1]] == list(range(1, 16))
+    defined = [f.name for f in FIGURES.values() if not f.pattern]
+    assert [name for name in defined if f"| `{name}`" not in page] == []

@@ -82,8 +82,8 @@ def task_key(row: Row) -> tuple[str, str, str]:
 def _tasks(connection: Connection) -> list[Row]:
     """Each task with its figures beyond those that its own table holds."""
     beyond: dict[tuple[str, str, str], dict[str, Any]] = {}
-    others = (measures.discrimination(connection), measures.stops(connection))
-    for row in (*others[0], *others[1], *_rows(connection, _WORKED_ON)):
+    stops = [{**r, "course_dropped": r["dropped_students"]} for r in measures.stops(connection)]
+    for row in (*measures.discrimination(connection), *stops, *_rows(connection, _WORKED_ON)):
         beyond.setdefault(task_key(row), {}).update(row)
     return [{**row, **beyond.get(task_key(row), {})} for row in measures.tasks(connection)]
 

@@ -145,7 +145,7 @@ def beyond(students: int) -> Row:
         "stopped": 6 if is_odd else 5,
         "stopped_solvers": 4 if is_odd else 1,
         "stopped_pct": 40.0 if is_odd else 33.333,
-        "dropped_students": 15,
+        "course_dropped": 15,
         "worked_on": AS_OF - timedelta(days=20 if is_odd else 30),
     }
 

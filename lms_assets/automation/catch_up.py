@@ -26,6 +26,8 @@ from lms_assets.settings import Settings
 
 # So long the day of a tick is left to the schedule.
 LEFT_TO_THE_SCHEDULE = timedelta(hours=1)
+# More of its runs say nothing more: a day is given up after far fewer.
+RUNS_OF_A_DAY = 50
 BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -181,12 +183,15 @@ def _next_of(instance: dg.DagsterInstance, batch: Batch, gaps: Gaps) -> Requests
 def _runs_of_days(
     instance: dg.DagsterInstance, days: Sequence[date], *, since: datetime
 ) -> dict[date, list[BatchRun]]:
-    wanted = {day.isoformat(): day for day in days}
+    """Day → its runs, oldest first; of a day that was run many times, the newest."""
+    filters = dg.RunsFilter(
+        tags={PARTITION_TAG: [day.isoformat() for day in days]}, updated_after=since
+    )
+    records = instance.get_run_records(filters, limit=RUNS_OF_A_DAY * len(days))
     found: dict[date, list[BatchRun]] = {}
-    for record in reversed(instance.get_run_records(dg.RunsFilter(updated_after=since))):
-        day = wanted.get(record.dagster_run.tags.get(PARTITION_TAG, ""))
-        if day is not None:
-            found.setdefault(day, []).append(batch_run(record))
+    for record in reversed(records):
+        run = batch_run(record)
+        found.setdefault(date.fromisoformat(str(run.day)), []).append(run)
     return found
 
 

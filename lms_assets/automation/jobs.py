@@ -14,7 +14,8 @@ daily_attempts = dg.define_asset_job(
 
 publication = dg.define_asset_job(
     "publication",
-    selection=dg.AssetSelection.assets("statistics_sheet", "statistics_page"),
+    # Figures too: runs of the page may have ended with the table, and theirs still lag.
+    selection=dg.AssetSelection.assets("daily_statistics", "statistics_sheet", "statistics_page"),
     tags={PUBLICATION_TAG: "yes"},
-    description="The sheet and the page, rebuilt from the database once for a batch of days.",
+    description="The sheet and the page, rebuilt once for a batch of days; figures that lag first.",
 )

@@ -193,9 +193,10 @@ def untold_runs(instance: dg.DagsterInstance, warehouse: Warehouse, *, now: date
             updated_after=now - LOOK_BACK,
         )
     )
-    told = {row["run_id"] for row in warehouse.rows("select run_id from letters")}
-    alone = [record.dagster_run for record in recent if not batch_of(record.dagster_run.tags)]
-    return [run.run_id for run in reversed(alone) if run.run_id not in told]
+    alone = [r.dagster_run.run_id for r in reversed(recent) if not batch_of(r.dagster_run.tags)]
+    statement = "select run_id from letters where run_id = any(:alone)"
+    known = {row["run_id"] for row in warehouse.rows(statement, alone=alone)}
+    return [run_id for run_id in alone if run_id not in known]
 
 
 def _publication_of(batch: Batch, runs: Sequence[BatchRun]) -> dg.RunRequest:

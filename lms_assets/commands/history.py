@@ -23,7 +23,7 @@ import dagster as dg
 
 from lms_assets.attempts.ledger import Load
 from lms_assets.commands.installation import Installation
-from lms_assets.commands.runner import publish_batch, run_day
+from lms_assets.commands.runner import publish, publish_batch, run_day
 from lms_assets.letters.messenger import Messenger, utc_now
 from lms_assets.letters.outcomes import Outcome
 from lms_assets.runs.batches import (
@@ -38,6 +38,7 @@ from lms_assets.runs.processes import (
     report_gone,
     terminated_as_interrupted,
 )
+from lms_assets.statistics.unpublished import is_anything_unpublished
 from lms_assets.systems import api_turns, resources
 
 # Kinds that go on where a killed command left them.
@@ -49,9 +50,14 @@ Tell = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """What a batch came to: the outcome of each of its days, in the order of the days."""
+    """What a batch came to: the outcome of each of its days, in the order of the days.
+
+    Attributes:
+        publication: None where no day succeeded.
+    """
 
     days: list[Outcome]
+    publication: Outcome | None = None
 
     @property
     def loads(self) -> list[Load]:
@@ -62,6 +68,11 @@ class BatchOutcome:
     def failed(self) -> list[Outcome]:
         """The days that failed."""
         return [outcome for outcome in self.days if not outcome.succeeded]
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the sheet and the page show what the days have brought."""
+        return self.publication is None or self.publication.succeeded
 
 
 def messenger_of(installation: Installation, instance: dg.DagsterInstance) -> Messenger:
@@ -132,7 +143,7 @@ def run_batch(
     left = None if again else _left_open(installation, days, kind=kind)
     batch = left or _new_batch(installation, days, kind=kind)
     finish_left_open(installation, instance, but=batch)
-    outcomes = []
+    outcomes, published = [], None
     with terminated_as_interrupted(), leading(installation.warehouse, batch):
         try:
             with closing(_runs(instance, days, batch, workers, from_lake=from_lake)) as runs:
@@ -140,8 +151,8 @@ def run_batch(
                     outcomes.append(messenger.outcome(run_id))
                     tell(outcomes[-1])
         finally:
-            _finish(installation, instance, messenger, batch)
-    return BatchOutcome(sorted(outcomes, key=lambda outcome: outcome.day or date.min))
+            published = _finish(installation, instance, messenger, batch)
+    return BatchOutcome(sorted(outcomes, key=lambda outcome: outcome.day or date.min), published)
 
 
 def _new_batch(installation: Installation, days: Sequence[date], *, kind: str) -> str:
@@ -182,18 +193,41 @@ def finish_left_open(
             _finish(installation, instance, messenger_of(installation, instance), batch)
 
 
+def publish_what_is_left(
+    installation: Installation, instance: dg.DagsterInstance, day: date
+) -> Outcome | None:
+    """What the sheet or the page does not show yet was published.
+
+    Args:
+        day: A loaded day, under which the publication runs.
+
+    Returns:
+        Its outcome; None where nothing was left, or where an open batch will publish it.
+    """
+    with installation.warehouse.begin() as connection:
+        if open_batches(connection) or not is_anything_unpublished(connection):
+            return None
+    messenger = messenger_of(installation, instance)
+    with terminated_as_interrupted():
+        run_id = publish(instance, day)
+        messenger.tell_of_run(run_id, now=utc_now())
+        messenger.send(now=utc_now())
+    return messenger.outcome(run_id)
+
+
 def _finish(
     installation: Installation, instance: dg.DagsterInstance, messenger: Messenger, batch: str
-) -> None:
+) -> Outcome | None:
+    """The batch is published and its letter handed over; the outcome of its publication."""
     end_orphans(instance, installation.warehouse, now=utc_now())
     newest = newest_good_day(runs_of(instance, batch))
-    if newest:
-        publish_batch(instance, batch, newest)
+    published = messenger.outcome(publish_batch(instance, batch, newest)) if newest else None
     with installation.warehouse.begin() as connection:
         opened = [one for one in open_batches(connection) if one.batch == batch]
     for one in opened:
         messenger.tell_of_batch(one, now=utc_now())
     messenger.send(now=utc_now())
+    return published
 
 
 def _runs(

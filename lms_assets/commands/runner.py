@@ -72,6 +72,11 @@ def publish_batch(instance: dg.DagsterInstance, batch: str, newest: date) -> str
     return _execute(instance, "publication", newest, tags=tags, run_config={})
 
 
+def publish(instance: dg.DagsterInstance, day: date) -> str:
+    """The sheet and the page were rebuilt, for no batch; the run's id."""
+    return _execute(instance, "publication", day, tags={PUBLICATION_TAG: "yes"}, run_config={})
+
+
 def _execute(
     instance: dg.DagsterInstance,
     job: str,

@@ -11,7 +11,13 @@ import dagster as dg
 from lms_assets.automation.catch_up import finished_days
 from lms_assets.commands.amending import replay_quarantine
 from lms_assets.commands.arguments import DAY, ended_day, ended_days
-from lms_assets.commands.history import finish_left_open, run_alone, run_batch, tell_of_orphans
+from lms_assets.commands.history import (
+    finish_left_open,
+    publish_what_is_left,
+    run_alone,
+    run_batch,
+    tell_of_orphans,
+)
 from lms_assets.commands.installation import Installation, opened
 from lms_assets.commands.progress import BatchProgress
 from lms_assets.commands.terminal import FAILED, counted, err
@@ -54,6 +60,8 @@ def backfill(first: date, last: date, again: bool) -> None:
         left = [day for day in days if day not in loaded]
         held = "all once more" if again else f"of which {len(days) - len(left)} are loaded already"
         err.print(f"{counted(len(days), 'day')}, {held}.")
+        if days and not left:
+            sys.exit(_publish_what_is_left(installation, instance, last))
         sys.exit(_run_days(installation, instance, left, kind="backfill", again=again))
 
 
@@ -76,6 +84,19 @@ def reclean(first: date, last: date) -> None:
         )
         replay_quarantine(installation, instance, first=first, last=last)
         sys.exit(status)
+
+
+def _publish_what_is_left(
+    installation: Installation, instance: dg.DagsterInstance, day: date
+) -> int:
+    """All days are loaded; what an earlier call could not publish is published now."""
+    finish_left_open(installation, instance)
+    published = publish_what_is_left(installation, instance, day)
+    if published is None:
+        click.echo("Nothing to do.")
+        return 0
+    click.echo("Published." if published.succeeded else f"Publication {published.summary}")
+    return 0 if published.succeeded else FAILED
 
 
 def _run_days(
@@ -106,4 +127,6 @@ def _run_days(
     for failed in outcome.failed:
         click.echo(f"{failed.day}  {failed.summary}")
     click.echo(f"{len(outcome.days) - len(outcome.failed)} done, {len(outcome.failed)} failed.")
-    return FAILED if outcome.failed else 0
+    if outcome.publication and not outcome.is_published:
+        click.echo(f"Publication {outcome.publication.summary}")
+    return 0 if outcome.is_published and not outcome.failed else FAILED

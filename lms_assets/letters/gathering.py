@@ -57,6 +57,9 @@ def letter_of_run(
     if outcome.will_be_retried or (outcome.succeeded and outcome.load is None):
         return None
     kind, facts = _day_letter(connection, outcome, [], around)
+    if outcome.is_publication and kind not in ("failure", "recovered"):
+        # The day itself was told of when it came in.
+        return None
     return DueLetter(kind, to_json(facts), outcome.day, outcome.run_id, None)
 
 
@@ -76,8 +79,9 @@ def letter_of_batch(
     if not outcomes:
         return None
     kind, facts = _batch_letter(connection, batch, outcomes, published, around)
-    newest = outcomes[0].day
-    return DueLetter(kind, to_json(facts), newest, outcomes[0].run_id, batch.batch)
+    is_unpublished = published is not None and not published.succeeded
+    day = published.day if published and is_unpublished else outcomes[0].day
+    return DueLetter(kind, to_json(facts), day, outcomes[0].run_id, batch.batch)
 
 
 def _batch_letter(
@@ -229,10 +233,11 @@ def _is_number(value: object) -> bool:
 def _open_failure(connection: Connection, day: date) -> Mapping[str, Any] | None:
     """The newest letter that told of the day's failure, when none told since that it is good."""
     statement = """
-        select * from letters where day = :day and kind in ('failure', 'given_up', 'recovered')
+        select * from letters where day >= :day and (
+            day = :day and kind in ('failure', 'given_up', 'recovered')
             or kind = 'history' and :day between
                 cast(facts->>'first_day' as date) and cast(facts->>'last_day' as date)
-            or kind = 'given_up' and facts->'others' @> cast(:failed as jsonb)
+            or kind = 'given_up' and facts->'others' @> cast(:failed as jsonb))
         order by id desc limit 1
     """
     failed = json.dumps([{"day": day.isoformat()}])
@@ -272,8 +277,13 @@ def letter_of_given_up_days(
     return DueLetter("given_up", to_json(facts), newest.day, newest.last_run_id, key)
 
 
-def days_given_up(connection: Connection) -> set[date]:
-    """The days of which a letter is recorded that they are not asked for any more."""
-    facts = connection.scalars(text("select facts from letters where kind = 'given_up'"))
+def days_given_up(connection: Connection, oldest: date) -> set[date]:
+    """The days of which a letter is recorded that they are not asked for any more.
+
+    Args:
+        oldest: Letters of days before are not read; each is filed under its newest day.
+    """
+    statement = text("select facts from letters where kind = 'given_up' and day >= :oldest")
+    facts = connection.scalars(statement, {"oldest": oldest})
     days = [day for one in facts for day in (one, *one.get("others", []))]
     return {date.fromisoformat(day["day"]) for day in days}

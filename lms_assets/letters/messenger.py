@@ -35,7 +35,14 @@ from lms_assets.letters.outbox import Address, DueLetter, deliver, record
 from lms_assets.letters.outcomes import Outcome, outcome_of
 from lms_assets.resources.http import without_netrc
 from lms_assets.resources.warehouse import Warehouse
-from lms_assets.runs.batches import CATCH_UP_AGAIN, Batch, BatchRun, close_batch, runs_of
+from lms_assets.runs.batches import (
+    CATCH_UP_AGAIN,
+    Batch,
+    BatchRun,
+    close_batch,
+    runs_of,
+    tells_of_run,
+)
 from lms_assets.runs.due import next_tick
 from lms_assets.runs.endings import GivenUpDay
 from lms_assets.settings import Settings
@@ -84,6 +91,10 @@ class Messenger:
             return
         around = self._around(now)
         with self.warehouse.begin() as connection:
+            if outcome.first_batch and tells_of_run(
+                connection, outcome.first_batch, ended_at=outcome.ended_at
+            ):
+                return
             letter = letter_of_run(connection, outcome, around)
             if letter:
                 self._record(connection, letter, now)
@@ -134,8 +145,10 @@ class Messenger:
         Args:
             days: Newest first.
         """
+        if not days:
+            return
         with self.warehouse.begin() as connection:
-            known = days_given_up(connection)
+            known = days_given_up(connection, days[-1].day)
         new = [one for one in days if one.day not in known]
         if new:
             outcomes = [self.outcome(one.last_run_id) for one in new]

@@ -1,14 +1,18 @@
 """What a run came to: how it ended, and what it committed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
 
 from lms_assets.attempts.fates import Fates
+from lms_assets.attempts.lag import lagging_days
 from lms_assets.attempts.ledger import Load, load_of_run, newest_load
+from lms_assets.faults.causes import Cause
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.endings import Ending, ending_of
+
+FIGURES_LAG = "database.figures_lag"
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,12 @@ def outcome_of(instance: dg.DagsterInstance, warehouse: Warehouse, run_id: str) 
     ending = ending_of(instance, run_id)
     with warehouse.begin() as connection:
         load = load_of_run(connection, run_id)
-        if load is None and ending.is_executed_again and ending.day:
+        newest = newest_load(connection, ending.day) if ending.day else None
+        if load is None and (ending.is_executed_again or ending.is_publication):
             # Its first steps were another run's, which committed the day.
-            load = newest_load(connection, ending.day)
+            load = newest
+        is_newest = load is not None and load == newest
+        if ending.succeeded and is_newest and ending.day in lagging_days(connection):
+            # Launched from the page for the assets up to the table alone.
+            ending = replace(ending, cause=Cause.of(FIGURES_LAG, {"day": str(ending.day)}))
     return Outcome(**vars(ending), load=load)

@@ -142,6 +142,19 @@ def close_batch(connection: Connection, batch: str) -> None:
     connection.execute(text(statement), {"batch": batch})
 
 
+def tells_of_run(connection: Connection, batch: str, *, ended_at: datetime | None) -> bool:
+    """Whether the batch's own letter tells of a run that was executed again.
+
+    It does where the batch is open, and where the run had ended when the batch was closed.
+    """
+    statement = """
+        select exists(
+            select from batches where batch = :batch
+                and (closed_at is null or closed_at >= cast(:ended_at as timestamptz)))
+    """
+    return bool(connection.scalar(text(statement), {"batch": batch, "ended_at": ended_at}))
+
+
 def runs_of(instance: dg.DagsterInstance, batch: str) -> list[BatchRun]:
     """Every run of a batch, oldest first, whoever launched it."""
     found = {

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import takewhile
 
 import dagster as dg
@@ -13,7 +13,14 @@ from lms_assets.faults.causes import Cause
 from lms_assets.faults.failures import FACTS, FAULT, NEEDS_A_PERSON
 from lms_assets.faults.masking import Mask
 from lms_assets.runs.processes import was_interrupted
-from lms_assets.runs.tags import PARTITION_TAG, WILL_RETRY_TAG, batch_of, is_executed_again
+from lms_assets.runs.tags import (
+    PARTITION_TAG,
+    WILL_RETRY_TAG,
+    batch_of,
+    first_batch_of,
+    is_executed_again,
+    is_publication,
+)
 from lms_assets.settings import load_settings
 
 STAGE_OF_STEP = {
@@ -50,6 +57,9 @@ class Ending:
         will_be_retried: Another run of the same day follows by itself.
         tries: How many runs of the day it took, this one included, since one was good.
         is_executed_again: A person executed an earlier run again, perhaps only its last steps.
+        is_publication: It was to show what other runs have brought.
+        first_batch: The batch of the run that was executed again.
+        ended_at: Aware; None where Dagster noted no end.
     """
 
     run_id: str
@@ -61,6 +71,9 @@ class Ending:
     will_be_retried: bool = False
     tries: int = 1
     is_executed_again: bool = False
+    is_publication: bool = False
+    first_batch: str | None = None
+    ended_at: datetime | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -90,6 +103,9 @@ def ending_of(instance: dg.DagsterInstance, run_id: str) -> Ending:
         will_be_retried=run.tags.get(WILL_RETRY_TAG) == "true",
         tries=_tries(instance, day, record.storage_id) if day else 1,
         is_executed_again=is_executed_again(run.tags),
+        is_publication=is_publication(run.tags),
+        first_batch=first_batch_of(run.tags),
+        ended_at=datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None,
     )
 
 

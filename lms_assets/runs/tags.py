@@ -26,8 +26,11 @@ def batch_of(tags: Mapping[str, str]) -> str | None:
     batch too. By then the batch has mostly had its publication and its letter: the new run
     is one by itself.
     """
-    if is_executed_again(tags):
-        return None
+    return None if is_executed_again(tags) else first_batch_of(tags)
+
+
+def first_batch_of(tags: Mapping[str, str]) -> str | None:
+    """The batch of a run, or of the run that was executed again as this one."""
     return tags.get(BATCH_TAG) or tags.get(BACKFILL_TAG)
 
 

@@ -21,6 +21,7 @@ from lms_assets.runs.tags import publishes
 from lms_assets.statistics import figures, measures
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
+from lms_assets.statistics.unpublished import PAGE, SHEET, marks_of, take_away
 
 GROUP = "statistics"
 # Longer than a publication may take that Google holds up.
@@ -148,9 +149,12 @@ def statistics_sheet(
         return left_to_its_batch()
     with told_to_dagster(), publication_turn(warehouse):
         with warehouse.begin() as connection:
+            marks = marks_of(connection, SHEET)
             held = figures_for_sheet(connection)
         tabs = tabs_of(held, presentation, made_at=datetime.now(UTC))
         shown = google_sheets.publish(tabs)
+        with warehouse.begin() as connection:
+            take_away(connection, marks)
     return dg.MaterializeResult(
         metadata={
             "sheet": dg.MetadataValue.url(google_sheets.url),
@@ -180,8 +184,11 @@ def statistics_page(
     page = Path(presentation.page)
     with told_to_dagster(), publication_turn(warehouse):
         with warehouse.begin() as connection:
+            marks = marks_of(connection, PAGE)
             html = page_of(connection, presentation, made_at=datetime.now(UTC))
         write_whole(page, html, mode=PAGE_MODE)
+        with warehouse.begin() as connection:
+            take_away(connection, marks)
     return dg.MaterializeResult(
         metadata={"page": dg.MetadataValue.path(page), "size_kb": round(len(html) / 1024)}
     )

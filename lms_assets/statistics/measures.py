@@ -21,6 +21,7 @@ from lms_assets.attempts.lag import lagging_days, take_marks
 from lms_assets.days import days_between, offset_spans, spans, window_between
 from lms_assets.statistics.alarms import refresh_alarms
 from lms_assets.statistics.offsets import offsets_hold, write_offsets
+from lms_assets.statistics.unpublished import mark_unpublished
 from lms_assets.statistics.views import definition_of_figures, script
 
 REFRESH_LOCK = 7_041_002
@@ -105,6 +106,7 @@ def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: d
     """What the attempts of ``days`` can change is computed anew, each step from the one before."""
     if not days:
         return
+    mark_unpublished(connection)
     connection.execute(text("set local work_mem = '128MB'"))
     connection.execute(text("set local jit = off"))
     oldest = connection.scalar(text("select min(starts) from zone_offsets"))

@@ -3,12 +3,14 @@
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 
 import psutil
 import pytest
+from sqlalchemy import text
 
 from lms_assets_tests.api_server import ApiServer
-from lms_assets_tests.homes import Grader, Home, descendants_of, home, wait_until
+from lms_assets_tests.homes import Grader, Home, descendants_of, end, home, wait_until
 
 FIRST = "2025-03-01"
 
@@ -71,6 +73,66 @@ def test_days_already_loaded_are_left_out_unless_they_are_asked_for_again(
     assert place.lms("backfill", "--again", FIRST, "2025-03-02").returncode == 0
     assert sum(grader.asked.values()) == 4
     assert place.rows("select count(*) as n from attempts") == [{"n": 10}]
+
+
+@pytest.mark.slow
+def test_a_backfill_whose_publication_failed_is_published_when_it_is_called_again(
+    place: Home,
+) -> None:
+    workbook = place.folder / "statistics.xlsx"
+    workbook.mkdir()
+    said = place.lms("backfill", FIRST, "2025-03-02")
+    assert said.returncode == 1
+    assert said.stdout.startswith("2 done, 0 failed.\nPublication failed: ")
+    assert place.letters() == [("failure", "sent")]
+
+    workbook.rmdir()
+    said = place.lms("backfill", FIRST, "2025-03-02")
+    assert (said.returncode, said.stdout) == (0, "Published.\n")
+    assert workbook.is_file()
+    assert place.letters() == [("failure", "sent"), ("recovered", "sent")]
+    assert len(place.runs()) == 2
+    said = place.lms("backfill", FIRST, "2025-03-02")
+    assert (said.returncode, said.stdout) == (0, "Nothing to do.\n")
+
+
+@pytest.mark.slow
+def test_a_backfill_killed_between_the_merge_and_the_figures_computes_them_at_the_next_call(
+    place: Home,
+) -> None:  # R8
+    begun = "select 1 from load_ledger"
+    with place.warehouse.begin() as other:
+        other.execute(text("lock table student_hours in access exclusive mode"))
+        killed = place.start("backfill", FIRST, FIRST)
+        wait_until(lambda: place.rows(begun))
+        end(killed, with_signal=signal.SIGKILL)
+    assert place.rows("select count(*) as n from daily_statistics") == [{"n": 0}]
+
+    said = place.lms("backfill", FIRST, FIRST)
+
+    assert (said.returncode, said.stdout) == (0, "1 done, 0 failed.\n")
+    assert place.rows("select day, attempts from daily_statistics") == [
+        {"day": date(2025, 3, 1), "attempts": 5}
+    ]
+
+
+@pytest.mark.slow
+def test_days_asked_for_again_are_asked_for_again_after_a_kill(
+    place: Home, grader: Grader
+) -> None:  # R13
+    place.lms("backfill", FIRST, "2025-03-04")
+    grader.latency_s = 3
+    grader.asked.clear()
+    killed = place.start("backfill", "--again", FIRST, "2025-03-04")
+    wait_until(lambda: grader.asked)
+    end(killed, with_signal=signal.SIGKILL)
+    grader.latency_s = 0
+    grader.asked.clear()
+    said = place.lms("backfill", "--again", FIRST, "2025-03-04")
+    assert (said.returncode, said.stdout) == (0, "4 done, 0 failed.\n")
+    assert set(grader.asked) == set(days(1, 4))
+    said = place.lms("reclean", FIRST, "2025-03-04")
+    assert (said.returncode, said.stdout) == (0, "4 done, 0 failed.\n")
 
 
 @pytest.mark.slow

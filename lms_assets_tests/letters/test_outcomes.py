@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from lms_assets.attempts.lag import take_marks
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.letters.messenger import Messenger
 from lms_assets.resources.lake import Lake
@@ -45,12 +46,17 @@ class Newsroom:
         own = Settings(lms_home=home, _env_file=None, **settings)
         self.messenger = Messenger(own, warehouse, instance, resources(own))
 
-    def good(self, day: date = DAY, *, records: int = 1, **tags: str | bool) -> str:
-        """A run that loaded the day."""
+    def good(
+        self, day: date = DAY, *, records: int = 1, figures: bool = True, **tags: str | bool
+    ) -> str:
+        """A run that loaded the day; without figures it was launched for the table alone."""
         run_id = ran(self.instance, day, **tags)
         body = [record(f"user{n}", day=day) for n in range(records)]
         answer = stored(self.lake, body_of(body), records=records, day=day)
         merged(self.warehouse, self.lake, cleaned(self.lake, answer), run_id=run_id)
+        if figures:
+            with self.warehouse.begin() as connection:
+                take_marks(connection)
         return run_id
 
     def bad(self, day: date = DAY, fault: Fault = REFUSED, **tags: str | bool) -> str:
@@ -419,6 +425,8 @@ def test_a_run_that_is_executed_again_from_its_failure_is_told_to_have_recovered
     failed = news.bad(fault=LOST)
     body = stored(news.lake, body_of([record()]), records=1, day=DAY)
     merged(news.warehouse, news.lake, cleaned(news.lake, body), run_id=failed)
+    with news.warehouse.begin() as connection:
+        take_marks(connection)
     news.told(failed)
     again = ran(news.instance, DAY, **executed_again(failed))
     assert news.told(again) == [("failure", str(DAY)), ("recovered", str(DAY))]
@@ -433,6 +441,46 @@ def test_a_day_of_a_closed_batch_that_is_executed_again_is_told_like_a_run_by_it
     assert [kind for kind, _ in news.told(again)] == ["failure", "failure"]
     good = news.good(batch="b", **executed_again(failed))
     assert [kind for kind, _ in news.told(good)] == ["failure", "failure", "recovered"]
+
+
+def test_a_day_that_is_executed_again_in_an_open_batch_is_told_by_the_batch_alone(
+    news: Newsroom,
+) -> None:  # R10
+    with news.warehouse.begin() as connection:
+        open_batch(connection, "b", kind="backfill", days=[DAY, ago(1)])
+    news.good(ago(1), batch="b")
+    failed = news.bad(batch="b")
+    again = news.good(batch="b", **executed_again(failed))
+    assert news.told(again) == []
+    assert news.ends("b") == [("history", str(DAY))]
+    facts = news.letters()[0]["facts"]
+    assert (facts["done"], facts["failures"]) == (2, [])
+    assert len(news.told(again)) == 1
+
+
+def test_a_publication_that_is_executed_again_is_told_to_have_recovered(news: Newsroom) -> None:
+    news.good(ago(1), batch="b")
+    news.bad(batch="b")
+    forbidden = PermanentFault("sheet.not_shared", address="robot@example.org", sheet="x")
+    failed = news.bad(ago(1), forbidden, batch="b", publishes=True)
+    assert news.ends("b", DAY, ago(1)) == [("failure", str(ago(1)))]
+    tags = executed_again(failed)
+    again = ran(news.instance, ago(1), batch="b", publishes=True, **tags)
+    assert news.told(again)[1:] == [("recovered", str(ago(1)))]
+    once_more = ran(news.instance, ago(1), batch="b", publishes=True, **tags)
+    assert len(news.told(once_more)) == 2
+
+
+def test_days_whose_figures_lag_are_not_told_to_be_done(news: Newsroom) -> None:  # R12
+    alone = news.good(ago(5), figures=False)
+    assert news.messenger.outcome(alone).status == "failed"
+    news.told(alone)
+    news.good(ago(1), figures=False, batch="b")
+    news.good(figures=False, batch="b")
+    assert news.ends("b", DAY, ago(1)) == [("failure", str(ago(5))), ("history", str(DAY))]
+    first, second = (letter["facts"] for letter in news.letters())
+    assert first["cause"]["code"] == "database.figures_lag"
+    assert (second["done"], len(second["failures"])) == (0, 2)
 
 
 def alarm(news: Newsroom, day: date, task: str = "loops", *, since: date | None = None) -> None:

@@ -3,8 +3,7 @@
 import ast
 import re
 import warnings
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lms_assets.attempts.cleaning.fields import is_storable
 from lms_assets.attempts.cleaning.reading import LENIENT, MAX_DEPTH, MAX_RECORD_BYTES, depth_of
@@ -24,8 +23,7 @@ _CARRIED = {code: chr(0x10F000 + place) for place, code in enumerate([0, *range(
 _DELIVERED = {ord(carrier): chr(code) for code, carrier in _CARRIED.items()}
 
 
-@dataclass(frozen=True)
-class Passback:
+class Passback(NamedTuple):
     """What one text of ``passback_params`` says; unreadable ones may still name a sourcedid."""
 
     is_readable: bool

@@ -3,7 +3,6 @@
 A student's runs on one task carry the same text, so there are far fewer texts than attempts.
 """
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -34,18 +33,12 @@ class Said(NamedTuple):
 def said_in(text: str) -> Said:
     """What the text says, its course and task included where the consumer's key is a name too."""
     read = passback_of(text)
-    fields = (
-        read.is_readable,
-        read.oauth_consumer_key,
-        read.lis_result_sourcedid,
-        read.lis_outcome_service_url,
-    )
     if read.lis_result_sourcedid is None:
-        return Said(*fields)
+        return Said(*read)
     course, task, user = cut_sourcedid(read.lis_result_sourcedid)
     if read.oauth_consumer_key and not is_name(read.oauth_consumer_key):
         course = task = None
-    return Said(*fields, course, task, user)
+    return Said(*read, course, task, user)
 
 
 class Passbacks:
@@ -69,14 +62,15 @@ class Passbacks:
 
     def is_storable(self, name: str) -> Flags:
         """For each record, whether PostgreSQL can store the field."""
-        return self._flags(name, is_storable)
+        texts = self._said[name]
+        whole = "".join(filter(None, texts))
+        if whole.isascii() and "\0" not in whole:
+            return np.ones(len(self._codes), dtype=bool)
+        return np.array([*map(is_storable, texts)], dtype=bool)[self._codes]
 
     def is_said(self, name: str) -> Flags:
         """For each record, whether it has the field."""
-        return self._flags(name, lambda value: value is not None)
-
-    def _flags(self, name: str, holds: Callable[[str | None], bool]) -> Flags:
-        return np.fromiter(map(holds, self._said[name]), dtype=np.bool_)[self._codes]
+        return np.array([value is not None for value in self._said[name]], bool)[self._codes]
 
     @cached_property
     def is_readable(self) -> Flags:

@@ -12,6 +12,7 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from lms_assets.attempts.cleaned import clean_stored
+from lms_assets.attempts.cleaned_before import cleaned_before
 from lms_assets.attempts.cleaning import CODE_VERSION
 from lms_assets.attempts.columns import NotCleanAttempts
 from lms_assets.attempts.fates import Fates
@@ -213,17 +214,21 @@ def _told_as_faults(answer: RawAnswer) -> Iterator[None]:
 def _clean(
     answer: RawAnswer, window: Window, lake: Lake, warehouse: Warehouse, erasure: Erasure
 ) -> Pull:
+    """What the answer came to; the same answer again is not cleaned again."""
+    zone = str(attempt_days.timezone)
     with erasure.while_storing(warehouse) as tombstones:
-        pull = clean_stored(
+        standing = lake.standing(answer)
+        pull = cleaned_before(lake, standing, window, zone=zone) or clean_stored(
             lake,
-            lake.standing(answer),
+            standing,
             window=window,
-            zone=str(attempt_days.timezone),
+            zone=zone,
             tomorrow=end_of_tomorrow(datetime.now(UTC)),
             tombstones=tombstones,
         )
-    # The books know the pull by the bytes that the API sent.
-    return replace(pull, checksum=answer.checksum)
+    # The books know the pull by the bytes that the API sent, and by when it asked for them.
+    asked_at = datetime.fromisoformat(answer.asked_at or answer.pulled_at)
+    return replace(pull, checksum=answer.checksum, asked_at=asked_at)
 
 
 def _refuse_a_bad_day(fates: Fates, limits: Limits) -> None:
@@ -311,6 +316,8 @@ def _loaded(
         return record_overtaken(connection, pull, run_id=run_id)
     # Somebody may have been erased since the day was cleaned.
     tombstones = erasure.until_commit(connection)
+    if not mirror.is_on and is_loaded_already(connection, pull, as_counted=True):
+        return record_unchanged(connection, pull, run_id=run_id)
     rest = without_erased(pull, lake, tombstones)
     pull = rest.pull
     if is_loaded_already(connection, pull) and not mirror.is_on:

@@ -260,6 +260,11 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.objects.opened(key) as stored:
             return pq.ParquetFile(stored).schema_arrow
 
+    def rows(self, key: str) -> int:
+        """How many rows a Parquet object has, by its footer."""
+        with self.objects.opened(key) as stored:
+            return int(pq.ParquetFile(stored).metadata.num_rows)
+
     def batches(self, key: str) -> Iterator[pa.RecordBatch]:
         """The rows of a Parquet object, batch by batch."""
         with self.objects.opened(key) as stored:

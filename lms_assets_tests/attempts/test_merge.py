@@ -161,6 +161,19 @@ def test_an_answer_that_is_loaded_is_known_again(warehouse: Warehouse, lake: Lak
     assert (newest.run_id, newest.stored) == ("again", 1)
 
 
+def test_an_answer_is_counted_as_before_until_the_books_are_corrected(
+    warehouse: Warehouse, lake: Lake
+) -> None:
+    records = [record("ann"), record("bob"), 17]
+    pull = cleaned(lake, stored(lake, body_of(records), records=3))
+    merged(warehouse, lake, pull)
+    with warehouse.begin() as connection:
+        assert is_loaded_already(connection, pull, as_counted=True)
+        correct = "update load_ledger set inserted = inserted - 1, erased = 1"
+        connection.execute(text(correct))
+        assert not is_loaded_already(connection, pull, as_counted=True)
+
+
 def test_an_answer_is_not_known_again_where_somebody_changed_the_table(
     warehouse: Warehouse, lake: Lake
 ) -> None:

@@ -13,6 +13,7 @@ import dagster as dg
 from lms_assets.automation.catch_up import find_gaps, request_days
 from lms_assets.automation.freshness import evaluation, freshness
 from lms_assets.automation.jobs import daily_attempts, publication
+from lms_assets.automation.keeping_small import purge
 from lms_assets.faults.logs import configure_logging
 from lms_assets.letters.messenger import Messenger, utc_now
 from lms_assets.resources.warehouse import Warehouse
@@ -54,6 +55,7 @@ def sensors(settings: Settings, systems: Mapping[str, Any]) -> list[dg.SensorDef
         letters(tells),
         batches(tells),
         missing(settings, tells),
+        purge(settings),
     ]
 
 

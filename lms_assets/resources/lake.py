@@ -11,7 +11,7 @@ overwritten: every later question about a day can be answered from them.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -28,6 +28,8 @@ from upath import UPath
 from lms_assets.resources.objects import Objects
 
 CHUNK_BYTES = 1 << 20
+# The fields of a reference that name objects, which may have been pruned.
+NAME_OBJECTS = frozenset({"key", "attempts_key", "rejected_key"})
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,12 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         # A marker whose object is not listed, or not yet, names no bytes that could be read.
         known = [name for name in names if _checksum(name) in objects]
         return [_answer(day, name, objects[_checksum(name)]) for name in known]
+
+    def markers(self, day: date, *, kept: Collection[str]) -> list[str]:
+        """The markers of a day's pulls whose bytes have none of the ``kept`` checksums."""
+        folder = f"raw/{day.isoformat()}"
+        names = [name for name in self.objects.names(folder) if name.endswith(".same")]
+        return [f"{folder}/{n}" for n in names if _is_shown(n) and _checksum(n) not in kept]
 
     def newest_raw(self, day: date) -> RawAnswer | None:
         """The newest answer with records: an empty one never stands for a day that had some."""
@@ -344,13 +352,20 @@ class LakeReferences(dg.ConfigurableIOManager):
         """The partition's newest reference, as the type that the asset asks for."""
         try:
             stored = self.lake.objects.read(self._key(context))
+            self._refuse_pruned(stored)
             return msgspec.json.decode(stored, type=context.dagster_type.typing_type)
         except (FileNotFoundError, msgspec.DecodeError):
-            # One that is cut short, or that an earlier version wrote, is as good as none.
+            # One that is cut short, that an earlier version wrote, or whose objects were pruned.
             raise dg.Failure(
                 f"{context.asset_key.to_user_string()} of this day was never materialized: "
                 "materialize it first, or the whole day."
             ) from None
+
+    def _refuse_pruned(self, reference: bytes) -> None:
+        named = msgspec.json.decode(reference)
+        for name in NAME_OBJECTS & named.keys():
+            if named[name] and not self.lake.objects.exists(named[name]):
+                raise FileNotFoundError(named[name])
 
     def _key(self, context: dg.InputContext | dg.OutputContext) -> str:
         return reference_key(context.asset_key.to_user_string(), context.asset_partition_key)

@@ -9,6 +9,7 @@ a store's own writer would put what was written before an error. A store that is
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -111,6 +112,15 @@ class Objects:
         """All that the object holds."""
         with self.opened(key) as stream:
             return stream.read()
+
+    def written_at(self, key: str) -> datetime:
+        """When the object was written, aware.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        with self._told():
+            return datetime.fromtimestamp(self.at(key).stat().st_mtime, UTC)
 
     def remove(self, key: str) -> None:
         """There is no such object."""

@@ -69,7 +69,7 @@ def test_every_sensor_is_on_without_anybody_switching_it_on(settings: Settings) 
     found = {
         sensor.name: sensor.default_status for sensor in sensors(settings, resources(settings))
     }
-    assert set(found) == {"run_succeeded", "run_failed", "letters", "batches", "missing"}
+    assert set(found) == {"run_succeeded", "run_failed", "letters", "batches", "missing", "purge"}
     assert set(found.values()) == {dg.DefaultSensorStatus.RUNNING}
 
 

@@ -325,7 +325,15 @@ ROWS = {
     ),
     "F4": Row(
         "Old runs are purged; logs are old",
-        ("test_files_dated_three_days_ago_or_earlier_are_deleted",),
+        (
+            "test_files_dated_three_days_ago_or_earlier_are_deleted",
+            "test_a_purge_leaves_every_partition_as_it_was",
+            "test_a_day_whose_last_run_failed_stays_failed",
+            "test_runs_of_an_open_batch_and_of_a_letter_that_waits_stay",
+            "test_a_run_under_way_is_never_purged_and_makes_the_time_unquiet",
+            "test_a_reference_to_a_pruned_object_counts_as_absent",
+            "test_the_newest_answer_of_a_day_stays_however_old_it_is",
+        ),
     ),
     "F5": Row(
         "The page is reached from another host",

@@ -31,7 +31,7 @@ def postgres_url() -> Iterator[str]:
         programs = debian_programs() if asked == "debian" else programs_of(asked)
         assert programs, f"PostgreSQL of LMS_TEST_POSTGRES={asked} is not installed"
         with debian_postgres(programs) as server:
-            yield server.url("postgres")
+            yield server.socket_url
         return
     # Not under pytest's own folder: that is closed to the user that the server runs as for root.
     with tempfile.TemporaryDirectory(prefix="lms-test-") as folder:

@@ -258,6 +258,13 @@ class Server:
             "postgresql+psycopg2", user, password, "127.0.0.1", self.port, database
         ).render_as_string(hide_password=False)
 
+    @property
+    def socket_url(self) -> str:
+        """SQLAlchemy's URL of the database `postgres` by the socket, where nobody is asked."""
+        place = {"host": str(self.data.parent), "port": str(self.port)}
+        url = URL.create("postgresql+psycopg2", "postgres", database="postgres", query=place)
+        return url.render_as_string()
+
     def execute(self, *statements: str, database: str = "postgres") -> None:
         """Each statement by itself, as the administrator."""
         with connected(self.url(database)) as cursor:
@@ -302,7 +309,7 @@ def _version_in(programs: Path) -> str:
 
 @contextmanager
 def debian_postgres(programs: Path, disk: Path | None = None) -> Iterator[Server]:
-    """A fresh server; as root it runs as the user `postgres`.
+    """A fresh server; as root it runs as the user `postgres`. Its socket asks for no password.
 
     Args:
         programs: Where its programs are.
@@ -312,6 +319,7 @@ def debian_postgres(programs: Path, disk: Path | None = None) -> Iterator[Server
     owner: dict[str, Any] = {"user": "postgres", "group": "postgres"} if running_as_root() else {}
     with tempfile.TemporaryDirectory(prefix="lms-debian-") as name:
         folder = Path(name)
+        folder.chmod(0o755)
         password = folder / "password"
         password.write_text(DB_PASSWORD, encoding="utf-8")
         if owner:
@@ -329,7 +337,7 @@ def debian_postgres(programs: Path, disk: Path | None = None) -> Iterator[Server
             )
 
         data = (disk or folder) / "data"
-        login = ("-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}")
+        login = ("-U", "postgres", "--auth-host=scram-sha-256", f"--pwfile={password}")
         run("initdb", "-D", str(data), *login, *(["-X", str(folder / "wal")] if disk else []))
         server = Server(free_port(), run, data)
         server.start()

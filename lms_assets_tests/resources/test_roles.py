@@ -12,7 +12,7 @@ from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics.views import figure_views
-from lms_assets_tests.driving import PROJECT, connected
+from lms_assets_tests.driving import PROJECT, connected, drive
 
 SCRIPTS = PROJECT / "deploy" / "postgresql"
 
@@ -90,3 +90,27 @@ def test_the_reader_does_not_see_what_is_nobodys_business(url: str, table: str) 
     with pytest.raises(PermanentFault) as found:
         of(url, "lms_reader").rows(f"select * from {table}")
     assert found.value.code == "database.permission"
+
+
+def test_the_reader_is_served_by_the_command_itself(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make_url(url)
+    own = {
+        **{"LMS_HOME": str(tmp_path / "home"), "API_URL": "http://127.0.0.1:9/attempts"},
+        **{"API_CLIENT": "client", "API_CLIENT_KEY": "key", "DB_USER": "lms_reader"},
+        **{"DB_HOST": str(place.query["host"]), "DB_PORT": str(place.query["port"])},
+        **{"DB_NAME": str(place.database)},
+        # What a command sets for Dagster is put back afterwards.
+        **dict.fromkeys(("DAGSTER_HOME", "LMS_DAGSTER_POSTGRES_URL", "LMS_RUNS_AT_ONCE"), ""),
+    }
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    # Nobody's .env is read.
+    monkeypatch.setattr("lms_assets.settings.project_folder", lambda: tmp_path)
+    figures = drive("query", "select count(*) as days from daily_statistics", "--csv")
+    assert (figures.code, figures.out) == (0, "days\n0\n")
+    assert drive("gaps").code == 0
+    letters = drive("letters")
+    assert letters.code == 2
+    assert "permission denied for table letters" in letters.err

@@ -250,7 +250,8 @@ def pooled(url: str, mode: str) -> Iterator[str]:
         folder.chmod(0o755)
         (folder / "users").write_text(f'"{behind.username}" ""\n')
         (folder / "settings").write_text(
-            f"[databases]\n{behind.database} = host={behind.query['host']}\n"
+            f"[databases]\n{behind.database} = host={behind.query['host']} "
+            f"port={behind.query['port']}\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
             f"auth_type = trust\nauth_file = {folder}/users\npool_mode = {mode}\n"
         )

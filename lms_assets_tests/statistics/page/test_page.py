@@ -544,6 +544,13 @@ def test_dark_and_light_follow_the_reader_and_paper_is_white(opened: Open) -> No
         assert page.pdf(format="A4")[:5] == b"%PDF-"
 
 
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_on_paper_every_table_fits_a_page_of_a4(opened: Open, language: str) -> None:
+    with opened(page_of(language=language), width=718) as page:
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 718
+
+
 def test_charts_take_the_colours_of_the_scheme_without_being_drawn_again(opened: Open) -> None:
     with opened(page_of(), color_scheme="light") as page:
         bar = '[data-chart="help"] svg .mark-rect path'

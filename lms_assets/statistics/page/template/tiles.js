@@ -23,7 +23,7 @@ const noteOfTile = (figure, row) => {
   const { n, low } = page.figures[figure];
   return [
     low && row[low] != null ? word("note.interval", { interval: interval(figure, row) }) : "",
-    n && row[n] != null ? `n = ${number(row[n])}` : "",
+    n && row[n] != null ? `n\u00a0=\u00a0${number(row[n])}` : "",
     facts(page.tiles[figure], row),
   ].filter(Boolean).join(" · ");
 };

@@ -1,6 +1,7 @@
 """When the days are pulled by themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 
 import dagster as dg
 
@@ -27,20 +28,28 @@ def scheduled_attempts(settings: Settings) -> dg.ScheduleDefinition:
     def schedule(
         context: dg.ScheduleEvaluationContext, warehouse: Warehouse
     ) -> Iterator[dg.RunRequest]:
-        days = days_of_a_tick(
-            yesterday(context.scheduled_execution_time, settings.zone),
-            schedule=settings.lms_schedule,
-            late_days=settings.lms_late_days,
-            first_day=settings.lms_first_day,
-        )
-        batch = f"schedule-{context.scheduled_execution_time:%Y-%m-%dT%H%M}"
+        batch, days = batch_of_tick(settings, context.scheduled_execution_time)
         with warehouse.begin() as connection:
             open_batch(connection, batch, kind="schedule", days=days)
-        for day in days:
-            yield dg.RunRequest(
-                run_key=f"{batch}-{day}",
-                partition_key=day.isoformat(),
-                tags={BATCH_TAG: batch},
-            )
+        yield from requests_of_tick(batch, days)
 
     return schedule
+
+
+def batch_of_tick(settings: Settings, tick: datetime) -> tuple[str, list[date]]:
+    """The batch of a tick, and the days that it pulls, newest first."""
+    days = days_of_a_tick(
+        yesterday(tick, settings.zone),
+        schedule=settings.lms_schedule,
+        late_days=settings.lms_late_days,
+        first_day=settings.lms_first_day,
+    )
+    return f"schedule-{tick:%Y-%m-%dT%H%M}", days
+
+
+def requests_of_tick(batch: str, days: Sequence[date]) -> Iterator[dg.RunRequest]:
+    """A run for each day; a tick that is repeated makes no second ones."""
+    for day in days:
+        yield dg.RunRequest(
+            run_key=f"{batch}-{day}", partition_key=day.isoformat(), tags={BATCH_TAG: batch}
+        )

@@ -23,7 +23,7 @@ from dagster._core.remote_origin import (
 )
 
 from lms_assets import locks
-from lms_assets.runs.processes import was_interrupted
+from lms_assets.runs.processes import report_gone, was_interrupted
 from lms_assets.runs.tags import BATCH_TAG, HELD_TAG, PARTITION_TAG, PUBLICATION_TAG
 from lms_assets.settings import Settings, load_settings
 from lms_assets.systems import warehouse
@@ -90,8 +90,13 @@ def _execute(
     tags = {**tags, PARTITION_TAG: day.isoformat(), HELD_TAG: run_id}
     # Held before there is a run: one whose process was killed is known at once to be gone.
     with locks.kept(warehouse(settings).engine, locks.Lock.RUN, run_id, name=f"run {run_id} {day}"):
-        run = _created(instance, definition, run_id, tags=tags, run_config=run_config)
-        return _executed(instance, definition, run)
+        try:
+            run = _created(instance, definition, run_id, tags=tags, run_config=run_config)
+            return _executed(instance, definition, run)
+        except KeyboardInterrupt:
+            # Stopped before its first step, it would stand there as one that is about to start.
+            report_gone(instance, run_id)
+            raise
 
 
 def _created(

@@ -10,6 +10,7 @@ from lms_assets.attempts.assets import attempts_assets
 from lms_assets.attempts.checks import attempts_checks
 from lms_assets.automation.freshness import freshness_checks
 from lms_assets.automation.jobs import daily_attempts, publication
+from lms_assets.automation.room import room_checks
 from lms_assets.automation.schedules import scheduled_attempts
 from lms_assets.automation.sensors import sensors
 from lms_assets.settings import load_settings
@@ -23,9 +24,10 @@ def code_location() -> dg.Definitions:
     """Assets, checks, jobs, schedule, sensors and resources by this process's settings."""
     settings = load_settings()
     systems = resources(settings)
+    watched = [*freshness_checks(settings), *room_checks(settings)]
     return dg.Definitions(
         assets=[*attempts_assets, *statistics_assets],
-        asset_checks=[*attempts_checks, *statistics_checks, *freshness_checks(settings)],
+        asset_checks=[*attempts_checks, *statistics_checks, *watched],
         jobs=[daily_attempts, publication],
         schedules=[scheduled_attempts(settings)],
         sensors=sensors(settings, systems),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from lms_assets.automation.freshness import freshness
+from lms_assets.automation.room import rooms
 from lms_assets.commands.installation import prepare
 from lms_assets.days import yesterday
 from lms_assets.embedded.postgres_port import address, listens_on
@@ -21,11 +22,16 @@ LETTER_WITHIN = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Finding:
-    """One system: how it is, or what to do."""
+    """One system: how it is, or what to do.
+
+    Attributes:
+        warns: It works, and a person has to do something soon.
+    """
 
     system: str
     is_well: bool
     says: str
+    warns: bool = False
 
 
 def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
@@ -50,6 +56,17 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         yield _finding(system, check, "embedded: " if double.get(system) else "")
         if system == "PostgreSQL" and settings.lms_postgres_port and double[system]:
             yield _reading_port(settings, made["warehouse"], settings.lms_postgres_port)
+    yield from _disks(settings, made["warehouse"])
+
+
+def _disks(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
+    try:
+        found = rooms(settings, warehouse)
+    except (Fault, OSError) as error:
+        yield Finding("disk", False, str(error))
+        return
+    for room in found:
+        yield Finding("disk", True, room.says, warns=not room.is_enough)
 
 
 def _settings(settings: Settings, *, now: datetime) -> Finding:

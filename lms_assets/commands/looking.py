@@ -89,7 +89,7 @@ def _signs_of_life(settings: Settings, now: datetime) -> Iterable[health.Finding
 
 
 def _shown(finding: health.Finding) -> health.Finding:
-    mark = "works" if finding.is_well else "FAILS"
+    mark = ("WARNS" if finding.warns else "works") if finding.is_well else "FAILS"
     click.echo(f"{finding.system:<11} {mark}  {finding.says}")
     return finding
 

@@ -35,10 +35,7 @@ RELEASED = re.compile(r"lms_assets/resources/migrations/versions/000[123]_")
 ARROWS_BACK = {
     "resources.warehouse → embedded.postgres",
 }
-LONG_MODULES = {
-    "resources.spreadsheet.tabs",
-    "statistics.sheet",
-}
+LONG_MODULES: set[str] = set()
 LATE_IMPORTS = {
     ("lms_assets/attempts/ledger.py", "json"),
 }

@@ -19,20 +19,18 @@ from pydantic import Field
 
 from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.files import written_whole
+from lms_assets.resources.spreadsheet.layout import Layout, layout, rearranged
 from lms_assets.resources.spreadsheet.tabs import (
     FORMATS,
     SERIAL_EPOCH,
     Chart,
     Grid,
     Kind,
-    Layout,
     Plain,
     Tab,
     content,
     kind_of,
-    layout,
     newest_kept,
-    rearranged,
     renamings,
     serial,
 )

@@ -8,9 +8,10 @@ from lms_assets.faults.failures import told_to_dagster
 from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import publishes
+from lms_assets.statistics.agreement import disagreements
 from lms_assets.statistics.assets import statistics_sheet
 from lms_assets.statistics.presentation import Presentation
-from lms_assets.statistics.sheet import disagreements, figures_for_sheet, tabs_of
+from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
 
 
 @dg.asset_check(asset=statistics_sheet)

@@ -18,18 +18,16 @@ import dagster as dg
 from pydantic import Field
 
 from lms_assets.faults import PermanentFault
+from lms_assets.resources.spreadsheet.layout import Insert, Layout, layout
 from lms_assets.resources.spreadsheet.tabs import (
     FORMATS,
     Chart,
     Grid,
-    Insert,
     Kind,
-    Layout,
     Plain,
     Tab,
     content,
     kind_of,
-    layout,
     newest_kept,
     renamings,
 )

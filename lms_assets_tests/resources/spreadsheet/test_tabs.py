@@ -14,18 +14,15 @@ from openpyxl import Workbook, load_workbook
 from lms_assets.embedded.workbook import WorkbookFile
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.spreadsheet.google import GoogleSheets
+from lms_assets.resources.spreadsheet.layout import last_cell, layout, rearranged, shown
 from lms_assets.resources.spreadsheet.tabs import (
     Chart,
     Column,
     Percent,
     Tab,
     content,
-    last_cell,
-    layout,
     plain,
-    rearranged,
     serial,
-    shown,
 )
 from lms_assets_tests.sheets_server import SheetsServer
 

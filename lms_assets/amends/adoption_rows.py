@@ -1,6 +1,6 @@
 """The rows of an earlier table at their new places: attempts, or the quarantine."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -10,7 +10,7 @@ from lms_assets.amends.adoption_fates import cut_sourcedids, limits_of, typed_ro
 from lms_assets.amends.adoption_tables import EarlierTable, quoted
 from lms_assets.amends.takeover import Takeover
 from lms_assets.attempts.cleaning import MAX_NAME_BYTES
-from lms_assets.attempts.columns import ARROW_SCHEMA, check_table
+from lms_assets.attempts.columns import ARROW_SCHEMA, ATTEMPT_COLUMNS, DERIVED_COLUMNS, check_table
 from lms_assets.attempts.merge import copy
 from lms_assets.days import today
 from lms_assets.resources.records import ascii_text
@@ -18,13 +18,14 @@ from lms_assets.resources.records import ascii_text
 DUPLICATE: Final = "adopted_duplicate"
 INVALID: Final = "adopted_invalid"
 
+_OLD_COLUMNS: Final = tuple(name for name in ATTEMPT_COLUMNS if name not in DERIVED_COLUMNS)
+
 
 def keep_good_rows(takeover: Takeover, old: EarlierTable) -> None:
     """The good rows, the first of each key, are attempts."""
     query = f"""
         with old as ({typed_rows(old)})
-        select user_id, oauth_consumer_key, lis_result_sourcedid, lis_outcome_service_url,
-            is_correct, attempt_type, created_at,
+        select {", ".join(_OLD_COLUMNS)},
             case when octet_length(coalesce(oauth_consumer_key, '')) <= :max_name_bytes
                 then lis_result_sourcedid end as names_a_task
         from old join adoption_fates f on f.place = old.place
@@ -32,36 +33,19 @@ def keep_good_rows(takeover: Takeover, old: EarlierTable) -> None:
     """
     values = limits_of(takeover, old) | {"max_name_bytes": MAX_NAME_BYTES}
     for rows in takeover.chunks(query, **values):
-        frame = _attempts(rows)
-        attempts = pa.Table.from_pandas(frame, ARROW_SCHEMA, preserve_index=False)
+        attempts = _attempts(rows)
         check_table(attempts)
         copy(takeover.connection, "attempts", attempts.to_batches())
         takeover.progress.add(len(rows))
 
 
-def _attempts(rows: Sequence[Any]) -> pd.DataFrame:
+def _attempts(rows: Sequence[Any]) -> pa.Table:
     """The rows as clean attempts, in the same order."""
-    user_id, key, sourcedid, url, is_correct, attempt_type, created_at, named = zip(
-        *rows, strict=True
-    )
+    *said, named = zip(*rows, strict=True)
     cut = cut_sourcedids(pd.Series(named, dtype=object))
-    return pd.DataFrame(
-        {
-            "user_id": _as_text(user_id),
-            "oauth_consumer_key": _as_text(key),
-            "lis_result_sourcedid": _as_text(sourcedid),
-            "lis_outcome_service_url": _as_text(url),
-            "is_correct": pd.array(is_correct, dtype="boolean"),
-            "attempt_type": _as_text(attempt_type),
-            "created_at": pa.array(created_at, pa.timestamp("us")).to_numpy(zero_copy_only=False),
-            "course": _as_text(cut["course"]),
-            "task": _as_text(cut["task"]),
-        }
-    )
-
-
-def _as_text(values: Iterable[str | None]) -> Any:  # noqa: ANN401 - pandas' own array
-    return pd.array(list(values), dtype="string[pyarrow]")
+    columns: dict[str, Any] = dict(zip(_OLD_COLUMNS, said, strict=True))
+    columns |= {name: cut[name].tolist() for name in DERIVED_COLUMNS}
+    return pa.table([columns[name] for name in ATTEMPT_COLUMNS], schema=ARROW_SCHEMA)
 
 
 def set_aside_the_rest(takeover: Takeover, old: EarlierTable) -> None:

@@ -129,7 +129,7 @@ COLUMNS: Final = (
 ATTEMPT_COLUMNS: Final = tuple(column.name for column in COLUMNS)
 KEY_COLUMNS: Final = ("user_id", "attempt_type", "created_at")
 OTHER_COLUMNS: Final = tuple(name for name in ATTEMPT_COLUMNS if name not in KEY_COLUMNS)
-# What cleaning reads out of other columns: adoption and comparison leave it out.
+# What cleaning reads out of other columns: earlier tables do not have it.
 DERIVED_COLUMNS: Final = ("course", "task")
 # What the API says beside the key.
 SAID_COLUMNS: Final = tuple(name for name in OTHER_COLUMNS if name not in DERIVED_COLUMNS)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, text
 
+from lms_assets.attempts.columns import KEY_COLUMNS, OTHER_COLUMNS
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, newest_load, record_load
@@ -19,10 +20,8 @@ Batches = Callable[[], Iterable[pa.RecordBatch]]
 
 DAY_LOCK = 7_041_002
 
-_KEY = "user_id, attempt_type, created_at"
-_FIELDS = (
-    "oauth_consumer_key, lis_result_sourcedid, lis_outcome_service_url, is_correct, course, task"
-)
+_KEY = ", ".join(KEY_COLUMNS)
+_FIELDS = ", ".join(OTHER_COLUMNS)
 _ALL = f"{_KEY}, {_FIELDS}"
 
 # Made by the session, gone with the transaction: a crash leaves nothing behind.

@@ -27,10 +27,10 @@ def alarms_begun(connection: Connection, days: Sequence[date], names: Names) -> 
     statement = f"""
         select {_COLUMNS} from task_alarms a where day = any(:days) and since = day
             and not exists (
-                select from letters l, jsonb_array_elements(l.facts->'alarms') told
+                select from letters l, jsonb_array_elements(l.facts->'alarms') earlier
                 where l.day >= a.since and l.facts->'alarms' is not null
-                    and told->>'course' = a.course and told->>'task' = a.task
-                    and told->>'kind' = a.kind and cast(told->>'since' as date) = a.since)
+                    and earlier->>'course' = a.course and earlier->>'task' = a.task
+                    and earlier->>'kind' = a.kind and cast(earlier->>'since' as date) = a.since)
         {_ORDER}
     """  # noqa: S608
     return _read(connection, statement, {"days": list(days)}, names)

@@ -87,27 +87,27 @@ def subject(kind: str, facts: Mapping[str, Any], *, language: str, today: date) 
     """
     texts = Texts(language)
     known = from_json(kind, facts)
-    said = {"system": texts.text("letters.system")}
+    words = {"system": texts.text("letters.system")}
     if isinstance(known, HistoryFacts):
-        said |= {"first": f"{known.first_day}", "last": f"{known.last_day}"}
-        said |= {"outcome": outcome(known, texts)}
+        words |= {"first": f"{known.first_day}", "last": f"{known.last_day}"}
+        words |= {"outcome": outcome(known, texts)}
     else:
-        said |= {"day": f"{known.day or today}"}
+        words |= {"day": f"{known.day or today}"}
     if isinstance(known, CourseFacts):
-        said |= {"course": known.course}
+        words |= {"course": known.course}
     if isinstance(known, SuccessFacts):
-        said |= {"received": texts.number(known.counts.received)}
+        words |= {"received": texts.number(known.counts.received)}
     if isinstance(known, FailureFacts | GivenUpFacts):
-        said |= {"stage": stage_name(known.cause, texts)}
+        words |= {"stage": stage_name(known.cause, texts)}
     alarms = getattr(known, "alarms", [])
     if alarms:
         count = len(alarms)
-        told = texts.plural("letters.subject.alarms", count)
-        said = {name: f"{text}" for name, text in said.items()} | {"alarms": told}
+        alarmed = texts.plural("letters.subject.alarms", count)
+        words = {name: f"{text}" for name, text in words.items()} | {"alarms": alarmed}
     is_without_a_day = isinstance(known, FailureFacts) and known.day is None
     key = "failure_without_a_day" if is_without_a_day else kind
-    line = texts.text(f"letters.subject.{key}", **said)
-    return one_line(f"{line}, {said['alarms']}" if alarms else line)
+    line = texts.text(f"letters.subject.{key}", **words)
+    return one_line(f"{line}, {words['alarms']}" if alarms else line)
 
 
 def compose(

@@ -274,10 +274,12 @@ def _chart(recent: Sequence[DayFigures], texts: Texts) -> Picture | None:
     if not any(day.attempts for day in recent):
         return None
     rows = [(f"{day.day}", texts.number(day.attempts)) for day in recent]
-    said = "; ".join(f"{short_day(day.day, texts)}: {texts.number(day.attempts)}" for day in recent)
+    attempts_by_day = "; ".join(
+        f"{short_day(day.day, texts)}: {texts.number(day.attempts)}" for day in recent
+    )
     return Picture(
         title=texts.text("letters.section.chart"),
-        alt=texts.text("letters.chart.alt", days=said),
+        alt=texts.text("letters.chart.alt", days=attempts_by_day),
         cid=CHART_CID,
         png=chart_png(recent, texts),
         rows=rows,

@@ -28,7 +28,7 @@ NAMES = {name.upper() for name in Settings.model_fields}
 # Of the proxy alone, and of PostgreSQL's image.
 OTHERS = re.compile(r"LMS_(SITE|TLS|REPORT|(OPERATOR|VIEWER)_(HASH|UPSTREAM))$|POSTGRES_")
 # Commands that are on their way.
-PENDING = {"backup", "worker"}
+PENDING = {"worker"}
 
 
 def unit(name: str) -> configparser.ConfigParser:

@@ -23,7 +23,7 @@ PAGES = sorted(
 )
 # LMS_DEMO is how `lms demo` tells its own processes; nobody sets it.
 # Commands that are on their way.
-PENDING = {"backup", "restore", "worker"}
+PENDING = {"worker"}
 NAMES = sorted(name.upper() for name in Settings.model_fields if name != "is_demo")
 
 

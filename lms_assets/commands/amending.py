@@ -45,7 +45,7 @@ def replay_quarantine(
         tombstones=erasure(settings).tombstones(warehouse),
     )
     if _mend_lag(installation):
-        _publish(installation, instance, "replay")
+        publish(installation, instance, "replay")
     return done
 
 
@@ -91,11 +91,12 @@ def erase_student(
         progress=progress,
     )
     # The sheet may show ids of students who need help.
-    _publish(installation, instance, "erasure")
+    publish(installation, instance, "erasure")
     return erased
 
 
-def _publish(installation: Installation, instance: dg.DagsterInstance, why: str) -> None:
+def publish(installation: Installation, instance: dg.DagsterInstance, why: str) -> None:
+    """Sheet and page show what is loaded, if anything is."""
     with installation.warehouse.begin() as connection:
         as_of = newest_loaded_day(connection)
     if as_of:
@@ -132,7 +133,7 @@ def _show_adopted(settings: Settings) -> None:
             measures.refresh_all(connection, zone=zone_of_days, as_of=as_of, staff=staff)
     if as_of:
         with installation.warehouse.faults_by_name(), open_instance() as instance:
-            _publish(installation, instance, "adoption")
+            publish(installation, instance, "adoption")
 
 
 def recompute(settings: Settings) -> Callable[[Connection, Iterable[date]], Any]:

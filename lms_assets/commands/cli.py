@@ -33,6 +33,7 @@ class Listed:
 COMMANDS = {
     "adopt": Listed("repairing", "Takes over the tables of the two earlier systems."),
     "backfill": Listed("running", "Loads every day from FIRST to LAST, both included."),
+    "backup": Listed("backing_up", "Writes database, lake and keys into a new folder."),
     "bench": Listed("developing", "Measures how fast this is: all benchmarks, or those named."),
     "demo": Listed("trying", "A trial on this machine alone, with made-up students."),
     "doctor": Listed("looking", "Tries each outside system: works, or what to do."),
@@ -45,6 +46,7 @@ COMMANDS = {
     "quarantine": Listed("repairing", "Counts the refused records by day and reason."),
     "query": Listed("looking", "Shows the rows of a SQL query, in a session that cannot write."),
     "reclean": Listed("running", "Loads days again from the lake, without the API."),
+    "restore": Listed("backing_up", "Puts a backup in the place of what is here."),
     "run": Listed("running", "Loads one DAY now, in this process; yesterday if left out."),
     "test": Listed("developing", "Runs the tests; other arguments are pytest's."),
     "up": Listed("serving", "Serves Dagster's page on 127.0.0.1 and runs the daemon."),

@@ -1,0 +1,99 @@
+"""Commands for what must survive the loss of a machine: a backup, and the way back."""
+
+import sys
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+
+from lms_assets.amends import backup as backing_up
+from lms_assets.amends import restore as restoring
+from lms_assets.amends.backup_files import opened_manifest
+from lms_assets.attempts.ledger import newest_loaded_day
+from lms_assets.commands.amending import erase_student, publish
+from lms_assets.commands.arguments import FOLDER
+from lms_assets.commands.installation import opened, prepare
+from lms_assets.commands.terminal import USAGE, counted, err, say_error
+from lms_assets.faults import PermanentFault
+from lms_assets.settings import Settings, load_settings
+from lms_assets.systems import erasure, the_lake
+
+
+@click.command()
+@click.argument("to", type=FOLDER)
+def backup(to: Path) -> None:
+    """Writes database, lake and keys into a new folder."""
+    settings = load_settings()
+    backing_up.refuse_used(to)
+    with opened(settings) as (installation, _):
+        manifest = backing_up.back_up(
+            to,
+            warehouse=installation.warehouse,
+            lake=the_lake(settings),
+            erasure=erasure(settings),
+            settings=_without_secrets(settings),
+            version=version("lms_assets"),
+            now=datetime.now(UTC),
+        )
+    click.echo(
+        f"{to}: {counted(len(manifest.tables), 'table')}, "
+        f"{counted(len(manifest.files), 'file')}. LMS_KEY and passwords are not in it."
+    )
+
+
+@click.command()
+@click.argument("from_", metavar="FROM", type=FOLDER)
+@click.option("--yes", is_flag=True, help="Asks nothing where days are loaded already.")
+def restore(from_: Path, yes: bool) -> None:
+    """Puts a backup in the place of what is here.
+
+    Into the database that is set now, whichever the backup was made of.
+    """
+    settings = load_settings()
+    manifest = opened_manifest(from_)
+    with prepare(settings).warehouse.begin() as connection:
+        newest = newest_loaded_day(connection)
+    if newest and not yes:
+        _ask(newest)
+    with opened(settings) as (installation, instance):
+        warehouse, keys = installation.warehouse, erasure(settings)
+        try:
+            restoring.refuse_unfit(
+                manifest, from_, warehouse=warehouse, erasure=keys, zone=settings.lms_timezone
+            )
+        except PermanentFault as fault:
+            say_error(fault)
+            sys.exit(USAGE)
+        returned = restoring.restore(
+            manifest, from_, warehouse=warehouse, lake=the_lake(settings), erasure=keys
+        )
+        for user_id in returned:
+            erase_student(installation, instance, user_id, progress=lambda _: None)
+        if not returned:
+            publish(installation, instance, "restore")
+    click.echo(f"Restored: the backup of {manifest.made_at}.")
+    if returned:
+        click.echo(f"{counted(len(returned), 'student')} erased since then: erased again.")
+
+
+def _ask(newest: date) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("Days are loaded here, and there is no terminal to ask: give --yes.")
+    if not click.confirm(f"Days up to {newest} are loaded here. Replace all of it?"):
+        err.print("Nothing was changed.")
+        sys.exit(USAGE)
+
+
+def _without_secrets(settings: Settings) -> str:
+    """What was set, a line each; what is secret only by its name."""
+    lines = []
+    for name in sorted(settings.model_fields_set):
+        value = getattr(settings, name)
+        if value is not None:
+            is_secret = isinstance(value, SecretStr) or "SecretStr" in str(
+                Settings.model_fields[name].annotation
+            )
+            lines.append(f"# {name.upper()} is secret" if is_secret else f"{name.upper()}={value}")
+    return "".join(f"{line}\n" for line in lines)

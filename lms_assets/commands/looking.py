@@ -1,6 +1,5 @@
 """Commands that show what is there and change nothing."""
 
-import secrets
 import sys
 import webbrowser
 from collections.abc import Iterable
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from lms_assets.attempts.keys import FILE, given_key, key_made_in
 from lms_assets.attempts.ledger import loaded_days
 from lms_assets.automation.gaps import missing_days
 from lms_assets.commands import health
@@ -25,7 +25,6 @@ from lms_assets.commands.terminal import (
 )
 from lms_assets.days import spans, yesterday
 from lms_assets.faults import Fault
-from lms_assets.files import write_whole
 from lms_assets.settings import Settings, load_settings
 from lms_assets.statistics.export import export as write_files
 from lms_assets.statistics.names import read_names
@@ -124,8 +123,8 @@ def page() -> None:
 @click.option(
     "--real-ids",
     is_flag=True,
-    help="With progsnap2: students stand by their ids. Else by hashes with a key of this home, "
-    "which are the same in each export and lead back to nobody.",
+    help="With progsnap2: students stand by their ids. Else by hashes with the key of LMS_KEY "
+    "or of this home, the same in each export.",
 )
 def export(first: date, last: date, to: Path, form: str, *, real_ids: bool) -> None:
     """Writes attempts and figures as Parquet and CSV.
@@ -143,7 +142,7 @@ def export(first: date, last: date, to: Path, form: str, *, real_ids: bool) -> N
             if form == "tables":
                 files = write_files(warehouse, first, last, to, zone=settings.zone)
             else:
-                key = None if real_ids else _key(settings.lms_home / "erasure.key")
+                key = None if real_ids else _key(settings)
                 names = read_names(settings.lms_names)
                 files = export_progsnap2(
                     warehouse, first, last, to, zone=settings.zone, names=names, key=key
@@ -155,8 +154,8 @@ def export(first: date, last: date, to: Path, form: str, *, real_ids: bool) -> N
         sys.exit(FAILED)
 
 
-def _key(file: Path) -> bytes:
-    """The key of the hashes, made where there is none."""
-    if not file.exists():
-        write_whole(file, secrets.token_bytes(32))
-    return file.read_bytes()
+def _key(settings: Settings) -> bytes:
+    """The key of the hashes: LMS_KEY's, so that all machines write the same; else this home's."""
+    if settings.lms_key:
+        return given_key(settings.lms_key.get_secret_value())
+    return key_made_in(settings.lms_home / FILE)

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from sqlalchemy import text
 
-from lms_assets.attempts.assets import attempts_table
+from lms_assets.attempts.assets import OWNERS, attempts_table
 from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.attempts.partitions import attempt_days
 from lms_assets.faults.failures import told_to_dagster
@@ -22,12 +23,16 @@ from lms_assets.statistics import figures, measures
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
 from lms_assets.statistics.unpublished import PAGE, SHEET, marks_of, take_away
+from lms_assets.texts import rounded
 
 GROUP = "statistics"
 # Longer than a publication may take that Google holds up.
 WAIT = "15min"
 PAGE_MODE = 0o644
 BARS = "▁▂▃▄▅▆▇█"
+# Each figure once, in the order in which the tabs and the page's tables show it.
+IN_SHEET = tuple(dict.fromkeys((*figures.DAILY, *figures.ALARMS, *figures.COURSES, *figures.TASKS)))
+IN_PAGE = tuple(dict.fromkeys(chain.from_iterable(figures.PAGE_TABLES.values())))
 
 
 def column_schema(relation: str, columns: Sequence[str]) -> dg.TableSchema:
@@ -42,6 +47,7 @@ def column_schema(relation: str, columns: Sequence[str]) -> dg.TableSchema:
 @dg.asset(
     partitions_def=attempt_days,
     group_name=GROUP,
+    owners=OWNERS,
     kinds={"postgres", "sql"},
     deps=[attempts_table],
     metadata={
@@ -89,7 +95,7 @@ def _figures_of(warehouse: Warehouse, day: date) -> dict[str, Any]:
         day=day,
     )
     own = next((row for row in newest if row["day"] == day), {})
-    numbers = {k: round(float(v), 2) for k, v in own.items() if isinstance(v, int | float)}
+    numbers = {k: float(rounded(v, 2)) for k, v in own.items() if isinstance(v, int | float)}
     chart = "\n\n".join(
         f"**{name}** {bars([row[name] for row in newest])} {own.get(name) or 0:,}"
         for name in ("attempts", "users", "correct")
@@ -128,8 +134,10 @@ def publication_turn(warehouse: Warehouse) -> Iterator[None]:
 @dg.asset(
     partitions_def=attempt_days,
     group_name=GROUP,
+    owners=OWNERS,
     kinds={"googlesheets"},
     deps=[daily_statistics],
+    metadata={"dagster/column_schema": column_schema("", IN_SHEET)},
 )
 def statistics_sheet(
     context: dg.AssetExecutionContext,
@@ -167,8 +175,10 @@ def statistics_sheet(
 @dg.asset(
     partitions_def=attempt_days,
     group_name=GROUP,
+    owners=OWNERS,
     kinds={"html"},
     deps=[daily_statistics],
+    metadata={"dagster/column_schema": column_schema("", IN_PAGE)},
 )
 def statistics_page(
     context: dg.AssetExecutionContext, warehouse: Warehouse, presentation: Presentation

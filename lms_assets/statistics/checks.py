@@ -1,15 +1,17 @@
-"""The sheet agrees with the table."""
+"""The sheet agrees with the table, and no task behaves unlike itself."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.faults.failures import told_to_dagster
 from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import publishes
+from lms_assets.statistics import measures
 from lms_assets.statistics.agreement import disagreements
-from lms_assets.statistics.assets import statistics_sheet
+from lms_assets.statistics.assets import daily_statistics, statistics_sheet
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
 
@@ -40,4 +42,23 @@ def the_sheet_agrees_with_the_table(
         )
 
 
-statistics_checks = [the_sheet_agrees_with_the_table]
+@dg.asset_check(asset=daily_statistics)
+def no_task_is_in_alarm(
+    context: dg.AssetCheckExecutionContext, warehouse: Warehouse
+) -> dg.AssetCheckResult:
+    """No task was solved much less or much more than usual on the day; a warning names those."""
+    day = date.fromisoformat(context.partition_key) if context.has_partition_key else None
+    with told_to_dagster(), warehouse.begin() as connection:
+        day = day or newest_loaded_day(connection)
+        alarms = measures.alarms(connection, day) if day else []
+    return dg.AssetCheckResult(
+        passed=not alarms,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "alarms": len(alarms),
+            "tasks": "; ".join(f"{a['kind']}: {a['course']} {a['task']}" for a in alarms),
+        },
+    )
+
+
+statistics_checks = [the_sheet_agrees_with_the_table, no_task_is_in_alarm]

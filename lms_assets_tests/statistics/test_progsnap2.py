@@ -47,6 +47,7 @@ def test_each_attempt_is_an_event_scored_only_where_it_is_graded(
     assert told == {("ann", "Run.Program", ""), ("ann", "Submit", "1"), ("bob", "Submit", "")}
     assert [e["Order"] for e in events] == ["1", "2", "3"]
     assert {e["CodeStateID"] for e in events} == {"0"}
+    assert {(e["ToolInstances"], e["ServerTimezone"]) for e in events} == {("LMS", "+0000")}
     assert table(tmp_path / "CodeStates" / "CodeStates.csv") == [{"CodeStateID": "0", "Code": ""}]
 
 

@@ -78,6 +78,7 @@ TABLES: Final = (
     "task_discrimination",
     "task_statistics",
     "tombstones",
+    "unpublished_changes",
     "zone_offsets",
 )
 

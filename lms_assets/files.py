@@ -1,11 +1,19 @@
 """Files that appear whole: written aside, on the disk, then renamed; or else not at all."""
 
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+SCRATCH = "lms-scratch-"
+SCRATCH_LOCK = ".lock"
+SCRATCH_IS_MADE_WITHIN_S = 60
 
 
 @contextmanager
@@ -40,3 +48,30 @@ def write_whole(path: Path, content: str | bytes, *, mode: int = 0o600) -> None:
     """``content`` takes the place of ``path``, as :func:`written_whole` does it."""
     with written_whole(path, mode=mode) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A private folder for what is being made; gone afterwards.
+
+    A process that is killed leaves its folder, and a student's records in it, behind. So each
+    holds a lock in its folder for as long as it lives, and the next one removes the folders
+    whose lock is free.
+
+    Raises:
+        OSError: No folder can be made.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        _remove_if_left(left)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as name:
+        folder = Path(name)
+        with FileLock(folder / SCRATCH_LOCK):
+            yield folder
+
+
+def _remove_if_left(folder: Path) -> None:
+    """The folder is gone if its process is; one that is just being made is left alone."""
+    with suppress(OSError, Timeout):
+        if time.time() - folder.stat().st_mtime > SCRATCH_IS_MADE_WITHIN_S:
+            with FileLock(folder / SCRATCH_LOCK, timeout=0):
+                shutil.rmtree(folder)

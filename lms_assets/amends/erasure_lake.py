@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 import pyarrow as pa
@@ -20,6 +18,7 @@ from lms_assets.amends.student import Student
 from lms_assets.attempts.cleaning import NotAnArray, record_chunks
 from lms_assets.attempts.ledger import Pull
 from lms_assets.attempts.tombstones import WAIT, Flags, copy_without, recounted
+from lms_assets.files import scratch_folder
 from lms_assets.locks import Lock, hold_in_session, wait_for
 from lms_assets.resources.lake import Lake, RawAnswer, reference_key
 from lms_assets.resources.warehouse import Warehouse
@@ -82,8 +81,8 @@ class LakeErasure:
     def _erase_raw(self, answer: RawAnswer) -> dict[str, int]:
         if not records_of(self.student, self.lake, answer):
             return {}
-        with self._alone(), TemporaryDirectory() as folder:
-            rewritten = Path(folder) / "answer.json"
+        with self._alone(), scratch_folder() as folder:
+            rewritten = folder / "answer.json"
             with self.lake.open_raw(answer) as body, rewritten.open("wb") as sink:
                 copied = copy_without(body, sink, self.student.owns)
             self.lake.replace_raw(answer, rewritten, records=copied.kept)

@@ -4,36 +4,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 
 import dagster as dg
-from sqlalchemy import Connection
 
 from lms_assets.attempts.cleaned import clean_stored
 from lms_assets.attempts.cleaned_before import cleaned_before
 from lms_assets.attempts.cleaning import CODE_VERSION
 from lms_assets.attempts.columns import NotCleanAttempts
 from lms_assets.attempts.fates import Fates
-from lms_assets.attempts.ledger import Load, Pull, newest_load, zone_of_ledger
+from lms_assets.attempts.ledger import Load, Pull, newest_load
 from lms_assets.attempts.limits import Limits
-from lms_assets.attempts.merge import (
-    Mirror,
-    is_loaded_already,
-    is_overtaken,
-    lock_day,
-    merge_day,
-    record_overtaken,
-    record_unchanged,
-)
+from lms_assets.attempts.loading import load_day
+from lms_assets.attempts.merge import Mirror
 from lms_assets.attempts.partitions import attempt_days, window_of
-from lms_assets.attempts.quarantine import replay_day
 from lms_assets.attempts.schema import column_descriptions
-from lms_assets.attempts.tombstones import Erasure, drop_erased, without_erased
+from lms_assets.attempts.tombstones import Erasure, drop_erased
 from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.failures import told_to_dagster
+from lms_assets.files import scratch_folder
 from lms_assets.resources.attempt_source import AttemptSource
 from lms_assets.resources.lake import Lake, RawAnswer
 from lms_assets.resources.records import NotAnArray
@@ -126,8 +116,8 @@ def _asked(
     window = window_of(day)
     # The pull that was asked last is the newest, whenever its answer comes.
     asked_at = datetime.now(UTC)
-    with TemporaryDirectory() as folder:
-        body = Path(folder) / "answer.json"
+    with scratch_folder() as folder:
+        body = folder / "answer.json"
         answer = api.attempts_between(window.start, window.end, to=body)
         # Somebody may have been erased while the API answered.
         with erasure.while_storing(warehouse) as tombstones:
@@ -287,7 +277,7 @@ def attempts_table(
     with told_to_dagster():
         mirror = Mirror(config.mirror, config.force)
         load = warehouse.in_transaction(
-            lambda connection: _loaded(
+            lambda connection: load_day(
                 connection, cleaned_attempts, lake, mirror, erasure, run_id=context.run.run_id
             )
         )
@@ -296,52 +286,6 @@ def attempts_table(
             {"dagster/partition_row_count": load.stored, **load.fates.counters(), **load.stages}
         )
         return load
-
-
-def _loaded(
-    connection: Connection,
-    pull: Pull,
-    lake: Lake,
-    mirror: Mirror,
-    erasure: Erasure,
-    *,
-    run_id: str,
-) -> Load:
-    loaded = zone_of_ledger(connection)
-    if loaded not in (None, pull.zone):
-        # The command refuses it before; Dagster's bare tools come here.
-        raise PermanentFault("settings.zone_changed", zone=pull.zone, loaded=loaded)
-    lock_day(connection, date.fromisoformat(pull.day))
-    if is_overtaken(connection, pull):
-        return record_overtaken(connection, pull, run_id=run_id)
-    # Somebody may have been erased since the day was cleaned.
-    tombstones = erasure.until_commit(connection)
-    if not mirror.is_on and is_loaded_already(connection, pull, as_counted=True):
-        return record_unchanged(connection, pull, run_id=run_id)
-    rest = without_erased(pull, lake, tombstones)
-    pull = rest.pull
-    if is_loaded_already(connection, pull) and not mirror.is_on:
-        return record_unchanged(connection, pull, run_id=run_id)
-    before = newest_load(connection, date.fromisoformat(pull.day))
-    load = merge_day(
-        connection,
-        pull,
-        attempts=rest.attempts,
-        rejected=rest.rejected,
-        run_id=run_id,
-        mirror=mirror,
-    )
-    if before and before.code_version != pull.code_version:
-        # What older rules refused and today's accept has just come in: set aside no longer.
-        replay_day(
-            connection,
-            date.fromisoformat(pull.day),
-            window=Window(pull.window_start, pull.window_end),
-            tomorrow=end_of_tomorrow(datetime.now(UTC)),
-            run_id=run_id,
-            tombstones=tombstones,
-        )
-    return load
 
 
 def _said(facts: Mapping[str, object]) -> str:

@@ -106,8 +106,6 @@ def merge_day(
     began = time.monotonic()
     day = date.fromisoformat(pull.day)
     lock_day(connection, day)
-    if is_overtaken(connection, pull):
-        return record_overtaken(connection, pull, run_id=run_id)
     is_new = newest_load(connection, day) is None
     fates, stored = _merge(connection, pull, attempts, mirror or Mirror())
     _quarantine(connection, pull, rejected, run_id)

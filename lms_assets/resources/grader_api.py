@@ -14,7 +14,6 @@ import ipaddress
 import logging
 import re
 import ssl
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -44,6 +43,7 @@ from urllib3.exceptions import (
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.faults.masking import Mask
+from lms_assets.files import scratch_folder
 from lms_assets.resources.attempt_source import Answer
 from lms_assets.resources.deadline import Deadline, DeadlineAdapter
 from lms_assets.resources.http import retry_after_s, unusable_proxy, without_netrc
@@ -140,8 +140,8 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             Fault: As :meth:`attempts_between`.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            to = Path(folder) / "answer.json"
+        with scratch_folder() as folder:
+            to = folder / "answer.json"
             answer = self.attempts_between(_ANY_SECOND, _ANY_SECOND + timedelta(seconds=1), to=to)
         return answer.duration_s
 

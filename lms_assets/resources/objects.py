@@ -6,7 +6,6 @@ a store's own writer would put what was written before an error. A store that is
 503 is tried again by its client.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from typing import Any, BinaryIO
 from upath import UPath
 
 from lms_assets.faults import PermanentFault, TemporaryFault
-from lms_assets.files import written_whole
+from lms_assets.files import scratch_folder, written_whole
 
 _S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 5}}
 
@@ -89,8 +88,8 @@ class Objects:
             with written_whole(folder / target.name) as file:
                 yield file
             return
-        with tempfile.TemporaryDirectory(prefix="lms-object-") as name:
-            draft = Path(name) / "object"
+        with scratch_folder() as folder:
+            draft = folder / "object"
             with draft.open("wb") as file:
                 yield file
             self._put(draft, target)

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from lms_assets.attempts.ledger import load_of_run, newest_load
+from lms_assets.attempts.loading import load_day
 from lms_assets.attempts.merge import Mirror, is_loaded_already, record_unchanged
+from lms_assets.attempts.tombstones import Erasure
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
@@ -302,7 +304,9 @@ def test_the_pull_that_was_asked_last_wins_however_late_the_other_is_answered(
     )
     merged(warehouse, lake, newer, run_id="newer")
     before = attempts_in(warehouse)
-    late = merged(warehouse, lake, older, run_id="older")
+    erasure = Erasure(key_file="nobody-was-erased")
+    with warehouse.begin() as connection:
+        late = load_day(connection, older, lake, Mirror(), erasure, run_id="older")
     assert late.overtaken
     counted(late, received=2, unchanged=2)
     assert attempts_in(warehouse) == before

@@ -7,6 +7,7 @@ from babel.dates import format_date
 from babel.numbers import get_decimal_symbol, get_group_symbol
 
 from lms_assets.letters.facts import DayFigures
+from lms_assets.statistics.figures import name_of
 from lms_assets.texts import Texts
 
 # As on the page: a verdict has one colour everywhere.
@@ -32,7 +33,7 @@ def chart_png(recent: Sequence[DayFigures], texts: Texts) -> bytes:
 def _chart(recent: Sequence[DayFigures], texts: Texts) -> dict[str, Any]:
     """The chart in Vega-Lite, without the kinds of attempts that did not occur."""
     shown = [kind for kind in COLOURS if any(getattr(day, kind) for day in recent)]
-    names = {kind: texts.text(f"letters.chart.{kind}") for kind in shown}
+    names = {kind: name_of(kind, texts) for kind in shown}
     days = {day.day: _label(day, texts) for day in recent}
     values = [
         {
@@ -69,7 +70,7 @@ def _chart(recent: Sequence[DayFigures], texts: Texts) -> dict[str, Any]:
                     "domain": list(names.values()),
                     "range": [COLOURS[kind] for kind in shown],
                 },
-                "legend": {"orient": "top"},
+                "legend": {"orient": "top", "columns": 2},
             },
             "order": {"field": "layer"},
         },

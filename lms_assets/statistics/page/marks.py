@@ -10,7 +10,8 @@ Spec = dict[str, Any]
 Word = Callable[[str], str]
 Name = Callable[[str], str]
 
-LONG_SPAN_MS = 200 * 86_400_000
+DAY_MS = 86_400_000
+LONG_SPAN_MS = 200 * DAY_MS
 HEIGHT_PX = 240
 CONFIG: Spec = {
     # The drawing as a whole has its label in the page, and its figures are there as a table.
@@ -73,7 +74,8 @@ def day_axis(field: str = "day") -> Spec:
             "title": None,
             "grid": False,
             "labelOverlap": "greedy",
-            "tickCount": 8,
+            # No more marks than days: a day must not be named twice.
+            "tickCount": {"expr": f"min(8, max(1, (last - first) / {DAY_MS}))"},
             "labelSeparation": 6,
             "labelExpr": f"utcFormat(datum.value, {shape})",
         },

@@ -28,6 +28,7 @@ from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.statistics.unpublished import mark_unpublished
 
 _WORD: Final = re.compile(r"[0-9A-Za-z_.@+-]+")
 _TYPES: Final = frozenset(
@@ -119,6 +120,8 @@ def _fill(connection: Connection, manifest: Manifest, folder: Path) -> None:
                 (f'{table.schema}."{table.name}"', column, last, is_called),
             )
     cursor.execute("insert into tombstones select * from tombstones_here on conflict do nothing")
+    # Sheet and page show what was here before.
+    mark_unpublished(connection)
 
 
 def _make(cursor: Any, table: TableCopy) -> None:  # noqa: ANN401 - psycopg2 has no types

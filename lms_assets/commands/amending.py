@@ -1,4 +1,7 @@
-"""What changes loaded days without a pull: replays, erasures, adoptions; figures follow."""
+"""What changes loaded days without a pull: replays, erasures, adoptions; figures follow.
+
+Whoever calls publishes what is left: see ``publishing``.
+"""
 
 import uuid
 from collections.abc import Callable, Iterable
@@ -6,7 +9,6 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
-import dagster as dg
 from sqlalchemy import Connection
 
 from lms_assets import systems
@@ -15,9 +17,7 @@ from lms_assets.amends.adoption import Adoption
 from lms_assets.amends.adoption import adopt as adopt_tables
 from lms_assets.amends.replay import Replay, replay
 from lms_assets.attempts.ledger import newest_loaded_day
-from lms_assets.commands.installation import Installation, make_home, open_instance, prepare
-from lms_assets.commands.runner import publish_batch
-from lms_assets.commands.terminal import begun
+from lms_assets.commands.installation import Installation, make_home
 from lms_assets.days import end_of_tomorrow, window_of
 from lms_assets.settings import Settings
 from lms_assets.statistics import measures
@@ -26,7 +26,6 @@ from lms_assets.systems import erasure, presentation, resources
 
 def replay_quarantine(
     installation: Installation,
-    instance: dg.DagsterInstance,
     *,
     reason: str | None = None,
     first: date | None = None,
@@ -44,18 +43,8 @@ def replay_quarantine(
         last=last,
         tombstones=erasure(settings).tombstones(warehouse),
     )
-    if _mend_lag(installation):
-        publish(installation, instance, "replay")
+    mend_lag(installation)
     return done
-
-
-def _mend_lag(installation: Installation) -> bool:
-    """No figure lags; whether one did, also by a call of before that was interrupted."""
-    with installation.warehouse.begin() as connection:
-        lagging = measures.lag(connection)
-        if lagging:
-            recompute(installation.settings)(connection, lagging)
-    return bool(lagging)
 
 
 def trace_of_student(installation: Installation, user_id: str) -> erasing.Trace:
@@ -71,16 +60,13 @@ def trace_of_student(installation: Installation, user_id: str) -> erasing.Trace:
     )
 
 
-def erase_student(
-    installation: Installation,
-    instance: dg.DagsterInstance,
-    user_id: str,
-    *,
-    progress: Callable[[str], None],
-) -> erasing.Erased:
-    """The student is nowhere any more, and later pulls will drop them."""
+def erase_student(installation: Installation, user_id: str) -> erasing.Erased:
+    """The student is nowhere any more, and later pulls will drop them.
+
+    The sheet may still show ids of students who need help, until it is published.
+    """
     settings = installation.settings
-    erased = erasing.erase(
+    return erasing.erase(
         user_id,
         warehouse=installation.warehouse,
         lake=resources(settings)["lake"],
@@ -88,28 +74,16 @@ def erase_student(
         zone=settings.zone,
         recompute=recompute(settings),
         staff=presentation(settings).staff,
-        progress=progress,
     )
-    # The sheet may show ids of students who need help.
-    publish(installation, instance, "erasure")
-    return erased
-
-
-def publish(installation: Installation, instance: dg.DagsterInstance, why: str) -> None:
-    """Sheet and page show what is loaded, if anything is."""
-    with installation.warehouse.begin() as connection:
-        as_of = newest_loaded_day(connection)
-    if as_of:
-        publish_batch(instance, f"{why}-{uuid.uuid4()}", as_of)
 
 
 def adopt_earlier(
     settings: Settings, *, zone: str | None, progress: Callable[[int, int], None]
 ) -> tuple[Adoption, ...]:
-    """The earlier systems' tables are ours, and the figures are computed of all of them."""
+    """The earlier systems' tables are ours; their figures are still to be computed."""
     make_home(settings)
     warehouse = systems.warehouse(settings)
-    adopted = adopt_tables(
+    return adopt_tables(
         warehouse,
         zone_of_naive_times=zone,
         day_zone=settings.lms_timezone,
@@ -117,27 +91,16 @@ def adopt_earlier(
         progress=progress,
         erasure=erasure(settings),
     )
-    with begun():
-        _show_adopted(settings)
-    return adopted
 
 
-def _show_adopted(settings: Settings) -> None:
-    """The figures are those of all loaded days, in the tables and where people read them."""
-    installation = prepare(settings)
+def mend_lag(installation: Installation) -> None:
+    """No figure lags behind its attempts; also none that a call of before left so."""
     with installation.warehouse.begin() as connection:
-        as_of = newest_loaded_day(connection)
-        # Also when nothing was left to adopt: an earlier call may have ended before this.
-        if as_of:
-            zone_of_days, staff = settings.lms_timezone, presentation(settings).staff
-            measures.refresh_all(connection, zone=zone_of_days, as_of=as_of, staff=staff)
-    if as_of:
-        with installation.warehouse.faults_by_name(), open_instance() as instance:
-            publish(installation, instance, "adoption")
+        recompute(installation.settings)(connection, ())
 
 
 def recompute(settings: Settings) -> Callable[[Connection, Iterable[date]], Any]:
-    """The figures that attempts of some days change are computed anew."""
+    """The figures of some days, and of those that lag, are computed anew."""
 
     def figures(connection: Connection, days: Iterable[date]) -> None:
         measures.take_turn(connection)

@@ -12,9 +12,10 @@ from lms_assets.amends import backup as backing_up
 from lms_assets.amends import restore as restoring
 from lms_assets.amends.backup_files import opened_manifest
 from lms_assets.attempts.ledger import newest_loaded_day
-from lms_assets.commands.amending import erase_student, publish
+from lms_assets.commands.amending import erase_student
 from lms_assets.commands.arguments import FOLDER
 from lms_assets.commands.installation import opened, prepare
+from lms_assets.commands.publishing import publish_what_is_left, status_of
 from lms_assets.commands.terminal import USAGE, counted, err, say_error
 from lms_assets.faults import PermanentFault
 from lms_assets.settings import Settings, load_settings
@@ -70,12 +71,12 @@ def restore(from_: Path, yes: bool) -> None:
             manifest, from_, warehouse=warehouse, lake=the_lake(settings), erasure=keys
         )
         for user_id in returned:
-            erase_student(installation, instance, user_id, progress=lambda _: None)
-        if not returned:
-            publish(installation, instance, "restore")
+            erase_student(installation, user_id)
+        published = publish_what_is_left(installation, instance)
     click.echo(f"Restored: the backup of {manifest.made_at}.")
     if returned:
         click.echo(f"{counted(len(returned), 'student')} erased since then: erased again.")
+    sys.exit(status_of(published))
 
 
 def _ask(newest: date) -> None:

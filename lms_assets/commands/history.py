@@ -23,7 +23,8 @@ import dagster as dg
 
 from lms_assets.attempts.ledger import Load
 from lms_assets.commands.installation import Installation
-from lms_assets.commands.runner import publish, publish_batch, run_day
+from lms_assets.commands.publishing import messenger_of
+from lms_assets.commands.runner import publish_batch, run_day
 from lms_assets.letters.messenger import Messenger, utc_now
 from lms_assets.letters.outcomes import Outcome
 from lms_assets.runs.batches import (
@@ -38,8 +39,7 @@ from lms_assets.runs.processes import (
     report_gone,
     terminated_as_interrupted,
 )
-from lms_assets.statistics.unpublished import is_anything_unpublished
-from lms_assets.systems import api_turns, resources
+from lms_assets.systems import api_turns
 
 # Kinds that go on where a killed command left them.
 LASTING = ("backfill", "reclean")
@@ -73,12 +73,6 @@ class BatchOutcome:
     def is_published(self) -> bool:
         """Whether the sheet and the page show what the days have brought."""
         return self.publication is None or self.publication.succeeded
-
-
-def messenger_of(installation: Installation, instance: dg.DagsterInstance) -> Messenger:
-    """Who tells of the runs of this process."""
-    settings = installation.settings
-    return Messenger(settings, installation.warehouse, instance, resources(settings))
 
 
 def run_alone(
@@ -191,28 +185,6 @@ def finish_left_open(
     for batch in left:
         with leading(installation.warehouse, batch):
             _finish(installation, instance, messenger_of(installation, instance), batch)
-
-
-def publish_what_is_left(
-    installation: Installation, instance: dg.DagsterInstance, day: date
-) -> Outcome | None:
-    """What the sheet or the page does not show yet was published.
-
-    Args:
-        day: A loaded day, under which the publication runs.
-
-    Returns:
-        Its outcome; None where nothing was left, or where an open batch will publish it.
-    """
-    with installation.warehouse.begin() as connection:
-        if open_batches(connection) or not is_anything_unpublished(connection):
-            return None
-    messenger = messenger_of(installation, instance)
-    with terminated_as_interrupted():
-        run_id = publish(instance, day)
-        messenger.tell_of_run(run_id, now=utc_now())
-        messenger.send(now=utc_now())
-    return messenger.outcome(run_id)
 
 
 def _finish(

@@ -11,12 +11,22 @@ from lms_assets.attempts.quarantine import counts
 from lms_assets.commands.amending import (
     adopt_earlier,
     erase_student,
+    mend_lag,
     replay_quarantine,
     trace_of_student,
 )
 from lms_assets.commands.arguments import DAY
 from lms_assets.commands.installation import opened, prepare
-from lms_assets.commands.terminal import FAILED, USAGE, counted, err, say_error, show_rows
+from lms_assets.commands.publishing import publish_what_is_left, status_of
+from lms_assets.commands.terminal import (
+    FAILED,
+    USAGE,
+    begun,
+    counted,
+    err,
+    say_error,
+    show_rows,
+)
 from lms_assets.faults import Fault
 from lms_assets.settings import load_settings
 
@@ -39,13 +49,15 @@ def quarantine(context: click.Context) -> None:
 def replay(reason: str | None, first: date | None, last: date | None) -> None:
     """Cleans refused records again by today's rules and loads what is now good."""
     with opened(load_settings()) as (installation, instance):
-        done = replay_quarantine(installation, instance, reason=reason, first=first, last=last)
+        done = replay_quarantine(installation, reason=reason, first=first, last=last)
+        published = publish_what_is_left(installation, instance)
     total = done.total
     click.echo(
         f"{counted(total.received, 'record')} tried: {total.inserted} inserted, "
         f"{counted(total.duplicates, 'duplicate')}, {total.outside_window} outside their day, "
         f"{total.rejected_in_all} still refused."
     )
+    sys.exit(status_of(published))
 
 
 @click.command()
@@ -71,13 +83,14 @@ def erase(user_id: str, yes: bool) -> None:
             err.print("Nothing was removed.")
             sys.exit(USAGE)
         try:
-            erased = erase_student(installation, instance, user_id, progress=lambda _: None)
+            erased = erase_student(installation, user_id)
         except Fault as fault:
             # The next call goes on where this one ended.
             say_error(f"{fault} Then erase the student again.")
-            sys.exit(USAGE if fault.stage == "erasure" else FAILED)
-    _show_erased(erased)
-    sys.exit(FAILED if erased.unreadable else 0)
+            sys.exit(FAILED)
+        _show_erased(erased)
+        status = status_of(publish_what_is_left(installation, instance))
+    sys.exit(FAILED if erased.unreadable else status)
 
 
 def _in_words(found: Trace) -> str:
@@ -118,11 +131,17 @@ def adopt(zone: str | None) -> None:
 
     Every row is kept, or set aside with a reason; the old table stays under another name.
     """
-    adopted = adopt_earlier(load_settings(), zone=zone, progress=_tell_rows)
+    settings = load_settings()
+    adopted = adopt_earlier(settings, zone=zone, progress=_tell_rows)
     for one in adopted:
         _show_adoption(one)
     if not adopted:
         click.echo("There is nothing to adopt.")
+    # Also then: an earlier call may have ended before this.
+    with begun(), opened(settings) as (installation, instance):
+        mend_lag(installation)
+        published = publish_what_is_left(installation, instance)
+    sys.exit(status_of(published))
 
 
 def _tell_rows(done: int, total: int) -> None:

@@ -13,13 +13,13 @@ from lms_assets.commands.amending import replay_quarantine
 from lms_assets.commands.arguments import DAY, ended_day, ended_days
 from lms_assets.commands.history import (
     finish_left_open,
-    publish_what_is_left,
     run_alone,
     run_batch,
     tell_of_orphans,
 )
 from lms_assets.commands.installation import Installation, opened
 from lms_assets.commands.progress import BatchProgress
+from lms_assets.commands.publishing import publish_what_is_left, status_of
 from lms_assets.commands.terminal import FAILED, counted, err
 from lms_assets.settings import load_settings
 from lms_assets.systems import resources
@@ -82,8 +82,9 @@ def reclean(first: date, last: date) -> None:
         status = _run_days(
             installation, instance, wanted, kind="reclean", from_lake=True, again=True
         )
-        replay_quarantine(installation, instance, first=first, last=last)
-        sys.exit(status)
+        replay_quarantine(installation, first=first, last=last)
+        published = publish_what_is_left(installation, instance)
+        sys.exit(status_of(published) or status)
 
 
 def _publish_what_is_left(
@@ -94,9 +95,9 @@ def _publish_what_is_left(
     published = publish_what_is_left(installation, instance, day)
     if published is None:
         click.echo("Nothing to do.")
-        return 0
-    click.echo("Published." if published.succeeded else f"Publication {published.summary}")
-    return 0 if published.succeeded else FAILED
+    elif published.succeeded:
+        click.echo("Published.")
+    return status_of(published)
 
 
 def _run_days(
@@ -127,6 +128,4 @@ def _run_days(
     for failed in outcome.failed:
         click.echo(f"{failed.day}  {failed.summary}")
     click.echo(f"{len(outcome.days) - len(outcome.failed)} done, {len(outcome.failed)} failed.")
-    if outcome.publication and not outcome.is_published:
-        click.echo(f"Publication {outcome.publication.summary}")
-    return 0 if outcome.is_published and not outcome.failed else FAILED
+    return status_of(outcome.publication) or (FAILED if outcome.failed else 0)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import click
 
-from lms_assets.commands.history import messenger_of
 from lms_assets.commands.installation import opened, prepare
+from lms_assets.commands.publishing import messenger_of
 from lms_assets.commands.terminal import FAILED, counted, show_rows
 from lms_assets.letters.outbox import resend as make_due
 from lms_assets.settings import load_settings

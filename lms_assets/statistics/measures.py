@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, TextClause, text
 
-from lms_assets.attempts.lag import lagging_days, take_marks
+from lms_assets.attempts.lag import take_marks
 from lms_assets.days import days_between, offset_spans, spans, window_between
 from lms_assets.statistics.alarms import refresh_alarms
 from lms_assets.statistics.offsets import offsets_hold, write_offsets
@@ -167,11 +167,6 @@ def _parts_of(days: set[date]) -> Iterator[tuple[date, date]]:
     for start, last in spans(days):
         for first in days_between(start, last)[:: LONGEST_SPAN.days]:
             yield first, min(first + LONGEST_SPAN - timedelta(days=1), last)
-
-
-def lag(connection: Connection) -> list[date]:
-    """The days, in order, whose figures lag behind their attempts: another refresh is due."""
-    return sorted(lagging_days(connection))
 
 
 def as_of(connection: Connection) -> date | None:

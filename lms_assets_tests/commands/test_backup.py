@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from lms_assets.amends.backup import MADE_BY_MIGRATIONS, TABLES
 from lms_assets.amends.backup_files import Manifest, opened_manifest, seal
@@ -78,6 +78,27 @@ def test_a_student_erased_since_the_backup_stays_erased(tmp_path: Path) -> None:
         assert "1 student erased since then" in said
         assert place.rows("select count(*) as n from attempts") == [{"n": 4}]
         assert not place.rows("select from attempts where user_id = :id", id=ERASED)
+
+
+@pytest.mark.slow
+def test_the_way_from_the_embedded_database_to_ones_own(
+    tmp_path: Path, database_url: str
+) -> None:  # R58
+    own = make_url(database_url)
+    with ApiServer(Grader()) as api, home(api) as place:
+        ended_well(place, "run", DAY)
+        kept = tmp_path / "kept"
+        ended_well(place, "backup", str(kept))
+        before = place.rows(TOLD["attempts"])
+        place.environment |= {
+            **{"DB_HOST": str(own.query["host"]), "DB_PORT": str(own.query["port"])},
+            **{"DB_NAME": str(own.database), "DB_USER": str(own.username)},
+        }
+        ended_well(place, "restore", str(kept))
+
+        assert Warehouse(url=database_url).rows(TOLD["attempts"]) == before
+        assert "0 inserted, 0 updated" in ended_well(place, "run", DAY)
+        assert DAY not in ended_well(place, "gaps")
 
 
 @pytest.fixture

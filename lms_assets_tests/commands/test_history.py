@@ -83,7 +83,8 @@ def test_a_backfill_whose_publication_failed_is_published_when_it_is_called_agai
     workbook.mkdir()
     said = place.lms("backfill", FIRST, "2025-03-02")
     assert said.returncode == 1
-    assert said.stdout.startswith("2 done, 0 failed.\nPublication failed: ")
+    assert said.stdout == "2 done, 0 failed.\n"
+    assert said.stderr.splitlines()[-1].startswith("lms: Publication failed: ")
     assert place.letters() == [("failure", "sent")]
 
     workbook.rmdir()

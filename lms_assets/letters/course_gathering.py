@@ -4,7 +4,6 @@ Aggregates only: a group of fewer than ``FEWEST`` students is not shown, so that
 of a single one.
 """
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -21,6 +20,22 @@ TASKS_SHOWN = 5
 WEEK = timedelta(days=7)
 CHART_DAYS = 14
 OLDEST = timedelta(days=7)
+
+# Each gives rows of TaskLine, the task by its id.
+HARDEST = """
+select task, students, first_try_pct, solve_pct from hardest_tasks
+where course = :course and students >= :fewest limit :shown
+"""
+STUCK = """
+select task, students, stuck from task_statistics
+where course = :course and stuck >= :fewest
+order by stuck desc, task, oauth_consumer_key limit :shown
+"""
+STOPS = """
+select task, stopped, stopped_pct from task_stops
+where course = :course and stopped >= :fewest
+order by stopped desc, task, oauth_consumer_key limit :shown
+"""
 
 
 def course_letters(connection: Connection, wanted: CourseLetters, names: Names) -> list[DueLetter]:
@@ -61,9 +76,9 @@ def _letter(
         day=sunday,
         week=_week(connection, course, sunday),
         week_before=_week(connection, course, sunday - WEEK),
-        hardest=_hardest(connection, course, names),
-        stuck=_stuck(connection, course, names),
-        stops=_stops(connection, course, names),
+        hardest=_tasks(connection, HARDEST, course, names),
+        stuck=_tasks(connection, STUCK, course, names),
+        stops=_tasks(connection, STOPS, course, names),
         alarms=alarms_of_course(connection, course, sunday - WEEK, sunday, names),
         recent=_recent(connection, course, sunday),
     )
@@ -94,57 +109,10 @@ def _week(connection: Connection, course: str, last: date) -> dict[str, Any]:
     return {name: float(value) for name, value in row.items() if value is not None}
 
 
-def _hardest(connection: Connection, course: str, names: Names) -> list[TaskLine]:
-    statement = """
-        select task, students, first_try_pct, solve_pct from hardest_tasks
-        where course = :course and students >= :fewest limit :shown
-    """
-    return [
-        TaskLine(
-            task=names.task_title(course, row["task"]),
-            students=row["students"],
-            first_try_pct=row["first_try_pct"],
-            solve_pct=row["solve_pct"],
-        )
-        for row in _rows(connection, statement, course)
-    ]
-
-
-def _stuck(connection: Connection, course: str, names: Names) -> list[TaskLine]:
-    statement = """
-        select task, students, stuck from task_statistics
-        where course = :course and stuck >= :fewest
-        order by stuck desc, task, oauth_consumer_key limit :shown
-    """
-    return [
-        TaskLine(
-            task=names.task_title(course, row["task"]),
-            students=row["students"],
-            stuck=row["stuck"],
-        )
-        for row in _rows(connection, statement, course)
-    ]
-
-
-def _stops(connection: Connection, course: str, names: Names) -> list[TaskLine]:
-    statement = """
-        select task, stopped, stopped_pct from task_stops
-        where course = :course and stopped >= :fewest
-        order by stopped desc, task, oauth_consumer_key limit :shown
-    """
-    return [
-        TaskLine(
-            task=names.task_title(course, row["task"]),
-            stopped=row["stopped"],
-            stopped_pct=row["stopped_pct"],
-        )
-        for row in _rows(connection, statement, course)
-    ]
-
-
-def _rows(connection: Connection, statement: str, course: str) -> list[Mapping[str, Any]]:
+def _tasks(connection: Connection, statement: str, course: str, names: Names) -> list[TaskLine]:
     values = {"course": course, "fewest": FEWEST, "shown": TASKS_SHOWN}
-    return [dict(row) for row in connection.execute(text(statement), values).mappings()]
+    rows = map(dict, connection.execute(text(statement), values).mappings())
+    return [TaskLine(**row | {"task": names.task_title(course, row["task"])}) for row in rows]
 
 
 def _recent(connection: Connection, course: str, last: date) -> list[DayFigures]:

@@ -10,8 +10,9 @@ from lms_assets.amends.adoption_fates import cut_sourcedids, limits_of, typed_ro
 from lms_assets.amends.adoption_tables import EarlierTable, quoted
 from lms_assets.amends.takeover import Takeover
 from lms_assets.attempts.cleaning import MAX_NAME_BYTES
-from lms_assets.attempts.columns import ARROW_SCHEMA, ATTEMPT_COLUMNS, DERIVED_COLUMNS, check_table
+from lms_assets.attempts.columns import ARROW_SCHEMA, ATTEMPT_COLUMNS, DERIVED_COLUMNS
 from lms_assets.attempts.merge import copy
+from lms_assets.attempts.schema import check_table
 from lms_assets.days import today
 from lms_assets.resources.records import ascii_text
 

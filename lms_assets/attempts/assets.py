@@ -11,14 +11,13 @@ import dagster as dg
 from lms_assets.attempts.cleaned import clean_stored
 from lms_assets.attempts.cleaned_before import cleaned_before
 from lms_assets.attempts.cleaning import CODE_VERSION
-from lms_assets.attempts.columns import NotCleanAttempts
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, Pull, newest_load
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.loading import load_day
 from lms_assets.attempts.merge import Mirror
 from lms_assets.attempts.partitions import attempt_days, window_of
-from lms_assets.attempts.schema import column_descriptions
+from lms_assets.attempts.schema import NotCleanAttempts, column_descriptions
 from lms_assets.attempts.tombstones import Erasure, drop_erased
 from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault

@@ -15,18 +15,6 @@ ATTEMPT_TYPES: Final = ("run", "submit")
 MAX_USER_ID_LENGTH: Final = 255
 
 
-class NotCleanAttempts(ValueError):  # noqa: N818 - a fact about the frame
-    """Attempts that are about to be stored are not what a clean attempt is declared to be.
-
-    Args:
-        columns: The columns that fail; never a value of theirs.
-    """
-
-    def __init__(self, columns: list[str]) -> None:
-        self.columns = columns
-        super().__init__(f"these columns are not as declared: {', '.join(columns)}")
-
-
 @dataclass(frozen=True)
 class Constraint:
     """What must hold of a column's values, missing ones left out.
@@ -141,16 +129,3 @@ ARROW_SCHEMA: Final = pa.schema(
 REJECTED_SCHEMA: Final = pa.schema(
     [pa.field(name, pa.string(), nullable=False) for name in ("reason", "field", "record")]
 )
-
-
-def check_table(table: pa.Table) -> None:
-    """The table is clean attempts; the type ``CleanedAttempts`` would say the same of its frame.
-
-    Raises:
-        NotCleanAttempts: It is not; says which columns, and none of their values.
-    """
-    if tuple(table.column_names) != ATTEMPT_COLUMNS:
-        raise NotCleanAttempts(["their names and their order"])
-    failing = [c.name for c in COLUMNS if not c.is_as_declared(table.column(c.name))]
-    if failing:
-        raise NotCleanAttempts(failing)

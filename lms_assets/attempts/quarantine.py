@@ -12,11 +12,12 @@ import pyarrow as pa
 from sqlalchemy import Connection, Row, text
 
 from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Tombstones, clean_day
-from lms_assets.attempts.columns import ATTEMPT_COLUMNS, KEY_COLUMNS, SAID_COLUMNS, check_table
+from lms_assets.attempts.columns import ATTEMPT_COLUMNS, KEY_COLUMNS, SAID_COLUMNS
 from lms_assets.attempts.corrections import correct_books
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.merge import copy, lock_day
+from lms_assets.attempts.schema import check_table
 from lms_assets.days import Window
 from lms_assets.resources.records import ascii_text
 

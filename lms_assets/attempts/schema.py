@@ -14,20 +14,23 @@ from dagster_pandas.constraints import (
     StrictColumnsConstraint,
 )
 
-from lms_assets.attempts.columns import ATTEMPT_COLUMNS, COLUMNS, Column, NotCleanAttempts
+from lms_assets.attempts.columns import ATTEMPT_COLUMNS, COLUMNS, Column
 
-__all__ = [
-    "CleanedAttempts",
-    "check_frame",
-    "column_descriptions",
-    "no_attempts",
-]
+# Of frames: texts stay where Arrow has them, and a missing verdict is missing.
+_EXTENSIONS: Final = {pa.string(): pd.StringDtype("pyarrow"), pa.bool_(): pd.BooleanDtype()}
+_DTYPES: Final = {**_EXTENSIONS, pa.timestamp("us"): "datetime64[us]"}
 
-_DTYPES: Final = {
-    pa.string(): "string[pyarrow]",
-    pa.bool_(): "boolean",
-    pa.timestamp("us"): "datetime64[us]",
-}
+
+class NotCleanAttempts(ValueError):  # noqa: N818 - a fact about the frame
+    """Attempts that are about to be stored are not what a clean attempt is declared to be.
+
+    Args:
+        columns: The columns that fail; never a value of theirs.
+    """
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = columns
+        super().__init__(f"these columns are not as declared: {', '.join(columns)}")
 
 
 class _AsDeclared(ColumnConstraint):
@@ -102,12 +105,13 @@ def column_descriptions() -> TableSchema:
     return TableSchema([_for_dagster(column) for column in COLUMNS])
 
 
-def check_frame(frame: pd.DataFrame) -> None:
-    """The frame is clean attempts, as the type ``CleanedAttempts`` declares them.
+def check_table(table: pa.Table) -> None:
+    """The table is clean attempts, as the type ``CleanedAttempts`` declares their frame.
 
     Raises:
         NotCleanAttempts: It is not; says which columns, and none of their values.
     """
+    frame = table.to_pandas(types_mapper=_EXTENSIONS.get)
     # The type does not look at the context that Dagster would give it.
     if not CleanedAttempts.type_check(cast(Any, None), frame).success:
         raise NotCleanAttempts(_failing_columns(frame))
@@ -124,8 +128,3 @@ def _is_as_declared(column: PandasColumn, frame: pd.DataFrame) -> bool:
     except ConstraintViolationException:
         return False
     return True
-
-
-def no_attempts() -> pd.DataFrame:
-    """A frame of clean attempts without a row."""
-    return pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.arrow_type]) for c in COLUMNS})

@@ -15,9 +15,10 @@ from lms_assets.attempts.assets import (
     cleaned_attempts,
     raw_attempts,
 )
+from lms_assets.attempts.columns import ARROW_SCHEMA
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.partitions import attempt_days
-from lms_assets.attempts.schema import check_frame, no_attempts
+from lms_assets.attempts.schema import check_table
 from lms_assets.attempts.tombstones import Erasure
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.failures import FACTS, FAULT
@@ -69,10 +70,10 @@ def test_a_stored_answer_that_is_no_array_fails_its_day_with_a_name(
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_a_frame_that_is_not_as_declared_is_told_by_its_columns(tmp_path: Path) -> None:
+def test_a_table_that_is_not_as_declared_is_told_by_its_columns(tmp_path: Path) -> None:
     answer = stored(Lake(url=str(tmp_path)), b"[]", records=0)
     with pytest.raises(PermanentFault) as raised, _told_as_faults(answer):
-        check_frame(no_attempts().astype({"created_at": "string"}))
+        check_table(ARROW_SCHEMA.empty_table().drop_columns(["created_at"]))
     assert raised.value.code == "cleaning.not_as_declared"
     assert raised.value.facts == {"columns": "created_at"}
 

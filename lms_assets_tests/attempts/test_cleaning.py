@@ -30,9 +30,8 @@ from lms_assets.attempts.cleaning import (
     course_and_task,
     record_chunks,
 )
-from lms_assets.attempts.columns import check_table
 from lms_assets.attempts.fates import Fates
-from lms_assets.attempts.schema import check_frame
+from lms_assets.attempts.schema import check_table
 from lms_assets.attempts.watch import OTHER_NAMES, Watch
 
 settings.register_profile("untimed", deadline=None)
@@ -95,7 +94,6 @@ class Cleaned:
         chunks = list(clean_day(pieces, window=window, tomorrow=tomorrow, tombstones=tombstones))
         for chunk in chunks:
             check_table(chunk.attempts)
-            check_frame(frame_of([chunk.attempts]))
         self.attempts = frame_of([chunk.attempts for chunk in chunks])
         self.rejected = frame_of([chunk.rejected for chunk in chunks])
         self.fates = sum((chunk.fates for chunk in chunks), Fates())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from lms_assets.attempts.assets import OWNERS, attempts_table
 from lms_assets.attempts.ledger import newest_loaded_day
@@ -20,6 +20,7 @@ from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import publishes
 from lms_assets.statistics import figures, measures
+from lms_assets.statistics.page.edition import edition_of, is_of
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
 from lms_assets.statistics.unpublished import PAGE, SHEET, marks_of, take_away
@@ -185,23 +186,39 @@ def statistics_page(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The page `report.html` shows what the database holds: one file, no network, no student.
 
-    Written once per batch, as the sheet is. Open it with `./lms page`.
+    Written once per batch, as the sheet is, and not at all where nothing in it would be other
+    than its time. Open it with `./lms page`.
     """
     if not publishes(context.run.tags):
         return left_to_its_batch()
-    from lms_assets.statistics.page.build import page_of
-
     page = Path(presentation.page)
     with told_to_dagster(), publication_turn(warehouse):
         with warehouse.begin() as connection:
             marks = marks_of(connection, PAGE)
-            html = page_of(connection, presentation, made_at=datetime.now(UTC))
-        write_whole(page, html, mode=PAGE_MODE)
+            html = new_page(connection, presentation)
+        if html is not None:
+            write_whole(page, html, mode=PAGE_MODE)
         with warehouse.begin() as connection:
             take_away(connection, marks)
+        size_kb = round(page.stat().st_size / 1024)
     return dg.MaterializeResult(
-        metadata={"page": dg.MetadataValue.path(page), "size_kb": round(len(html) / 1024)}
+        metadata={
+            "page": dg.MetadataValue.path(page),
+            "size_kb": size_kb,
+            "made": "anew" if html is not None else "before, of the same figures",
+        }
     )
+
+
+def new_page(connection: Connection, presentation: Presentation) -> str | None:
+    """The page of today's figures; None where the file is that one already."""
+    edition = edition_of(connection, presentation)
+    if is_of(Path(presentation.page), edition):
+        return None
+    # Imported late: it starts a JavaScript engine, and most runs of a quiet day need none.
+    from lms_assets.statistics.page.build import page_of
+
+    return page_of(connection, presentation, made_at=datetime.now(UTC), edition=edition)
 
 
 statistics_assets = [daily_statistics, statistics_sheet, statistics_page]

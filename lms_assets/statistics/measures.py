@@ -71,8 +71,9 @@ def refresh(
         return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
     changed = {day for day in take_marks(connection).union(days) if day <= as_of}
     not_seen = days_between(before["as_of"] + timedelta(days=1), as_of)
-    _write_settings(connection, zone, as_of)
-    _recompute(connection, changed.union(not_seen), ZoneInfo(zone), as_of)
+    if changed or not_seen:
+        _write_settings(connection, zone, as_of)
+        _recompute(connection, changed.union(not_seen), ZoneInfo(zone), as_of)
     return None
 
 
@@ -99,13 +100,11 @@ def refresh_all(
     connection.execute(_sql("forget"))
     oldest = connection.scalar(text("select min(created_at) from attempts"))
     first = as_of if oldest is None else oldest.date() - timedelta(days=1)
-    _recompute(connection, set(days_between(first, as_of)), ZoneInfo(zone), as_of)
+    _recompute(connection, set(days_between(min(first, as_of), as_of)), ZoneInfo(zone), as_of)
 
 
 def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: date) -> None:
     """What the attempts of ``days`` can change is computed anew, each step from the one before."""
-    if not days:
-        return
     mark_unpublished(connection)
     connection.execute(text("set local work_mem = '128MB'"))
     connection.execute(text("set local jit = off"))

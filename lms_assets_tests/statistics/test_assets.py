@@ -1,9 +1,17 @@
 """Publishing: in turns, and never inside a transaction."""
 
+from datetime import timedelta
+from pathlib import Path
 from threading import Thread
 
+import pytest
+
+from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
-from lms_assets.statistics.assets import daily_statistics, publication_turn
+from lms_assets.statistics import measures
+from lms_assets.statistics.assets import daily_statistics, new_page, publication_turn
+from lms_assets.statistics.presentation import Presentation
+from lms_assets_tests.day_loads import DAY, loaded, record
 
 OTHERS = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
 
@@ -47,3 +55,57 @@ def test_the_days_figures_show_their_columns_in_words() -> None:
     columns = {c.name: c for c in metadata["dagster/column_schema"].columns}
     assert columns["success_pct"].type == "percent"
     assert str(columns["success_pct"].description).startswith("Submit success (percent).")
+
+
+@pytest.fixture
+def made(warehouse: Warehouse, tmp_path: Path) -> Presentation:
+    """A page has been made of a loaded day."""
+    presentation = Presentation(page=str(tmp_path / "report.html"))
+    loaded(warehouse, Lake(url=str(tmp_path / "lake")), [record("ann"), record("bob")])
+    refresh(warehouse)
+    Path(presentation.page).write_text(page_of(warehouse, presentation) or "")
+    return presentation
+
+
+def refresh(warehouse: Warehouse, **changes: object) -> None:
+    with warehouse.begin() as connection:
+        measures.refresh(connection, [], **{"zone": "UTC", "as_of": DAY, **changes})  # type: ignore[arg-type]
+
+
+def page_of(warehouse: Warehouse, presentation: Presentation) -> str | None:
+    with warehouse.begin() as connection:
+        return new_page(connection, presentation)
+
+
+def test_a_page_of_the_same_figures_is_not_made_again(
+    warehouse: Warehouse, made: Presentation
+) -> None:
+    refresh(warehouse)
+    assert page_of(warehouse, made) is None
+
+
+@pytest.mark.parametrize(
+    "change", ["figures", "as_of", "staff", "language", "names", "gone", "cut"]
+)
+def test_a_page_is_made_again_of_whatever_changed(
+    change: str, warehouse: Warehouse, made: Presentation, tmp_path: Path
+) -> None:
+    if change == "figures":
+        lake = Lake(url=str(tmp_path / "lake"))
+        loaded(warehouse, lake, [record("ann"), record("bob"), record("cleo")], hour=6)
+        refresh(warehouse)
+    elif change == "as_of":
+        refresh(warehouse, as_of=DAY + timedelta(days=1))
+    elif change == "staff":
+        refresh(warehouse, staff=["bob"])
+    elif change == "language":
+        made = made.model_copy(update={"language": "ru"})
+    elif change == "names":
+        names = tmp_path / "names.csv"
+        names.write_text("course,task,title,link\ncourse-v1:Org+Course+Run,,Algebra,\n")
+        made = Presentation(page=made.page, names_file=str(names))
+    elif change == "gone":
+        Path(made.page).unlink()
+    else:
+        Path(made.page).write_text("<!doctype html>")
+    assert page_of(warehouse, made) is not None

@@ -46,17 +46,22 @@ EXPLAINED: Mapping[str, tuple[str, ...]] = {
 SCRIPTS = ("words", "choice", "tiles", "drawings", "charts", "tables", "task", "page")
 
 
-def page_of(connection: Connection, presentation: Presentation, *, made_at: datetime) -> str:
+def page_of(
+    connection: Connection, presentation: Presentation, *, made_at: datetime, edition: str
+) -> str:
     """The whole page, of the figures that stand in the database now."""
     return render(
         figures_for_page(connection),
         language=presentation.language,
         names=presentation.names,
         made_at=made_at,
+        edition=edition,
     )
 
 
-def render(figures: PageFigures, *, language: str, names: Names, made_at: datetime) -> str:
+def render(
+    figures: PageFigures, *, language: str, names: Names, made_at: datetime, edition: str = ""
+) -> str:
     """The page as HTML: one file, no network, no student.
 
     Args:
@@ -64,6 +69,7 @@ def render(figures: PageFigures, *, language: str, names: Names, made_at: dateti
         language: ``en`` or ``ru``.
         names: Titles and links of courses and tasks.
         made_at: The instant it is made at, aware; shown in the zone of the figures.
+        edition: What it is made of; see ``edition.py``.
     """
     texts = Texts(language)
 
@@ -76,6 +82,7 @@ def render(figures: PageFigures, *, language: str, names: Names, made_at: dateti
     return _template().render(
         text=word,
         language=language,
+        edition=edition,
         periods=PERIODS,
         tiles=TILES,
         defined=defined,

@@ -72,6 +72,8 @@ class Home:
 def home(api_url: str, first_day: date, **settings: str) -> Iterator[Home]:
     """A fresh home that asks the API; its server and files are gone afterwards."""
     ours = {name.upper() for name in Settings.model_fields} | {"LMS_DEMO", "DAGSTER_HOME"}
+    # A user's Python keeps what it has compiled.
+    ours.add("PYTHONDONTWRITEBYTECODE")
     outside = {name: value for name, value in os.environ.items() if name not in ours}
     with tempfile.TemporaryDirectory(prefix="lms-bench-") as name:
         folder = Path(name)

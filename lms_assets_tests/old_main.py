@@ -6,14 +6,12 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from alembic import command
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from sqlalchemy import Connection, make_url, text
 
-from lms_assets.resources import warehouse as module
-from lms_assets.resources.warehouse import Warehouse
+from lms_assets.resources.warehouse import Warehouse, upgrade_to
 
 ARCHIVE = Path(__file__).parent / "data" / "old_main" / "tables.tar.xz"
 
@@ -24,7 +22,7 @@ def restore_old_main(warehouse: Warehouse) -> None:
         for schema in ("public", "dagster"):
             connection.execute(text(f"drop schema if exists {schema} cascade"))
             connection.execute(text(f"create schema {schema}"))
-        command.upgrade(module._alembic_config(connection), "0003")
+        upgrade_to(connection, "0003")
     make_tables_of_dagster(warehouse)
     with warehouse.begin() as connection:
         # Rows come before the rows that they refer to.

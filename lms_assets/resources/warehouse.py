@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import dagster as dg
 import psycopg2
@@ -22,6 +22,7 @@ from tenacity import (
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.locks import Lock, hold, kept
+from lms_assets.resources.migrations import revisions
 from lms_assets.resources.schema import Repeatable, bring_up_to_date
 from lms_assets.resources.server import make_schema, owner_of_attempts, refuse_unfit
 from lms_assets.resources.sessions import (
@@ -33,9 +34,6 @@ from lms_assets.resources.sessions import (
     state_of_refusal,
     state_of_silence,
 )
-
-if TYPE_CHECKING:
-    from alembic.config import Config
 
 T = TypeVar("T")
 
@@ -203,17 +201,14 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 another system made and that were not adopted, or may not be written, or
                 an object of somebody else depends on what must be made anew.
         """
-        from alembic import command
-
         hold(connection, Lock.SCHEMA)
-        config = _alembic_config(connection)
-        is_migrated = self._is_migrated(connection, config)
+        is_migrated = self._is_migrated(connection)
         owner = owner_of_attempts(connection)
         try:
             bring_up_to_date(
                 connection,
                 repeatable or Repeatable(),
-                upgrade=lambda: command.upgrade(config, "head"),
+                upgrade=lambda: upgrade_to(connection, "head"),
                 is_migrated=is_migrated,
             )
         except DBAPIError as error:
@@ -241,10 +236,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.begin() as connection:
             make_schema(connection, name)
 
-    def _is_migrated(self, connection: Connection, config: "Config") -> bool:
+    def _is_migrated(self, connection: Connection) -> bool:
         """Whether no migration is due; a schema that is not ours or not known is refused."""
-        from alembic.script import ScriptDirectory
-
         has = "select to_regclass(:name) is not null"
         if not connection.scalar(text(has), {"name": "public.lms_assets_version"}):
             if connection.scalar(text(has), {"name": "public.attempts"}):
@@ -256,11 +249,10 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 raise PermanentFault("database.no_right", user=user, database=database)
             return False
         found = connection.scalar(text("select version_num from public.lms_assets_version"))
-        steps = ScriptDirectory.from_config(config)
-        known = {step.revision for step in steps.walk_revisions()}
+        known = revisions()
         if found is not None and found not in known:
-            raise PermanentFault("database.newer_schema", found=found, known=max(known))
-        return bool(found == steps.get_current_head())
+            raise PermanentFault("database.newer_schema", found=found, known=known[-1])
+        return bool(found == known[-1])
 
     @contextmanager
     def faults_by_name(self) -> Iterator[None]:
@@ -314,10 +306,12 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         return ", ".join(f"{r.usename} (pid {r.pid}, {r.application_name})" for r in rows) or "?"
 
 
-def _alembic_config(connection: Connection) -> "Config":
+def upgrade_to(connection: Connection, revision: str) -> None:
+    """The migrations that are due up to this one have run."""
+    from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    return config
+    command.upgrade(config, revision)

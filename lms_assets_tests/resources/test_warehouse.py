@@ -3,14 +3,18 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg2
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url, text
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
+from lms_assets.resources import migrations
 from lms_assets.resources import warehouse as module
-from lms_assets.resources.warehouse import Warehouse
+from lms_assets.resources.warehouse import Warehouse, upgrade_to
 from lms_assets_tests.driving import connected
 from lms_assets_tests.smtp_server import free_port
 
@@ -233,6 +237,13 @@ def test_a_fresh_database_gets_every_table_and_a_second_time_changes_nothing(
     assert tables(fresh) == made
 
 
+def test_the_revisions_are_those_that_alembic_walks() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    walked = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
+    assert migrations.revisions() == tuple(reversed(walked))
+
+
 def test_many_that_start_at_once_migrate_once(database_url: str) -> None:
     faults: list[Exception] = []
 
@@ -265,11 +276,9 @@ def test_a_schema_that_is_newer_than_the_code_is_refused_by_both_names(
 
 
 def test_an_older_schema_is_brought_up_with_what_it_holds(database_url: str) -> None:
-    from alembic import command
-
     old = Warehouse(url=database_url)
     with old.begin() as connection:
-        command.upgrade(module._alembic_config(connection), "0001")
+        upgrade_to(connection, "0001")
     assert "daily_figures" not in tables(old)
     with old.begin() as connection:
         connection.execute(text(INSERT), {"user": "ann"})

@@ -1,13 +1,10 @@
 """A stored answer becomes attempts and refused records beside it in the lake."""
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Final
 
-from pyarrow.parquet import ParquetWriter
-
-from lms_assets.attempts.cleaning import CODE_VERSION, CleanedChunk, Tombstones, clean_answer
+from lms_assets.ahead import ahead
+from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_answer
 from lms_assets.attempts.columns import ARROW_SCHEMA, REJECTED_SCHEMA
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Pull
@@ -53,7 +50,10 @@ def clean_stored(
         lake.write_parquet(f"{stem}{REJECTED_ENDING}", REJECTED_SCHEMA) as bad,
     ):
         chunks = clean_answer(body, window=window, tomorrow=tomorrow, tombstones=tombstones)
-        for chunk in _each_written(chunks, good, bad):
+        for chunk in ahead(chunks):
+            check_table(chunk.attempts)
+            good.write_table(chunk.attempts)
+            bad.write_table(chunk.rejected)
             fates += chunk.fates
             watch += chunk.watch
     return Pull(
@@ -69,27 +69,3 @@ def clean_stored(
         rejected_key=f"{stem}{REJECTED_ENDING}",
         asked_at=datetime.fromisoformat(answer.asked_at or answer.pulled_at),
     )
-
-
-def _each_written(
-    chunks: Iterator[CleanedChunk], good: ParquetWriter, bad: ParquetWriter
-) -> Iterator[CleanedChunk]:
-    """The chunks, each handed on once it is known to be written.
-
-    Arrow packs and writes without Python's lock: one chunk is written while the next is cleaned.
-    """
-    with ThreadPoolExecutor(max_workers=1) as writer:
-        written: Future[CleanedChunk] | None = None
-        for chunk in chunks:
-            if written:
-                yield written.result()
-            written = writer.submit(_written, chunk, good, bad)
-        if written:
-            yield written.result()
-
-
-def _written(chunk: CleanedChunk, good: ParquetWriter, bad: ParquetWriter) -> CleanedChunk:
-    check_table(chunk.attempts)
-    good.write_table(chunk.attempts)
-    bad.write_table(chunk.rejected)
-    return chunk

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, text
 
+from lms_assets.ahead import ahead
 from lms_assets.attempts.columns import KEY_COLUMNS, OTHER_COLUMNS
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
@@ -229,12 +230,16 @@ def copy(connection: Connection, table: str, batches: Iterable[pa.RecordBatch]) 
     """
     cursor = connection.connection.cursor()
     copied = 0
-    for batch in batches:
-        lines = io.BytesIO()
-        # Every text is quoted, so that an empty one is told apart from NULL.
-        pa_csv.write_csv(batch, lines, pa_csv.WriteOptions(include_header=False))
-        lines.seek(0)
-        columns = ", ".join(batch.schema.names)
+    for columns, lines, rows in ahead(map(_as_csv, batches)):
         cursor.copy_expert(f"copy {table} ({columns}) from stdin with (format csv)", lines)
-        copied += batch.num_rows
+        copied += rows
     return copied
+
+
+def _as_csv(batch: pa.RecordBatch) -> tuple[str, io.BytesIO, int]:
+    """A batch's columns by name, its rows for COPY, and how many they are."""
+    lines = io.BytesIO()
+    # Every text is quoted, so that an empty one is told apart from NULL.
+    pa_csv.write_csv(batch, lines, pa_csv.WriteOptions(include_header=False))
+    lines.seek(0)
+    return ", ".join(batch.schema.names), lines, batch.num_rows

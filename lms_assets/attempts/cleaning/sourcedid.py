@@ -1,6 +1,5 @@
 """Which course and task a ``lis_result_sourcedid`` names, and which user."""
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from html import unescape
@@ -44,8 +43,6 @@ def course_and_task(sourcedids: "pd.Series[str]") -> pd.DataFrame:
 
 def cut_sourcedid(sourcedid: str) -> tuple[str | None, str | None, str | None]:
     """Course, task and user of one text; None for what it does not name."""
-    if _PLAIN.fullmatch(sourcedid):
-        return _cut_plain(sourcedid)
     said = _json_within(sourcedid)
     if said is not None:
         course, task, user = _cut_moodle(said)
@@ -58,20 +55,6 @@ def cut_sourcedid(sourcedid: str) -> tuple[str | None, str | None, str | None]:
     if not (is_name(course) and is_name(task)):
         course = task = None
     return course, task, user or None
-
-
-# Printable ASCII without what begins an escape or an object.
-_PLAIN = re.compile(r"[ -$'-z|}~]*")
-
-
-def _cut_plain(sourcedid: str) -> tuple[str | None, str | None, str | None]:
-    parts = sourcedid.rsplit(":", 2)
-    if len(parts) < 3:
-        return None, None, None
-    course, task, user = parts
-    if 0 < len(course) <= MAX_NAME_BYTES and 0 < len(task) <= MAX_NAME_BYTES:
-        return course, task, user or None
-    return None, None, user or None
 
 
 def _json_within(sourcedid: str) -> dict[Any, Any] | None:

@@ -21,7 +21,7 @@ from lms_assets.attempts.schema import NotCleanAttempts, column_descriptions
 from lms_assets.attempts.tombstones import Erasure, drop_erased
 from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault
-from lms_assets.faults.failures import told_to_dagster
+from lms_assets.faults.failures import faults_as_failures
 from lms_assets.files import scratch_folder
 from lms_assets.resources.attempt_source import AttemptSource
 from lms_assets.resources.lake import Lake, RawAnswer
@@ -87,7 +87,7 @@ def raw_attempts(
     Zone: the day is one of LMS_TIMEZONE, asked for as a half-open UTC window.
     Raises: the API's fault by name, after its own retries.
     """
-    with told_to_dagster():
+    with faults_as_failures():
         day = _day(context)
         began = monotonic()
         if config.from_lake:
@@ -171,7 +171,7 @@ def cleaned_attempts(
     Raises: `cleaning.too_many_rejected` when the day cannot be trusted: nothing of it is loaded.
         `cleaning.not_an_array`, `cleaning.not_as_declared`: nothing of it is loaded either.
     """
-    with told_to_dagster(), _told_as_faults(raw_attempts):
+    with faults_as_failures(), _told_as_faults(raw_attempts):
         began = monotonic()
         pull = _clean(raw_attempts, window_of(_day(context)), lake, warehouse, erasure)
         pull = replace(pull, stages={"clean_s": round(monotonic() - began, 3)})
@@ -273,7 +273,7 @@ def attempts_table(
     Zone: created_at is naive UTC.
     Raises: the database's fault by name; nothing of the day was then loaded.
     """
-    with told_to_dagster():
+    with faults_as_failures():
         mirror = Mirror(config.mirror, config.force)
         load = warehouse.in_transaction(
             lambda connection: load_day(

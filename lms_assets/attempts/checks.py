@@ -14,7 +14,7 @@ from lms_assets.attempts.ledger import Load, load_of_run, newest_load
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.partitions import attempt_days
 from lms_assets.days import offset_spans, window_of
-from lms_assets.faults.failures import told_to_dagster
+from lms_assets.faults.failures import faults_as_failures
 from lms_assets.resources.warehouse import Warehouse
 
 
@@ -119,7 +119,7 @@ def attempts_can_be_trusted(
     context: dg.AssetCheckExecutionContext, warehouse: Warehouse
 ) -> Iterator[dg.AssetCheckResult]:
     """What must be true of the loaded day; the run ends here when it is not."""
-    with told_to_dagster():
+    with faults_as_failures():
         load = _load(context, warehouse)
         table = _table_of(load, warehouse) if load else None
         for check in MUST_HOLD:
@@ -197,7 +197,7 @@ def attempts_are_as_usual(
     context: dg.AssetCheckExecutionContext, warehouse: Warehouse, limits: Limits
 ) -> Iterator[dg.AssetCheckResult]:
     """What is watched over time: a number, a threshold and a trend each; it warns, never fails."""
-    with told_to_dagster():
+    with faults_as_failures():
         load = _load(context, warehouse)
         newest = _newest_loads(warehouse)
         for watch in WATCHES:

@@ -17,7 +17,7 @@ NEEDS_A_PERSON = "needs_a_person"
 
 
 @contextmanager
-def told_to_dagster() -> Iterator[None]:
+def faults_as_failures() -> Iterator[None]:
     """What goes wrong inside ends the step as a failure that says why and what to do.
 
     Raises:

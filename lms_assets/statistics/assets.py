@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from lms_assets.attempts.assets import OWNERS, attempts_table
 from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.attempts.partitions import attempt_days
-from lms_assets.faults.failures import told_to_dagster
+from lms_assets.faults.failures import faults_as_failures
 from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold_in_session
 from lms_assets.resources.spreadsheet import Spreadsheet
@@ -68,7 +68,7 @@ def daily_statistics(
     Grain: one row per day in `daily_statistics`; the other figures have tables of their own.
     Zone: days are those of LMS_TIMEZONE. As of: the end of the newest loaded day.
     """
-    with told_to_dagster():
+    with faults_as_failures():
         day = date.fromisoformat(context.partition_key)
         with warehouse.begin() as connection:
             # Before the newest day is read: another run may be about to change it.
@@ -156,7 +156,7 @@ def statistics_sheet(
     """
     if not publishes(context.run.tags):
         return left_to_its_batch()
-    with told_to_dagster(), publication_turn(warehouse):
+    with faults_as_failures(), publication_turn(warehouse):
         with warehouse.begin() as connection:
             marks = marks_of(connection, SHEET)
             held = figures_for_sheet(connection)
@@ -192,7 +192,7 @@ def statistics_page(
     if not publishes(context.run.tags):
         return left_to_its_batch()
     page = Path(presentation.page)
-    with told_to_dagster(), publication_turn(warehouse):
+    with faults_as_failures(), publication_turn(warehouse):
         with warehouse.begin() as connection:
             marks = marks_of(connection, PAGE)
             html = new_page(connection, presentation)

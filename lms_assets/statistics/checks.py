@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from lms_assets.attempts.ledger import newest_loaded_day
-from lms_assets.faults.failures import told_to_dagster
+from lms_assets.faults.failures import faults_as_failures
 from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import publishes
@@ -26,7 +26,7 @@ def the_sheet_agrees_with_the_table(
     """What the sheet holds, read back, is what the database says now."""
     if not publishes(context.run.tags):
         return dg.AssetCheckResult(passed=True, description="Left to the batch's publication.")
-    with told_to_dagster():
+    with faults_as_failures():
         with warehouse.begin() as connection:
             figures = figures_for_sheet(connection)
         tabs = tabs_of(figures, presentation, made_at=datetime.now(UTC))
@@ -48,7 +48,7 @@ def no_task_is_in_alarm(
 ) -> dg.AssetCheckResult:
     """No task was solved much less or much more than usual on the day; a warning names those."""
     day = date.fromisoformat(context.partition_key) if context.has_partition_key else None
-    with told_to_dagster(), warehouse.begin() as connection:
+    with faults_as_failures(), warehouse.begin() as connection:
         day = day or newest_loaded_day(connection)
         alarms = measures.alarms(connection, day) if day else []
     return dg.AssetCheckResult(

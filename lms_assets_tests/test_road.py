@@ -30,10 +30,10 @@ from lms_assets_tests.driving import (
     Server,
     checkout,
     debian_postgres,
-    debian_programs,
     kill,
     secrets_in_database,
     secrets_in_folder,
+    server_programs,
     until,
 )
 from lms_assets_tests.sheets_server import SheetsServer
@@ -176,7 +176,7 @@ TABLE = """
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Server]:
-    programs = debian_programs()
+    programs = server_programs()
     if programs is None:
         if os.environ.get("CI"):
             pytest.fail("CI must have Debian's PostgreSQL: apt-get install postgresql")

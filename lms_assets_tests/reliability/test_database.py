@@ -18,7 +18,7 @@ from lms_assets_tests.driving import (
     checkout,
     connected,
     debian_postgres,
-    debian_programs,
+    server_programs,
     until,
 )
 
@@ -30,7 +30,7 @@ DISK_MB = 160
 @contextmanager
 def installation(disk: Path | None = None) -> Iterator[tuple[Checkout, Server]]:
     """A checkout over an API and a database server of its own."""
-    programs = debian_programs()
+    programs = server_programs()
     assert programs, "Debian's PostgreSQL is not installed: apt-get install postgresql"
     students = [record(f"{n:032x}", "run", day=DAY) for n in range(STUDENTS)]
     with debian_postgres(programs, disk) as server, ApiServer(answer(students)) as api:

@@ -16,13 +16,13 @@ from lms_assets_tests.driving import (
     Server,
     connected,
     debian_postgres,
-    debian_programs,
+    server_programs,
 )
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    programs = debian_programs()
+    programs = server_programs()
     assert programs, "Debian's PostgreSQL is not installed: apt-get install postgresql"
     with debian_postgres(programs) as made:
         yield made

@@ -38,12 +38,14 @@ class Grader:
         failing: Days that are answered with ``status``; may be changed at any time.
 
     Attributes:
+        students: How many of them have attempted something on each day; may be changed.
         asked: Day → how often it was asked for.
         most_at_once: The most questions that were open at the same time.
     """
 
     def __init__(self, *failing: str, latency_s: float = 0, status: int = 401) -> None:
         self.failing, self.latency_s, self.status = set(failing), latency_s, status
+        self.students = 5
         self.asked: Counter[str] = Counter()
         self.most_at_once = self._open = 0
         self._lock = threading.Lock()
@@ -57,7 +59,7 @@ class Grader:
         time.sleep(self.latency_s)
         with self._lock:
             self._open -= 1
-        users = [f"{n:032x}" for n in range(5)]
+        users = [f"{n:032x}" for n in range(self.students)]
         records = [record(user, day=date.fromisoformat(day)) for user in users]
         status = self.status if day in self.failing else 200
         answer(records if status == 200 else b"", status=status)(handler)

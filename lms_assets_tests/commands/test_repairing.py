@@ -7,13 +7,16 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from datetime import date
+from threading import Event
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from lms_assets.attempts.merge import lock_day
-from lms_assets_tests.api_server import ApiServer
+from lms_assets_tests.api_server import ApiServer, answer
 from lms_assets_tests.day_loads import record
+from lms_assets_tests.driving import secrets_in_database, secrets_in_folder
 from lms_assets_tests.homes import LMS, Grader, Home, end, home, wait_until
 
 pytestmark = pytest.mark.slow
@@ -182,6 +185,46 @@ def test_an_unknown_id_leaves_no_tombstone_unless_yes_is_given(place: Home) -> N
     assert "Nothing of this id is here." in said
     assert place.lms("erase", STRANGER, "--yes").returncode == 0
     assert place.rows(tombstones) == [{"n": 1}]
+
+
+def test_who_was_erased_does_not_come_back_beside_a_neighbour_with_a_nul() -> None:  # R3
+    ann, hidden, bob = (record(user, day=date.fromisoformat(DAY)) for user in ("ann", "ann\0", "b"))
+    answers = answer([ann, bob]), answer([hidden, ann, bob])
+    with ApiServer(*answers) as api, home(api, lms_first_day=DAY) as place:
+        assert place.lms("run", DAY).returncode == 0
+        assert place.lms("erase", "ann", "--yes").returncode == 0
+
+        said = place.lms("run", DAY, "--json")
+
+        assert said.returncode == 0, said.stderr
+        told = json.loads(said.stdout.splitlines()[-1])
+        assert (told["erased"], told["rejected"]) == (1, {"text_invalid": 1})
+        assert place.rows("select user_id from attempts") == [{"user_id": "b"}]
+
+
+def test_who_is_erased_while_the_api_answers_is_nowhere_when_the_pull_has_ended() -> None:  # R15
+    student, other = f"{1:032x}", f"{2:032x}"
+    asked, over = Event(), Event()
+
+    def slow(handler: Any) -> None:  # noqa: ANN401
+        asked.set()
+        over.wait(120)
+        day = date.fromisoformat(DAY)
+        answer([record(user, day=day) for user in (student, other)])(handler)
+
+    with ApiServer(slow) as api, home(api, lms_first_day=DAY) as place:
+        pull = place.start("run", DAY)
+        assert asked.wait(60)
+
+        erased = place.lms("erase", student, "--yes")
+        over.set()
+
+        assert (erased.returncode, pull.wait(120)) == (0, 0), place.said("run")
+        assert place.rows("select user_id from attempts") == [{"user_id": other}]
+        assert place.rows("select erased from load_ledger") == [{"erased": 1}]
+        url = place.warehouse.server_url
+        assert secrets_in_database(url, {"the student": student}) == []
+        assert secrets_in_folder(place.folder / "lake", {"the student": student}) == []
 
 
 def test_an_answer_that_cannot_be_read_ends_an_erasure_as_work_that_failed(

@@ -50,6 +50,16 @@ def write_whole(path: Path, content: str | bytes, *, mode: int = 0o600) -> None:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
+def sync_folder(folder: Path) -> None:
+    """The names in the folder survive a loss of power, where the system can promise that."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A private folder for what is being made; gone afterwards.

@@ -8,6 +8,7 @@ it. A process is believed to be the server when it is a ``postgres`` that works 
 folder. No other process is ever signalled.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ import psutil
 
 from lms_assets.embedded.loopback import HOST, free_port, is_taken
 from lms_assets.faults import PermanentFault
+from lms_assets.files import sync_folder
 from lms_assets.settings import running_as_root
 
 if sys.platform != "win32":
@@ -39,6 +41,7 @@ READY_WITHIN_S = 300
 GONE_WITHIN_S = 60
 LONGEST_SOCKET_PATH = 100
 SOCKET_FOLDER_PREFIX = "lms-postgres-"
+DRAFT = "-made-aside-"
 
 # Lines of postmaster.pid, counted from 0.
 _PID, _PORT, _SOCKET_FOLDER, _STATUS = 0, 3, 4, 7
@@ -116,48 +119,55 @@ class Cluster:
     # ------------------------------------------------------------------ making
 
     def _make(self, owner: dict[str, int]) -> None:
-        self.folder.mkdir(exist_ok=True)
+        """The data are there, whole: made aside, then renamed.
+
+        initdb writes ``PG_VERSION`` long before it is done; one that was killed leaves a folder
+        that looks like a cluster and is none.
+        """
+        target = self.folder.resolve()
+        self._remove_drafts(target)
+        if not (target / "PG_VERSION").exists():
+            draft = Path(tempfile.mkdtemp(prefix=f"{target.name}{DRAFT}", dir=target.parent))
+            self._run_initdb(draft, owner)
+            if target.exists():
+                target.rmdir()
+            draft.replace(target)
+            # Else a loss of power could undo the name of data that were stored since.
+            sync_folder(target.parent)
         self.folder.chmod(0o700)
-        if owner:
-            _let_through(self.folder)
-            _let_programs_run()
-            os.chown(self.folder, owner["user"], owner["group"])
-        if not (self.folder / "PG_VERSION").exists():
-            self._run_initdb(owner)
-        self._state_the_locale()
+        _let_in(owner, self.folder)
+        # Also of a cluster that an earlier version made.
+        _state_the_locale(self.folder)
         (self.folder / "pg_hba.conf").write_text(_who_gets_in(), encoding="utf-8")
 
-    def _run_initdb(self, owner: dict[str, int]) -> None:
-        rules = ["--encoding=UTF8", "--no-locale", "--locale-provider=builtin"]
+    def _remove_drafts(self, target: Path) -> None:
+        """What an initdb left that was killed is gone; one that outlived its caller is let be."""
+        for draft in target.parent.glob(f"{glob.escape(target.name)}{DRAFT}*"):
+            if not any(_works_in(draft, process) for process in psutil.process_iter()):
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def _run_initdb(self, folder: Path, owner: dict[str, int]) -> None:
+        """A fresh cluster fills the folder, which is empty."""
+        _let_in(owner, folder)
         command = [
             str(_programs() / "initdb"),
-            *rules,
-            "--builtin-locale=C.UTF-8",
-            "--auth=trust",
-            "--username",
-            SUPERUSER,
-            "--pgdata",
-            str(self.folder),
+            *("--encoding=UTF8", "--no-locale", "--locale-provider=builtin"),
+            *("--builtin-locale=C.UTF-8", "--auth=trust", "--username", SUPERUSER),
+            *("--pgdata", str(folder)),
         ]
         made = subprocess.run(
             command,
             env=_environment(),
             # The folder that this process works in may be closed to the owner.
-            cwd=self.folder,
+            cwd=folder,
             capture_output=True,
             check=False,
             **_as(owner),  # type: ignore[call-overload]
         )
         if made.returncode:
+            shutil.rmtree(folder, ignore_errors=True)
             raise _fault(self.folder, made.stderr.decode("utf-8", "replace"))
-
-    def _state_the_locale(self) -> None:
-        """No locale of the machine that made the cluster is asked for when it starts."""
-        file = self.folder / "postgresql.conf"
-        was = file.read_text(encoding="utf-8", errors="surrogateescape")
-        stated = _LOCALE_LINE.sub(r"\1 = 'C'", was)
-        if stated != was:
-            file.write_text(stated, encoding="utf-8", errors="surrogateescape")
+        _state_the_locale(folder)
 
     # ------------------------------------------------------------------ starting
 
@@ -241,13 +251,7 @@ class Cluster:
         return False
 
     def _is_ours(self, process: psutil.Process) -> bool:
-        with suppress(psutil.Error, OSError):
-            return (
-                process.status() != psutil.STATUS_ZOMBIE
-                and process.name().startswith("postgres")
-                and Path(process.cwd()).samefile(self.folder)
-            )
-        return False
+        return _works_in(self.folder, process)
 
     def _processes(self) -> Iterator[psutil.Process]:
         """The server and its children, also those that outlived it."""
@@ -285,6 +289,26 @@ class Cluster:
         lines = self._lines_of_pid_file()
         folder = Path(lines[_SOCKET_FOLDER].strip()) if len(lines) > _SOCKET_FOLDER else Path()
         return folder if folder.name.startswith(SOCKET_FOLDER_PREFIX) else None
+
+
+def _works_in(folder: Path, process: psutil.Process) -> bool:
+    """Whether it is one of PostgreSQL's processes and this is the folder of its data."""
+    with suppress(psutil.Error, OSError):
+        return (
+            process.status() != psutil.STATUS_ZOMBIE
+            and process.name().startswith(("postgres", "initdb"))
+            and Path(process.cwd()).samefile(folder)
+        )
+    return False
+
+
+def _state_the_locale(folder: Path) -> None:
+    """No locale of the machine that made the cluster is asked for when it starts."""
+    file = folder / "postgresql.conf"
+    was = file.read_text(encoding="utf-8", errors="surrogateescape")
+    stated = _LOCALE_LINE.sub(r"\1 = 'C'", was)
+    if stated != was:
+        file.write_text(stated, encoding="utf-8", errors="surrogateescape")
 
 
 def _programs() -> Path:
@@ -325,6 +349,14 @@ def _owner() -> dict[str, int]:
 
 def _as(owner: dict[str, int]) -> dict[str, object]:
     return {**owner, "extra_groups": []} if owner else {}
+
+
+def _let_in(owner: dict[str, int], folder: Path) -> None:
+    """The server's user, where it is not this process's own, owns the folder and reaches it."""
+    if owner:
+        _let_through(folder)
+        _let_programs_run()
+        os.chown(folder, owner["user"], owner["group"])
 
 
 def _let_through(path: Path) -> None:

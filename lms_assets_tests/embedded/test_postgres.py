@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -16,7 +16,7 @@ import pytest
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.faults import PermanentFault
 from lms_assets.settings import running_as_root
-from lms_assets_tests.driving import PROJECT, connected
+from lms_assets_tests.driving import PROJECT, connected, until
 
 USER = """
 import sys
@@ -66,6 +66,35 @@ def pid_of(folder: Path) -> int | None:
         return None
     pid = int(file.read_text().split()[0])
     return pid if psutil.pid_exists(pid) else None
+
+
+def drafts(folder: Path) -> list[Path]:
+    """Clusters that are being made, or were when their maker was killed."""
+    return list(folder.parent.glob("postgres-made-aside-*"))
+
+
+@pytest.mark.parametrize("killed", ["all of it", "the command alone"])
+def test_one_that_was_killed_while_it_was_made_is_made_anew_by_the_next(
+    folder: Path, killed: str
+) -> None:
+    with user(folder) as maker:
+        until(lambda: any((draft / "PG_VERSION").exists() for draft in drafts(folder)))
+        initdb = psutil.Process(maker.pid).children(recursive=True)
+        maker.kill()
+        for process in initdb if killed == "all of it" else []:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    assert not (folder / "PG_VERSION").exists()
+
+    server = EmbeddedPostgres(folder)
+    with connected(server.start()) as cursor:
+        cursor.execute("select datname from pg_database order by 1")
+        assert ("lms",) in cursor.fetchall()
+
+    psutil.wait_procs(initdb, timeout=60)
+    server.stop()
+    server.start()
+    assert drafts(folder) == []
 
 
 def test_it_starts_on_an_empty_folder_and_keeps_what_it_was_given(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two cores for a line of work: the next item is made while this one is used."""
+"""An iterator that makes the next item in a thread while its caller uses the present one."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,20 +9,20 @@ T = TypeVar("T")
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items in their order; a thread makes each while the one before it is used.
+    """The items in their order; a thread makes each item while the caller uses the one before.
 
-    It pays where either side works without Python's lock: Arrow, compression, a database. No more
-    than one item waits. What goes wrong in making an item is raised where that item would come;
-    whoever stops early waits for the one that is being made.
+    This saves time where the maker or the caller works without Python's lock: Arrow, compression,
+    a database. At most one finished item waits. An error in making an item is raised where the
+    caller takes that item. A caller that stops early waits for the item that is being made.
     """
     making = iter(items)
     with ThreadPoolExecutor(max_workers=1) as maker:
-        coming = maker.submit(_the_next, making)
-        while one := coming.result():
-            coming = maker.submit(_the_next, making)
-            yield from one
+        coming = maker.submit(_next_item, making)
+        while item := coming.result():
+            coming = maker.submit(_next_item, making)
+            yield from item
 
 
-def _the_next(items: Iterator[T]) -> list[T]:
+def _next_item(items: Iterator[T]) -> list[T]:
     """One item, or none at the end."""
     return list(islice(items, 1))

@@ -1,11 +1,11 @@
-"""Days, midnights and windows: the one place that says what a day is; pure.
+"""Days, midnights and windows: the only module that decides what a day is; pure.
 
-A day is one of the set zone, from its midnight to the next: 23 or 25 hours where the
-clocks change. Instants are naive UTC, as the API says them and the table holds them.
+A day lasts from one midnight of LMS_TIMEZONE to the next: 23 or 25 hours where the clocks
+change. Instants are naive UTC, as the API sends them and the table holds them.
 
-The ``tzdata`` package alone says when a zone's clocks change. A machine's own edition,
-Python's default source, may be older or newer, and so may PostgreSQL's: a day cut by one
-edition and counted by another loses attempts. So no zone's name is ever handed to SQL.
+The ``tzdata`` package alone says when a zone's clocks change. The machine's own edition, which
+Python reads by default, and PostgreSQL's edition may be older or newer. If one edition cuts a
+day and another counts it, attempts are lost. So SQL never gets a zone's name, only instants.
 """
 
 import zoneinfo
@@ -36,7 +36,7 @@ def naive_utc(moment: datetime) -> datetime:
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The day's first instant, naive UTC; also where the clocks change at midnight."""
+    """The day's first instant, naive UTC, even where the clocks change at midnight."""
     return naive_utc(datetime.combine(day, time(), tzinfo=zone))
 
 
@@ -51,12 +51,12 @@ def window_between(first: date, last: date, zone: ZoneInfo) -> Window:
 
 
 def today(now: datetime, zone: ZoneInfo) -> date:
-    """The day that is under way at the aware instant ``now``."""
+    """The day in which the aware instant ``now`` lies."""
     return now.astimezone(zone).date()
 
 
 def yesterday(now: datetime, zone: ZoneInfo) -> date:
-    """The newest day that is over at the aware instant ``now``."""
+    """The latest day that has ended at the aware instant ``now``."""
     return today(now, zone) - timedelta(days=1)
 
 
@@ -66,7 +66,7 @@ def day_of(moment: datetime, zone: ZoneInfo) -> date:
 
 
 def end_of_tomorrow(now: datetime) -> datetime:
-    """The instant from which on no attempt can have been made: naive UTC."""
+    """The end of tomorrow in UTC, naive: an attempt dated later has a wrong date."""
     later = now.astimezone(UTC) + timedelta(days=2)
     return later.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 
@@ -77,14 +77,14 @@ def days_between(first: date, last: date) -> list[date]:
 
 
 def spans(days: Iterable[date]) -> list[tuple[date, date]]:
-    """The days as first and last of unbroken spans, in order."""
-    found: list[tuple[date, date]] = []
+    """The first and last day of each unbroken span of days, in order."""
+    unbroken: list[tuple[date, date]] = []
     for day in sorted(set(days)):
-        if found and day - found[-1][1] == timedelta(days=1):
-            found[-1] = (found[-1][0], day)
+        if unbroken and day - unbroken[-1][1] == timedelta(days=1):
+            unbroken[-1] = (unbroken[-1][0], day)
         else:
-            found.append((day, day))
-    return found
+            unbroken.append((day, day))
+    return unbroken
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,10 @@ class OffsetSpan:
 
 
 def offset_spans(window: Window, zone: ZoneInfo) -> list[OffsetSpan]:
-    """The window cut where the zone's clocks change, in order.
+    """The window, cut where the zone's clocks change, in order.
 
-    Local time is the naive UTC instant plus ``ahead``: what SQL gets instead of a zone's name.
+    Local time is the naive UTC instant plus ``ahead``. SQL gets these spans instead of a zone's
+    name.
     """
     starts = [window.start]
     moment = window.start
@@ -114,7 +115,7 @@ def offset_spans(window: Window, zone: ZoneInfo) -> list[OffsetSpan]:
 
 
 def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The second from which on the offset is another one than at ``before``."""
+    """The first second whose offset differs from that at ``before``."""
     offset = _ahead(before, zone)
     while after - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))

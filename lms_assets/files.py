@@ -1,4 +1,4 @@
-"""Files that appear whole: written aside, on the disk, then renamed; or else not at all."""
+"""Files that readers see whole or not at all: written aside, synced to the disk, then renamed."""
 
 import os
 import shutil
@@ -18,16 +18,17 @@ SCRATCH_IS_MADE_WITHIN_S = 60
 
 @contextmanager
 def written_whole(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
-    """What the block writes takes the place of ``path`` when it ends well.
+    """The file that the block writes replaces ``path`` if the block ends without an error.
 
-    A reader meets the old file or the new one, also after a loss of power.
+    A reader sees the old file or the new one, never a part, even after a loss of power.
 
     Args:
-        path: In a folder that exists; a link is written through, not replaced.
-        mode: Who may read it.
+        path: A file in a folder that exists. If it is a link, the link stays and its target
+            is replaced.
+        mode: The new file's permissions.
 
     Raises:
-        OSError: It cannot be written; the old file is as it was.
+        OSError: The file cannot be written. The old file is unchanged.
     """
     target = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -45,7 +46,7 @@ def written_whole(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, content: str | bytes, *, mode: int = 0o600) -> None:
-    """``content`` takes the place of ``path``, as :func:`written_whole` does it."""
+    """``content`` replaces the file ``path``, as in :func:`written_whole`."""
     with written_whole(path, mode=mode) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
@@ -62,25 +63,25 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A private folder for what is being made; gone afterwards.
+    """A private folder for temporary files, deleted when the block ends.
 
-    A process that is killed leaves its folder, and a student's records in it, behind. So each
-    holds a lock in its folder for as long as it lives, and the next one removes the folders
-    whose lock is free.
+    A killed process leaves its folder behind, with students' records in it. So each process
+    holds a lock in its folder while it lives, and the next process deletes the folders whose
+    lock is free.
 
     Raises:
         OSError: No folder can be made.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        _remove_if_left(left)
+    for orphan in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        _remove_if_orphaned(orphan)
     with tempfile.TemporaryDirectory(prefix=SCRATCH) as name:
         folder = Path(name)
         with FileLock(folder / SCRATCH_LOCK):
             yield folder
 
 
-def _remove_if_left(folder: Path) -> None:
-    """The folder is gone if its process is; one that is just being made is left alone."""
+def _remove_if_orphaned(folder: Path) -> None:
+    """The folder is deleted if its process is dead; a folder that has no lock yet stays."""
     with suppress(OSError, Timeout):
         if time.time() - folder.stat().st_mtime > SCRATCH_IS_MADE_WITHIN_S:
             with FileLock(folder / SCRATCH_LOCK, timeout=0):

@@ -1,8 +1,8 @@
-"""PostgreSQL's advisory locks by name: what only one session at a time may do.
+"""PostgreSQL's advisory locks by name: each names work that one session at a time may do.
 
-A lock ends with its transaction or its session, however the process died, so it is also how
-one process sees that another one still lives. Locks are the database's: what several
-installations in one database must not share is told apart by ``of``.
+A lock ends with its transaction or session, however the process died. So a process can also
+see by a lock that another process is alive. All installations in one database share these
+locks; where each needs a lock of its own, the argument ``of`` tells them apart.
 """
 
 import logging
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 KEPT_EVERY_S = 5
-# A server notices within a minute that a machine has gone without a word: its locks are free then.
+# With these the server notices within a minute that a machine has vanished, and frees its locks.
 KEPT_SESSION = """
     set idle_session_timeout = 0;
     set tcp_keepalives_idle = 30;
@@ -28,7 +28,7 @@ log = logging.getLogger("lms.locks")
 
 
 class Lock(IntEnum):
-    """What is locked; the number is the first of the lock's two keys."""
+    """The work that a lock guards; the number is the first of the lock's two keys."""
 
     SCHEMA = 7_041_001
     """Changing the schema."""
@@ -49,37 +49,37 @@ class Lock(IntEnum):
     API = 7_041_009
     """Asking the API; ``of`` the API and the number of the turn."""
     TOMBSTONES = 7_041_010
-    """Adding to who was erased; shared by those who store records by what they know of it."""
+    """Adding an erased student; those who store records share it, so that none joins meanwhile."""
 
 
 def hold(connection: Connection, lock: Lock, of: int | str = 0) -> None:
-    """Nobody else holds the lock until this transaction ends; waits for it."""
+    """This transaction alone holds the lock until its end; waits for other holders."""
     connection.execute(text("select pg_advisory_xact_lock(:lock, :of)"), _keys(lock, of))
 
 
 def share(connection: Connection, lock: Lock, of: int | str = 0) -> None:
-    """Nobody holds the lock alone until this transaction ends; waits for whoever does."""
+    """This transaction shares the lock until its end; waits for a sole holder."""
     connection.execute(text("select pg_advisory_xact_lock_shared(:lock, :of)"), _keys(lock, of))
 
 
 def share_in_session(connection: Connection, lock: Lock, of: int | str = 0) -> None:
-    """Nobody holds the lock alone until this session ends; waits for whoever does."""
+    """This session shares the lock until its end; waits for a sole holder."""
     connection.execute(text("select pg_advisory_lock_shared(:lock, :of)"), _keys(lock, of))
 
 
 def hold_in_session(connection: Connection, lock: Lock, of: int | str = 0) -> None:
-    """Nobody else holds the lock until this session ends; waits for it."""
+    """This session alone holds the lock until its end; waits for other holders."""
     connection.execute(text("select pg_advisory_lock(:lock, :of)"), _keys(lock, of))
 
 
 def try_in_session(connection: Connection, lock: Lock, of: int | str = 0) -> bool:
-    """Whether the lock could be had at once; then it is held until this session ends."""
+    """Whether the lock was free; if so, this session holds it until its end."""
     taken = connection.scalar(text("select pg_try_advisory_lock(:lock, :of)"), _keys(lock, of))
     return bool(taken)
 
 
 def is_held(connection: Connection, lock: Lock, of: int | str = 0) -> bool:
-    """Whether some session holds the lock alone; those who only look do not see each other."""
+    """Whether some session alone holds the lock; concurrent callers do not disturb each other."""
     free = text("select pg_try_advisory_xact_lock_shared(:lock, :of)")
     return not connection.scalar(free, _keys(lock, of))
 
@@ -98,26 +98,26 @@ def holders(connection: Connection, lock: Lock, of: Iterable[int | str]) -> list
                 (select oid from pg_database where datname = current_database())
         order by 1
     """
-    # The keys are shown there without a sign.
-    numbers = [_keys(lock, one)["of"] & 0xFFFFFFFF for one in of]
+    # pg_locks shows the keys as unsigned integers.
+    numbers = [_keys(lock, key)["of"] & 0xFFFFFFFF for key in of]
     names = connection.scalars(text(statement), {"lock": int(lock), "of": numbers})
-    # What sessions of other roles are called is hidden from this one.
+    # PostgreSQL hides the application names of other roles' sessions.
     return [name or "another session" for name in names]
 
 
-# What this process keeps: a session of the same process would wait for itself.
+# The locks that this process keeps: a second session of it would wait for the first for ever.
 _KEPT: set[tuple[Lock, int | str]] = set()
 
 
 @contextmanager
 def kept(engine: Engine, lock: Lock, of: int | str, *, name: str) -> Iterator[None]:
-    """A session of its own holds the lock until the block ends or this process dies.
+    """A separate session holds the lock until the block ends or this process dies.
 
-    When the server is restarted under it, the lock is taken again within seconds. Where this
-    process keeps the lock already, the block is under that one.
+    If the server restarts meanwhile, the session takes the lock again within seconds. If this
+    process keeps the lock already, that session's lock covers the block too.
 
     Args:
-        name: What ``pg_stat_activity`` shows of the session.
+        name: The session's name in ``pg_stat_activity``.
     """
     if (lock, of) in _KEPT:
         yield
@@ -163,17 +163,17 @@ def _keep(
 
 
 def wait_for(connection: Connection, limit: str, *, in_session: bool = False) -> None:
-    """Locks are waited for so long, until this transaction ends or else this session.
+    """Statements wait for a lock at most ``limit``, until this transaction or session ends.
 
     Args:
-        limit: As PostgreSQL writes it, as ``15min``.
-        in_session: Where each statement is a transaction of its own.
+        limit: A time in PostgreSQL's notation, such as ``15min``.
+        in_session: Until the session ends; needed where each statement is its own transaction.
     """
     statement = text("select set_config('lock_timeout', :limit, :is_local)")
     connection.execute(statement, {"limit": limit, "is_local": not in_session})
 
 
 def _keys(lock: Lock, of: int | str) -> dict[str, int]:
-    """Both keys are PostgreSQL integers of 32 bits, with a sign."""
+    """The lock's two keys, as signed 32-bit integers of PostgreSQL."""
     number = of if isinstance(of, int) else crc32(of.encode()) - (1 << 31)
     return {"lock": int(lock), "of": number}

@@ -1,23 +1,23 @@
-"""What can go wrong outside, told apart once: what passes by itself and what a person must mend.
+"""Faults of outside systems: those that pass by themselves and those that a person must mend.
 
     Fault
     ├── TemporaryFault   the same call may succeed later
     │   └── AnswerLost   the call may even have succeeded: one more try at most
     └── PermanentFault   someone must act first: no retry at any level
 
-The type alone decides about retries, at each level that has some:
+The type alone decides about retries, at each level that retries:
 
 - a client's own tries (the API, the sheet, a transaction) repeat a ``TemporaryFault``;
-- Dagster's retries of a step see ``Failure(allow_retries=False)`` for a permanent one;
-- the catch-up, which is the retry of a whole run, does not ask for a day whose last run ended
-  with a permanent one until a person has acted (``runs/endings.py: needs_a_person``). Dagster's
-  own retries of runs stay off: they look at tags and would repeat a permanent one;
-- the outbox gives a letter up at once for a permanent one.
+- Dagster does not retry a step that ended with a ``PermanentFault``
+  (``Failure(allow_retries=False)``);
+- the catch-up, which retries whole runs, does not ask for a day whose last run ended with a
+  ``PermanentFault`` until a person has acted (``runs/endings.py: needs_a_person``). Dagster's own
+  retries of runs are off: they look only at tags, so they would repeat a ``PermanentFault``;
+- the outbox gives a letter up at once after a ``PermanentFault``.
 
-A fault is a code and its facts; what people read of it, the cause and the
-remedy, stands in ``texts/<language>/faults.toml`` under that code. The part of
-the code before the dot is the stage: ``api``, ``lake``, ``cleaning``,
-``database``, ``sheet``, ``mail``.
+A fault is a code with its facts. The cause and the remedy that people read stand under that
+code in ``texts/<language>/faults.toml``. The part of the code before the dot is the stage:
+``api``, ``lake``, ``cleaning``, ``database``, ``sheet``, ``mail``.
 """
 
 from lms_assets.texts import Texts
@@ -38,7 +38,7 @@ class Fault(Exception):  # noqa: N818 - the field's word
 
     @property
     def stage(self) -> str:
-        """Where it happened: the part of the code before the dot."""
+        """The stage that failed: the part of the code before the dot."""
         return self.code.partition(".")[0]
 
     def cause(self, language: str = "en") -> str:
@@ -55,7 +55,7 @@ class TemporaryFault(Fault):
 
 
 class AnswerLost(TemporaryFault):
-    """All was handed over, but no answer came: whether it arrived is not known."""
+    """Everything was sent, but no answer came: nobody knows whether the other side took it."""
 
 
 class PermanentFault(Fault):

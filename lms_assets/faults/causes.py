@@ -1,8 +1,7 @@
-"""Why something failed, as it is recorded and as people read it; pure.
+"""A recorded failure as people read it: its cause and its remedy; pure.
 
-The one place that turns a recorded failure into a cause and a remedy: the letter, the short
-message, the command line and `lms run --json` all ask here, and Dagster's page shows the text of
-the fault itself, which is made of the same two sentences.
+The letter, the short message, the command line and `lms run --json` all take the two sentences
+from here. Dagster's page shows the text of the fault itself, made of the same two sentences.
 """
 
 import re
@@ -39,9 +38,9 @@ class Cause:
 
     Attributes:
         stage: A key of ``letters.stage`` in the texts.
-        code: Of the fault, where it has one; its sentences are then found in any language, with
-            ``facts`` in them.
-        message: What is said where there is no code; masked.
+        code: The fault's code, if the failure was a fault. Its sentences exist in every language;
+            ``facts`` fill their braces.
+        message: Masked text that stands for the cause where there is no code.
     """
 
     stage: str = "other"
@@ -51,7 +50,7 @@ class Cause:
 
     @classmethod
     def of(cls, code: str, facts: dict[str, Any]) -> Self:
-        """The cause of a named fault, also one of another version that has no sentences here."""
+        """The cause of the fault ``code``; another version's fault may have no sentences here."""
         try:
             message = Fault(code, **facts).cause()
         except (KeyError, IndexError, ValueError):
@@ -59,7 +58,7 @@ class Cause:
         return cls(stage=code.partition(".")[0], code=code, facts=facts, message=message)
 
     def explained(self, language: str = "en") -> Explanation:
-        """The cause and the remedy in ``language``; the bare message where there are no words."""
+        """The cause and the remedy in ``language``; the message where the code has no sentences."""
         facts = {name: _in_a_sentence(value) for name, value in self.facts.items()}
         texts = Texts(language)
         try:
@@ -72,12 +71,15 @@ class Cause:
 
 
 def one_line(text: str) -> str:
-    """Text from outside that cannot begin a line, nor a header, of its own."""
+    """The text in one line without control characters, so that it cannot begin a line or header.
+
+    For text that comes from an outside system.
+    """
     flat = re.sub(r"[\r\n\t]+", " ", text)
     flat = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", flat)
     return re.sub(r"\s+", " ", flat).strip()
 
 
 def _in_a_sentence(fact: object) -> int | float | str:
-    """The fact as a sentence can hold it: some sentences round their numbers."""
+    """The fact for a sentence's braces; numbers stay numbers, because some sentences round them."""
     return fact if isinstance(fact, int | float) else one_line(str(fact))

@@ -18,11 +18,13 @@ NEEDS_A_PERSON = "needs_a_person"
 
 @contextmanager
 def faults_as_failures() -> Iterator[None]:
-    """What goes wrong inside ends the step as a failure that says why and what to do.
+    """A fault in the block becomes a Dagster failure that says why and what to do.
+
+    An error that is no fault is raised as it is, unless its traceback holds a secret.
 
     Raises:
-        dagster.Failure: With the fault's code and facts as metadata, from which the
-            letter is written; a permanent fault is not retried.
+        dagster.Failure: Its metadata holds the fault's code and facts, from which the letter is
+            written. Dagster does not retry a permanent fault.
     """
     try:
         yield
@@ -40,7 +42,7 @@ def faults_as_failures() -> Iterator[None]:
 
 
 def failure(fault: Fault) -> dg.Failure:
-    """The fault as Dagster knows one."""
+    """The fault as a Dagster failure, without secrets."""
     mask = Mask(load_settings().secret_values).mask
     return dg.Failure(
         mask(str(fault)),
@@ -54,7 +56,7 @@ def failure(fault: Fault) -> dg.Failure:
 
 
 def _masked(fact: object, mask: Callable[[str], str]) -> object:
-    """The fact as JSON can say it; masked before it is, since a mask may cut through an escape."""
+    """The fact as JSON can hold it, masked before it is JSON: a mask could cut an escape in two."""
     if isinstance(fact, Mapping):
         return {str(name): _masked(value, mask) for name, value in fact.items()}
     if isinstance(fact, list | tuple):

@@ -1,9 +1,9 @@
-"""Daily log files: what happened, with durations, counts and tracebacks, and nothing secret.
+"""Daily log files: events with durations, counts and tracebacks, and no secrets.
 
-Dagster makes :class:`DailyLogHandler` by its dotted name, without arguments,
-from ``python_logs.dagster_handler_config`` of ``dagster.yaml`` (no ``level``
-there: Dagster reports the start and the end of a run at DEBUG). Our own
-processes get it from :func:`configure_logging`.
+Dagster makes :class:`DailyLogHandler` by its dotted name, without arguments, from
+``python_logs.dagster_handler_config`` of ``dagster.yaml``. No ``level`` stands there, because
+Dagster reports the start and the end of a run at DEBUG. Our own processes get the handler from
+:func:`configure_logging`.
 """
 
 import json
@@ -33,8 +33,8 @@ _ROOT_OF_OWN = re.compile(rf"^({'|'.join(_OWN_NAMES)})(\.|$)")
 _NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTINUED = "\n    "
 
-# Dagster's names of the events that a person who reads a log looks for; the page has the rest.
-_TOLD_EVENTS = {
+# The Dagster events that are logged, and at which level. Dagster's page shows all events.
+_LEVEL_OF_EVENT = {
     "PIPELINE_START": logging.INFO,
     "PIPELINE_SUCCESS": logging.INFO,
     "PIPELINE_FAILURE": logging.ERROR,
@@ -55,11 +55,11 @@ class LogSetup:
     """Where and how a process logs.
 
     Attributes:
-        folder: Holds a file ``YYYY-MM-DD.log`` a day.
-        zone: Says when a day ends, and what time stands in the lines.
-        keep_days: Files dated today − this or earlier are deleted.
-        form: Lines for people (``text``) or for collectors (``json``).
-        mask: Takes the secrets out.
+        folder: Holds one file a day, ``YYYY-MM-DD.log``.
+        zone: The zone of the days and of the times in the lines.
+        keep_days: Files dated today − ``keep_days`` or earlier are deleted.
+        form: Lines for people (``text``) or for log collectors (``json``).
+        mask: Removes the secrets.
     """
 
     folder: Path
@@ -82,7 +82,7 @@ class LogSetup:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one log record says, before it is masked and written.
+    """The content of one log record, not masked yet.
 
     Attributes:
         run: The first eight characters of Dagster's run id, where there is a run.
@@ -99,14 +99,15 @@ class Entry:
 
 
 class DailyLogHandler(logging.Handler):
-    """Each record is in the file of its day, whole, whoever else writes there at the time.
+    """Each record is written whole to the file of its day, even if other processes write too.
 
-    A record is one ``write`` at the end of the file, which the operating system does
-    undivided, and the file is opened for that write alone: so neither another process, nor
-    midnight, nor a file deleted meanwhile can cost a line.
+    A record is one ``write`` at the end of the file, which the operating system does not divide.
+    The file is opened anew for each record. So no line is lost to another process, to midnight
+    or to a file that was deleted meanwhile.
 
     Args:
-        setup: Where and how; left out by Dagster, then read from the settings at the first record.
+        setup: Where and how to log. Dagster leaves it out; then the settings say it at the first
+            record.
         now: The clock; aware.
     """
 
@@ -119,9 +120,9 @@ class DailyLogHandler(logging.Handler):
         self._swept_on: date | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """The record is written, unless it is noise or was written by a sister of this handler.
+        """The record is in the log, unless it is noise or another handler of this class wrote it.
 
-        A record of one of our loggers passes here twice when Dagster captures that logger too.
+        A record of one of our loggers comes here twice when Dagster captures that logger too.
         """
         if getattr(record, "is_in_daily_log", False):
             return
@@ -146,9 +147,9 @@ class DailyLogHandler(logging.Handler):
             delete_old_logs(setup.folder, moment.date() - timedelta(days=setup.keep_days))
 
     def _complain(self, error: Exception) -> None:
-        """A log that cannot be written is said on stderr, and does not stop the work.
+        """Stderr says that the log cannot be written; the work goes on.
 
-        The standard library's way would show the record with its arguments, unmasked.
+        ``logging.Handler.handleError`` would show the record with its arguments, unmasked.
         """
         if logging.raiseExceptions and sys.stderr:
             sys.stderr.write(f"The daily log cannot be written: {error}\n")
@@ -157,9 +158,9 @@ class DailyLogHandler(logging.Handler):
 def configure_logging(
     settings: Settings, *, now: Callable[[], datetime] = _utc_now
 ) -> DailyLogHandler:
-    """What our loggers and the libraries' warnings say in this process is in the daily log.
+    """Our loggers and the libraries' warnings in this process write to the daily log.
 
-    Called again, it replaces what it did before.
+    A second call replaces the first call's handler.
     """
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, DailyLogHandler)]:
@@ -172,12 +173,12 @@ def configure_logging(
 
 @contextmanager
 def stage(log: logging.Logger, name: str, **about: object) -> Iterator[dict[str, object]]:
-    """A stage's end is in the log with its duration and with the facts that it found.
+    """The log has a line for the stage's end, with its duration and the facts from the block.
 
     ``with stage(log, "pull", day=day) as facts: facts["records"] = 1640`` gives the line
     ``pull done: day=2025-07-24 records=1640 duration_s=27.813``; afterwards the facts hold
-    ``duration_s`` (seconds) as well. A stage that raises is logged as failed, without the error's
-    text unless it is a :class:`Fault`: others may quote a record.
+    ``duration_s`` (seconds) too. If the block raises, the line says ``failed`` with the fault's
+    code or the error's type, never the error's text: that may quote a student's record.
     """
     facts: dict[str, object] = dict(about)
     started = time.perf_counter()
@@ -190,15 +191,15 @@ def stage(log: logging.Logger, name: str, **about: object) -> Iterator[dict[str,
         raise
     finally:
         facts["duration_s"] = round(time.perf_counter() - started, 3)
-        said = " ".join(f"{key}={value}" for key, value in facts.items())
-        log.log(level, "%s %s: %s", name, outcome, said)
+        listed = " ".join(f"{key}={value}" for key, value in facts.items())
+        log.log(level, "%s %s: %s", name, outcome, listed)
 
 
 def entry_of(record: logging.LogRecord) -> Entry | None:
-    """What is to be written of a record, or None where it is noise.
+    """The log entry of a record, or None where the record is noise.
 
-    Kept: what our code says from INFO on, what a library says from WARNING on, and of
-    Dagster's events a run's start and end, a step's end, and whatever carries an error.
+    The log keeps our records from INFO on and a library's from WARNING on. Of Dagster's events it
+    keeps a run's start and end, a step's end, and every event that carries an error.
     """
     event: DagsterEvent | None = getattr(record, "dagster_event", None)
     if event is not None:
@@ -219,7 +220,7 @@ def entry_of(record: logging.LogRecord) -> Entry | None:
 
 def _entry_of_event(record: logging.LogRecord, event: "DagsterEvent") -> Entry | None:
     error = _error_of(event)
-    level = _TOLD_EVENTS.get(event.event_type_value, logging.ERROR if error else 0)
+    level = _LEVEL_OF_EVENT.get(event.event_type_value, logging.ERROR if error else 0)
     if not level:
         return None
     meta = getattr(record, "dagster_meta", None) or {}
@@ -234,7 +235,10 @@ def _entry_of_event(record: logging.LogRecord, event: "DagsterEvent") -> Entry |
 
 
 def _error_of(event: "DagsterEvent") -> "SerializableErrorInfo | None":
-    """What our code raised, told once: without Dagster's wrapper, and not again for the run."""
+    """The error that our code raised, without Dagster's wrapper around it.
+
+    The failure of a run repeats the error of its first failed step, so it has none here.
+    """
     data = event.event_specific_data
     error: SerializableErrorInfo | None = getattr(data, "error", None)
     if getattr(data, "first_step_failure_event", None) is not None:
@@ -258,19 +262,19 @@ def _lines(
 
 
 def _text_line(entry: Entry, moment: datetime, mask: Callable[[str], str]) -> str:
-    """``2026-11-22 07:00:03,123 INFO  lms.attempts: …``, whatever follows indented.
+    """``2026-11-22 07:00:03,123 INFO  lms.attempts: …``; further lines are indented.
 
-    Nothing that came from outside can look like a line of its own.
+    So no text from an outside system can pass for a log line.
     """
     stamp = f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03d}"
     head = f"{stamp} {logging.getLevelName(entry.level):<5} {entry.logger}: "
-    where = (f"[{entry.run}] " if entry.run else "") + (f"{entry.step}: " if entry.step else "")
+    place = (f"[{entry.run}] " if entry.run else "") + (f"{entry.step}: " if entry.step else "")
     lines = _printable(f"{mask(entry.message)}\n{mask(entry.traceback)}").split("\n")
-    return head + where + _CONTINUED.join(line for line in lines if line.strip()) + "\n"
+    return head + place + _CONTINUED.join(line for line in lines if line.strip()) + "\n"
 
 
 def _json_line(entry: Entry, moment: datetime, mask: Callable[[str], str]) -> str:
-    told = {
+    fields = {
         "time": moment.isoformat(timespec="milliseconds"),
         "level": logging.getLevelName(entry.level),
         "logger": entry.logger,
@@ -279,11 +283,11 @@ def _json_line(entry: Entry, moment: datetime, mask: Callable[[str], str]) -> st
         "message": mask(entry.message),
         "traceback": mask(entry.traceback),
     }
-    return json.dumps({key: value for key, value in told.items() if value}) + "\n"
+    return json.dumps({key: value for key, value in fields.items() if value}) + "\n"
 
 
 def _printable(text: str) -> str:
-    return _NOT_PRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+    return _NOT_PRINTABLE.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n"))
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -297,7 +301,7 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def delete_old_logs(folder: Path, last_old_day: date) -> list[Path]:
-    """The daily logs dated ``last_old_day`` or earlier are gone; files of other names stay."""
+    """The daily logs dated ``last_old_day`` or earlier are deleted; other files stay."""
     old = [path for path in folder.glob("*.log") if (_day_of(path) or date.max) <= last_old_day]
     for path in old:
         path.unlink(missing_ok=True)

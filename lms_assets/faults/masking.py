@@ -1,9 +1,8 @@
-"""What must never be shown is replaced by ``***``, in every form it can take.
+"""Secrets and students' rows in a text are replaced by ``***``, in every form; pure.
 
-Pure: it is told the secrets and never looks for them. Besides the secrets that
-it was told, it knows the places where any program shows one: a query's
-``client_key``, a password inside a URL, a private key, a bearer token; and
-the places where PostgreSQL quotes a row, which may be a student's.
+The caller passes the secrets. Besides them the mask knows the usual places of a secret (a
+query's ``client_key``, a password in a URL, a private key, a bearer token) and the places where
+PostgreSQL quotes a row, which may be a student's.
 """
 
 import base64
@@ -42,20 +41,19 @@ _QUOTED_ROWS = (
 
 
 class Mask:
-    """Texts without the secrets that it was told.
+    """Removes the given secrets from texts.
 
-    A secret shorter than four characters is replaced only where it stands as a
-    word of its own: anywhere else it would take the text with it. A blank one,
-    or one made of the mask's own asterisks, hides nothing.
+    A secret shorter than four characters is replaced only where it stands as a whole word;
+    inside words it would destroy the text. A blank secret, or one made of asterisks, is ignored.
 
     Args:
-        secrets: As they were given, among them the base64 text of a service account.
+        secrets: As the settings hold them, among them the base64 text of a service account.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         long: set[str] = set()
         short: set[str] = set()
-        for secret in (part for given in secrets for part in _parts(given)):
+        for secret in (part for whole in secrets for part in _parts(whole)):
             is_short = len(secret) < SHORTEST_FOUND_INSIDE_WORDS
             (short if is_short else long).update(_forms(secret))
         words = {form for form in short | long if len(form) < SHORTEST_FOUND_INSIDE_WORDS}
@@ -71,8 +69,9 @@ class Mask:
     def mask(self, text: str) -> str:
         """``text`` with every secret replaced, so that masking it again changes nothing.
 
-        What stands around a replaced secret may make another one with the asterisks: hence
-        the repetition, which ends because each round leaves less that is no asterisk, or less text.
+        The asterisks may form another secret with the text around them, so the replacement is
+        repeated until nothing changes. It ends, because each round leaves fewer characters that
+        are no asterisks, or less text.
         """
         while (masked := self._once(text)) != text:
             text = masked
@@ -88,21 +87,21 @@ class Mask:
         return text
 
 
-def _without_the_row(found: re.Match[str]) -> str:
-    kept, taken = found[1], found[0][len(found[1]) :]
-    first = taken[0] if taken[0] in '("' else ""
-    return f"{kept}{first}{SHOWN_INSTEAD}{taken[-1]}"
+def _without_the_row(match: re.Match[str]) -> str:
+    before, row = match[1], match[0][len(match[1]) :]
+    first = row[0] if row[0] in '("' else ""
+    return f"{before}{first}{SHOWN_INSTEAD}{row[-1]}"
 
 
 class MaskingFilter(logging.Filter):
-    """Records that reach any handler behind this filter hold no secret, traceback included."""
+    """A record that has passed this filter holds no secret, its traceback included."""
 
     def __init__(self, mask: Mask) -> None:
         super().__init__()
         self._mask = mask
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True: the record goes on, with its message and traceback masked."""
+        """True, after the record's message and traceback have been masked."""
         record.msg, record.args = self._mask.mask(record.getMessage()), ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
@@ -143,9 +142,9 @@ def _inside_a_service_account(secret: str) -> Iterator[str]:
 
 
 def _inside_a_url(secret: str) -> Iterator[str]:
-    """A URL that is a secret is one by its password, its path and its query.
+    """The secret parts of a URL that is a secret: its password, its path and its query.
 
-    A client's error text names host and path apart, never the URL as it was given.
+    A client's error text names host and path separately, not the whole URL.
     """
     if "://" not in secret:
         return
@@ -160,13 +159,13 @@ def _inside_a_url(secret: str) -> Iterator[str]:
     target = url.path + (f"?{url.query}" if url.query else "")
     pieces = {target, url.path, url.query, *url.path.split("/")}
     if url.scheme.rstrip("s") not in _SCHEMES_WITH_A_HOST:
-        # A short message's address: its service's token often stands where a host would.
+        # In an Apprise address a service's token often stands in the place of the host.
         pieces |= set(re.split("[:@]", url.netloc))
     yield from (piece for piece in pieces if len(piece) >= SHORTEST_FRAGMENT)
 
 
 def _forms(secret: str) -> set[str]:
-    """Every way in which the secret may stand in a text."""
+    """Every form in which the secret may stand in a text: plain, escaped, quoted, base64."""
     forms = {secret, html.escape(secret), repr(secret)[1:-1]}
     for as_ascii in (True, False):
         escaped = json.dumps(secret, ensure_ascii=as_ascii)[1:-1]
@@ -184,7 +183,7 @@ def _url_forms(secret: bytes) -> set[str]:
 
 
 def _base64_forms(secret: bytes) -> set[str]:
-    """The secret alone in base64, and the middle of it where it stands inside something longer."""
+    """The secret in base64, and the middle of that where the secret is a part of a longer text."""
     forms: set[str] = set()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         whole = encode(secret).decode()

@@ -29,34 +29,35 @@ def lists(language: str) -> dict[str, tuple[str, ...]]:
 
 @cache
 def _all_leaves(language: str) -> list[tuple[str, str | list[str]]]:
-    found: list[tuple[str, str | list[str]]] = []
+    leaves: list[tuple[str, str | list[str]]] = []
     for file in sorted(files(__name__).joinpath(language).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".toml"):
             tree = tomllib.loads(file.read_text(encoding="utf-8"))
-            found += _leaves(file.name.removesuffix(".toml"), tree)
-    return found
+            leaves += _leaves(file.name.removesuffix(".toml"), tree)
+    return leaves
 
 
 def _leaves(prefix: str, tree: dict[str, Any]) -> list[tuple[str, str | list[str]]]:
-    found: list[tuple[str, str | list[str]]] = []
+    leaves: list[tuple[str, str | list[str]]] = []
     for key, value in tree.items():
         path = f"{prefix}.{key}"
-        found += _leaves(path, value) if isinstance(value, dict) else [(path, value)]
-    return found
+        leaves += _leaves(path, value) if isinstance(value, dict) else [(path, value)]
+    return leaves
 
 
 def rounded(value: float | Decimal, decimals: int = 0) -> Decimal:
     """The number as it is shown: rounded half away from zero, and never −0.
 
-    The one rounding of letter, sheet, page and terminal, done once, where a figure becomes text.
-    ``6.25`` is 6.3 with one decimal, as it would be on paper; a float counts as it is written.
+    Letter, sheet, page and terminal all round here, where a figure becomes text. ``6.25`` is 6.3
+    with one decimal. A float is rounded by its decimal notation: 0.15 is 0.2, although the binary
+    number behind it is a little less.
     """
     exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     return exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) + 0
 
 
 class Texts:
-    """The sentences, numbers and dates of one language."""
+    """Sentences, numbers and dates in one language."""
 
     def __init__(self, language: str) -> None:
         self.language = language
@@ -70,10 +71,10 @@ class Texts:
         return catalogue(self.language)[key].format(**facts)
 
     def plural(self, key: str, number: int, **facts: object) -> str:
-        """The sentence under ``key`` in the form for ``number``, which stands as ``{count}``.
+        """The sentence under ``key`` in the plural form for ``number``, which fills ``{count}``.
 
-        The forms stand under ``key.one``, ``key.few``, ``key.many`` and ``key.other``, as far as
-        the language tells them apart for whole numbers.
+        The forms stand under ``key.one``, ``key.few``, ``key.many`` and ``key.other``. A language
+        needs only the forms that it has for whole numbers.
         """
         form = Locale.parse(self.language).plural_form(number)
         forms = catalogue(self.language)
@@ -81,7 +82,7 @@ class Texts:
         return self.text(name, count=self.number(number), **facts)
 
     def number(self, value: float | Decimal | None, decimals: int = 0) -> str:
-        """A number by the language's custom; a dash for what is not known."""
+        """A number in the language's notation; a dash for None."""
         if value is None:
             return "—"
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
@@ -89,7 +90,7 @@ class Texts:
         return shown.replace("-", MINUS)
 
     def percent(self, value: float | Decimal | None) -> str:
-        """A percentage (0 to 100) with one decimal by the language's custom."""
+        """A percentage (0 to 100) with one decimal, in the language's notation; a dash for None."""
         return "—" if value is None else f"{self.number(value, 1)} %"
 
     def day(self, value: date) -> str:

@@ -28,6 +28,8 @@ from upath import UPath
 from lms_assets.resources.objects import Objects
 
 CHUNK_BYTES = 1 << 20
+# Many enough for COPY to be busy, few enough to be small.
+_BATCH_ROWS = 1 << 14
 # The fields of a reference that name objects, which may have been pruned.
 NAME_OBJECTS = frozenset({"key", "attempts_key", "rejected_key"})
 
@@ -276,7 +278,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
     def batches(self, key: str) -> Iterator[pa.RecordBatch]:
         """The rows of a Parquet object, batch by batch."""
         with self.objects.opened(key) as stored:
-            yield from pq.ParquetFile(stored).iter_batches()
+            yield from pq.ParquetFile(stored).iter_batches(_BATCH_ROWS)
 
     def check(self) -> str:
         """Where the lake is, once something was written there and read back."""

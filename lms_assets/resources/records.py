@@ -55,7 +55,7 @@ def count_records(stream: BinaryIO) -> int:
     return sum(len(records) for records in _Body(stream).blocks())
 
 
-def record_chunks(stream: BinaryIO, size: int = 50_000) -> Iterator[list[bytes]]:
+def record_chunks(stream: BinaryIO, size: int = 25_000) -> Iterator[list[bytes]]:
     """The records of the body as the bytes received, in order, at most ``size`` at a time.
 
     Memory: one block of the body and one chunk, unless a single record is larger;

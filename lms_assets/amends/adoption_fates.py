@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lms_assets.amends.adoption_tables import NAIVE, TEXT_COLUMNS, EarlierTable, quoted
+from lms_assets.amends.adoption_tables import (
+    EARLIER_COLUMNS,
+    NAIVE,
+    TEXT_COLUMNS,
+    EarlierTable,
+    quoted,
+)
 from lms_assets.amends.takeover import Takeover
 from lms_assets.attempts.cleaning import (
     FIRST_MOMENT,
@@ -17,7 +23,7 @@ from lms_assets.attempts.cleaning import (
     Tombstones,
     course_and_task,
 )
-from lms_assets.attempts.columns import ATTEMPT_TYPES, SAID_COLUMNS
+from lms_assets.attempts.columns import ATTEMPT_TYPES, KEY_COLUMNS
 from lms_assets.attempts.distinct import numbered
 from lms_assets.attempts.merge import copy
 from lms_assets.days import Window, end_of_tomorrow, offset_spans
@@ -97,7 +103,7 @@ def _offsets(
 
 
 # Rows of a key are compared by the hash of their other fields: a sort carries it, not the texts.
-_SAID = ", ".join(SAID_COLUMNS)
+_SAID = ", ".join(name for name in EARLIER_COLUMNS if name not in KEY_COLUMNS)
 _FATES = """
 create temporary table adoption_fates on commit drop as
 with old as ({typed}),

@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow as pa
 
 from lms_assets.amends.adoption_fates import cut_sourcedids, limits_of, typed_rows
-from lms_assets.amends.adoption_tables import EarlierTable, quoted
+from lms_assets.amends.adoption_tables import EARLIER_COLUMNS, EarlierTable, quoted
 from lms_assets.amends.takeover import Takeover
 from lms_assets.attempts.cleaning import MAX_NAME_BYTES
-from lms_assets.attempts.columns import ARROW_SCHEMA, ATTEMPT_COLUMNS, DERIVED_COLUMNS
+from lms_assets.attempts.columns import ARROW_SCHEMA, DERIVED_COLUMNS
 from lms_assets.attempts.merge import copy
 from lms_assets.attempts.schema import check_table
 from lms_assets.days import today
@@ -19,14 +19,12 @@ from lms_assets.resources.records import ascii_text
 DUPLICATE: Final = "adopted_duplicate"
 INVALID: Final = "adopted_invalid"
 
-_OLD_COLUMNS: Final = tuple(name for name in ATTEMPT_COLUMNS if name not in DERIVED_COLUMNS)
-
 
 def keep_good_rows(takeover: Takeover, old: EarlierTable) -> None:
     """The good rows, the first of each key, are attempts."""
     query = f"""
         with old as ({typed_rows(old)})
-        select {", ".join(_OLD_COLUMNS)},
+        select {", ".join(EARLIER_COLUMNS)},
             case when octet_length(coalesce(oauth_consumer_key, '')) <= :max_name_bytes
                 then lis_result_sourcedid end as names_a_task
         from old join adoption_fates f on f.place = old.place
@@ -44,9 +42,11 @@ def _attempts(rows: Sequence[Any]) -> pa.Table:
     """The rows as clean attempts, in the same order."""
     *said, named = zip(*rows, strict=True)
     cut = cut_sourcedids(pd.Series(named, dtype=object))
-    columns: dict[str, Any] = dict(zip(_OLD_COLUMNS, said, strict=True))
+    columns: dict[str, Any] = dict(zip(EARLIER_COLUMNS, said, strict=True))
     columns |= {name: cut[name].tolist() for name in DERIVED_COLUMNS}
-    return pa.table([columns[name] for name in ATTEMPT_COLUMNS], schema=ARROW_SCHEMA)
+    # What the earlier system did not keep is missing.
+    kept = [columns.get(name, [None] * len(rows)) for name in ARROW_SCHEMA.names]
+    return pa.table(kept, schema=ARROW_SCHEMA)
 
 
 def set_aside_the_rest(takeover: Takeover, old: EarlierTable) -> None:

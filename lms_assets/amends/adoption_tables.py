@@ -27,6 +27,7 @@ TEXT_COLUMNS: Final = (
     "lis_outcome_service_url",
     "attempt_type",
 )
+EARLIER_COLUMNS: Final = (*TEXT_COLUMNS, "is_correct", "created_at")
 
 
 @dataclass(frozen=True)

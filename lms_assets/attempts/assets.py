@@ -171,7 +171,7 @@ def cleaned_attempts(
     Raises: `cleaning.too_many_rejected` when the day cannot be trusted: nothing of it is loaded.
         `cleaning.not_an_array`, `cleaning.not_as_declared`: nothing of it is loaded either.
     """
-    with faults_as_failures(), _told_as_faults(raw_attempts):
+    with faults_as_failures(), _as_faults(raw_attempts):
         began = monotonic()
         pull = _clean(raw_attempts, window_of(_day(context)), lake, warehouse, erasure)
         pull = replace(pull, stages={"clean_s": round(monotonic() - began, 3)})
@@ -188,7 +188,7 @@ def cleaned_attempts(
 
 
 @contextmanager
-def _told_as_faults(answer: RawAnswer) -> Iterator[None]:
+def _as_faults(answer: RawAnswer) -> Iterator[None]:
     try:
         yield
     except NotAnArray as error:
@@ -280,14 +280,14 @@ def attempts_table(
                 connection, cleaned_attempts, lake, mirror, erasure, run_id=context.run.run_id
             )
         )
-        context.log.info("loaded: %s", _said(load.fates.counters() | load.stages))
+        context.log.info("loaded: %s", _as_pairs(load.fates.counters() | load.stages))
         context.add_output_metadata(
             {"dagster/partition_row_count": load.stored, **load.fates.counters(), **load.stages}
         )
         return load
 
 
-def _said(facts: Mapping[str, object]) -> str:
+def _as_pairs(facts: Mapping[str, object]) -> str:
     return " ".join(f"{name}={fact}" for name, fact in facts.items())
 
 

@@ -22,8 +22,8 @@ def _day(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> date |
     """The run's day; the newest loaded one when the check is run alone."""
     if context.has_partition_key:
         return date.fromisoformat(context.partition_key)
-    found: date | None = warehouse.rows("select max(day) as day from load_ledger")[0]["day"]
-    return found
+    newest: date | None = warehouse.rows("select max(day) as day from load_ledger")[0]["day"]
+    return newest
 
 
 def _load(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> Load | None:

@@ -35,15 +35,19 @@ class Column:
     Args:
         name: As in the table ``attempts``.
         arrow_type: Of the Parquet file.
+        api_key: The key of the API's record whose value holds it.
         description: What it says, for the people who read the asset's page.
         is_nullable: Whether it may be missing.
+        is_derived: Whether cleaning reads it out of another column.
         constraints: What else must hold of it.
     """
 
     name: str
     arrow_type: pa.DataType
+    api_key: str
     description: str
     is_nullable: bool = True
+    is_derived: bool = False
     constraints: tuple[Constraint, ...] = ()
 
     def is_as_declared(self, values: pa.Array | pa.ChunkedArray) -> bool:
@@ -65,10 +69,13 @@ def _is_a_user_id(values: pa.Array | pa.ChunkedArray) -> bool:
     return lengths["min"] is None or 1 <= lengths["min"] <= lengths["max"] <= MAX_USER_ID_LENGTH
 
 
+PASSBACK: Final = "passback_params"
+
 COLUMNS: Final = (
     Column(
         "user_id",
         pa.string(),
+        "lti_user_id",
         "The student, as the grader names them: 1 to 255 characters, exactly as received.",
         is_nullable=False,
         constraints=(Constraint("has 1 to 255 characters", _is_a_user_id),),
@@ -76,22 +83,28 @@ COLUMNS: Final = (
     Column(
         "oauth_consumer_key",
         pa.string(),
+        PASSBACK,
         "The LTI consumer that launched the task; empty text is a value.",
     ),
-    Column("lis_result_sourcedid", pa.string(), "Where the mark goes back to, as received."),
+    Column(
+        "lis_result_sourcedid", pa.string(), PASSBACK, "Where the mark goes back to, as received."
+    ),
     Column(
         "lis_outcome_service_url",
         pa.string(),
+        PASSBACK,
         "The address that takes the mark, as received.",
     ),
     Column(
         "is_correct",
         pa.bool_(),
+        "is_correct",
         "The verdict of a submit; missing for a run and for a submit that is ungraded.",
     ),
     Column(
         "attempt_type",
         pa.string(),
+        "attempt_type",
         "`run`: the code was tried out; `submit`: it was handed in for a mark.",
         is_nullable=False,
         constraints=(Constraint("is run or submit", _is_a_type_of_attempt),),
@@ -99,28 +112,38 @@ COLUMNS: Final = (
     Column(
         "created_at",
         pa.timestamp("us"),
+        "created_at",
         "When the attempt was made: UTC without a zone, microseconds.",
         is_nullable=False,
     ),
     Column(
         "course",
         pa.string(),
+        PASSBACK,
         "The course, cut out of `lis_result_sourcedid`; missing where it names none.",
+        is_derived=True,
     ),
     Column(
         "task",
         pa.string(),
+        PASSBACK,
         "The task, cut out of `lis_result_sourcedid`; missing where it names none.",
+        is_derived=True,
     ),
 )
 
 ATTEMPT_COLUMNS: Final = tuple(column.name for column in COLUMNS)
 KEY_COLUMNS: Final = ("user_id", "attempt_type", "created_at")
 OTHER_COLUMNS: Final = tuple(name for name in ATTEMPT_COLUMNS if name not in KEY_COLUMNS)
-# What cleaning reads out of other columns: earlier tables do not have it.
-DERIVED_COLUMNS: Final = ("course", "task")
-# What the API says beside the key.
-SAID_COLUMNS: Final = tuple(name for name in OTHER_COLUMNS if name not in DERIVED_COLUMNS)
+DERIVED_COLUMNS: Final = tuple(column.name for column in COLUMNS if column.is_derived)
+# What the API says of an attempt beside its key.
+RECEIVED_COLUMNS: Final = tuple(name for name in OTHER_COLUMNS if name not in DERIVED_COLUMNS)
+# What is kept of ``passback_params``.
+PASSBACK_FIELDS: Final = tuple(
+    column.name for column in COLUMNS if column.api_key == PASSBACK and not column.is_derived
+)
+# The keys of a record that the API's contract names.
+KNOWN_KEYS: Final = frozenset(column.api_key for column in COLUMNS)
 
 ARROW_SCHEMA: Final = pa.schema(
     [pa.field(column.name, column.arrow_type, nullable=column.is_nullable) for column in COLUMNS]

@@ -88,12 +88,12 @@ def _order(joined: Fates) -> list[Place]:
 
 def _without(counts: Mapping[Place, int], total: int) -> dict[Place, int]:
     """The counts with ``total`` taken off, from the first of them on."""
-    rest: dict[Place, int] = {}
+    remaining: dict[Place, int] = {}
     for place, count in counts.items():
         taken = min(count, total)
-        rest[place] = count - taken
+        remaining[place] = count - taken
         total -= taken
-    return rest
+    return remaining
 
 
 def _moves(

@@ -162,13 +162,13 @@ def loaded_days(connection: Connection, first: date, last: date) -> set[date]:
 
 def newest_loaded_day(connection: Connection) -> date | None:
     """The newest loaded day, with or without attempts: what the figures are as of."""
-    found: date | None = connection.scalar(text("select max(day) from load_ledger"))
-    return found
+    newest: date | None = connection.scalar(text("select max(day) from load_ledger"))
+    return newest
 
 
 def zone_of_ledger(connection: Connection) -> str | None:
     """The zone that the newest loaded day was cut by, or None when nothing was loaded."""
-    found: str | None = connection.scalar(
+    zone: str | None = connection.scalar(
         text("select zone from load_ledger order by id desc limit 1")
     )
-    return found
+    return zone

@@ -56,15 +56,15 @@ def load_day(
     tombstones = erasure.until_commit(connection)
     if not mirror.is_on and is_loaded_already(connection, pull, as_counted=True):
         return record_unchanged(connection, pull, run_id=run_id)
-    rest = without_erased(pull, lake, tombstones)
-    if not mirror.is_on and is_loaded_already(connection, rest.pull):
-        return record_unchanged(connection, rest.pull, run_id=run_id)
+    remaining = without_erased(pull, lake, tombstones)
+    if not mirror.is_on and is_loaded_already(connection, remaining.pull):
+        return record_unchanged(connection, remaining.pull, run_id=run_id)
     before = newest_load(connection, day)
     load = merge_day(
         connection,
-        rest.pull,
-        attempts=rest.attempts,
-        rejected=rest.rejected,
+        remaining.pull,
+        attempts=remaining.attempts,
+        rejected=remaining.rejected,
         run_id=run_id,
         mirror=mirror,
     )

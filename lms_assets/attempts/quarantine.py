@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from sqlalchemy import Connection, Row, text
 
-from lms_assets.attempts.cleaning import PASSBACK_FIELDS, Tombstones, clean_day
-from lms_assets.attempts.columns import ATTEMPT_COLUMNS, KEY_COLUMNS, SAID_COLUMNS
+from lms_assets.attempts.cleaning import Tombstones, clean_day
+from lms_assets.attempts.columns import (
+    ATTEMPT_COLUMNS,
+    KEY_COLUMNS,
+    PASSBACK_FIELDS,
+    RECEIVED_COLUMNS,
+)
 from lms_assets.attempts.corrections import correct_books
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
@@ -34,8 +39,8 @@ _STAGE = (
 )
 _CONFLICTING = f"""
 select count(*) from replayed i join attempts a on {_ALIKE}
-where ({", ".join("i." + name for name in SAID_COLUMNS)})
-    is distinct from ({", ".join("a." + name for name in SAID_COLUMNS)})
+where ({", ".join("i." + name for name in RECEIVED_COLUMNS)})
+    is distinct from ({", ".join("a." + name for name in RECEIVED_COLUMNS)})
 """
 # In the order of the key, as the merge does it.
 _INSERT = f"""
@@ -199,7 +204,7 @@ class _SetAside:
 
 
 def as_api_record(record: str) -> bytes:
-    """The record as the API would have said it: adoption set aside rows of a table."""
+    """The record as the API would have sent it: adoption set aside rows of a table."""
     if '"lti_user_id"' in record or '"user_id"' not in record:
         return record.encode()
     try:
@@ -208,9 +213,9 @@ def as_api_record(record: str) -> bytes:
         return record.encode()
     if not isinstance(row, dict) or "user_id" not in row:
         return record.encode()
-    said = {name: row.get(name) for name in ("is_correct", "attempt_type", "created_at")}
+    fields = {name: row.get(name) for name in ("is_correct", "attempt_type", "created_at")}
     # Set beside created_at where the old table's times were of another zone.
-    said["created_at"] = row.get("created_at_utc") or said["created_at"]
+    fields["created_at"] = row.get("created_at_utc") or fields["created_at"]
     passback = {name: row.get(name) for name in PASSBACK_FIELDS}
-    spoken = {"lti_user_id": row["user_id"], "passback_params": passback, **said}
-    return json.dumps(spoken).encode()
+    api_record = {"lti_user_id": row["user_id"], "passback_params": passback, **fields}
+    return json.dumps(api_record).encode()

@@ -177,18 +177,18 @@ def whose(
         mention: How the id stands in a text, where it is known; else each word is asked about.
     """
     rows = Rows(records, datetime.max)  # noqa: DTZ901 - no instant is too late here
-    theirs = is_erased(rows, tombstones)
-    for place in np.flatnonzero(~theirs & (broken_rules(rows) >= 0)):
-        said = ascii_text(records[place])
+    is_erased_students = is_erased(rows, tombstones)
+    for place in np.flatnonzero(~is_erased_students & (broken_rules(rows) >= 0)):
+        record = ascii_text(records[place])
         if mention:
-            theirs[place] = mention.search(said) is not None
+            is_erased_students[place] = mention.search(record) is not None
         else:
-            theirs[place] = _names_anyone(said, tombstones)
-    return theirs
+            is_erased_students[place] = _names_anyone(record, tombstones)
+    return is_erased_students
 
 
-def _names_anyone(said: str, tombstones: Tombstones) -> bool:
-    words = {word for spelling in _WORDS for word in spelling.findall(said)}
+def _names_anyone(record: str, tombstones: Tombstones) -> bool:
+    words = {word for spelling in _WORDS for word in spelling.findall(record)}
     return bool(words) and bool(tombstones.covers(pd.Series(sorted(words), dtype=object)).any())
 
 
@@ -250,7 +250,7 @@ def drop_erased(body: Path, tombstones: Tombstones | None) -> int:
 
 
 @dataclass(frozen=True)
-class Rest:
+class RemainingDay:
     """A cleaned day as it is to be merged: without those who were erased since.
 
     Attributes:
@@ -264,7 +264,7 @@ class Rest:
     rejected: Callable[[], Iterator[pa.RecordBatch]]
 
 
-def without_erased(pull: Pull, lake: Lake, tombstones: Tombstones | None) -> Rest:
+def without_erased(pull: Pull, lake: Lake, tombstones: Tombstones | None) -> RemainingDay:
     """The day without those who were erased after it was cleaned, also from its objects."""
 
     def attempts() -> Iterator[pa.RecordBatch]:
@@ -274,12 +274,12 @@ def without_erased(pull: Pull, lake: Lake, tombstones: Tombstones | None) -> Res
         return _filtered(lake.batches(pull.rejected_key), lambda b: _rejected_of(b, tombstones))
 
     if tombstones is None:
-        return Rest(pull, attempts, rejected)
+        return RemainingDay(pull, attempts, rejected)
     reasons: Counter[str] = Counter()
     for batch in rejected() if pull.rejected_key else ():
         reasons.update(batch.column("reason").to_pylist())
     kept = sum(batch.num_rows for batch in attempts()) if pull.attempts_key else 0
-    return Rest(recounted(pull, kept=kept, rejected=reasons), attempts, rejected)
+    return RemainingDay(recounted(pull, kept=kept, rejected=reasons), attempts, rejected)
 
 
 def recounted(pull: Pull, *, kept: int, rejected: Mapping[str, int]) -> Pull:
@@ -291,22 +291,22 @@ def recounted(pull: Pull, *, kept: int, rejected: Mapping[str, int]) -> Pull:
 
 
 def _filtered(
-    batches: Iterator[pa.RecordBatch], is_theirs: Callable[[pa.RecordBatch], Flags | None]
+    batches: Iterator[pa.RecordBatch], erased_rows: Callable[[pa.RecordBatch], Flags | None]
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        theirs = is_theirs(batch)
-        yield batch if theirs is None else batch.filter(pa.array(~theirs))
+        is_dropped = erased_rows(batch)
+        yield batch if is_dropped is None else batch.filter(pa.array(~is_dropped))
 
 
 def _attempts_of(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
     if tombstones is None:
         return None
     sourcedids = batch.column("lis_result_sourcedid").to_pandas().astype(object)
-    theirs = _covered(batch.column("user_id").to_pandas(), tombstones)
+    is_user = _covered(batch.column("user_id").to_pandas(), tombstones)
     texts = pd.Series(sorted(set(sourcedids.dropna())), dtype=object)
     named = texts[_covered(course_and_task(texts)["sourcedid_user"], tombstones)]
     is_named: Flags = np.asarray(sourcedids.isin(named), dtype=bool)
-    return np.logical_or(theirs, is_named)
+    return np.logical_or(is_user, is_named)
 
 
 def _covered(user_ids: "pd.Series[str]", tombstones: Tombstones) -> Flags:

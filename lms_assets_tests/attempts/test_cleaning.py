@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from lms_assets.attempts.cleaning import (
     MAX_DEPTH,
     MAX_RECORD_BYTES,
-    PASSBACK_FIELDS,
     RULES,
     Tombstones,
     Window,
@@ -30,6 +29,7 @@ from lms_assets.attempts.cleaning import (
     course_and_task,
     record_chunks,
 )
+from lms_assets.attempts.columns import PASSBACK_FIELDS
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.schema import check_table
 from lms_assets.attempts.watch import OTHER_NAMES, Watch

@@ -1,9 +1,9 @@
-"""One expression cuts the usual ``passback_params``; it says what the rules say one by one."""
+"""One expression cuts the usual ``passback_params`` as the rules would, one by one."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_assets.attempts.cleaning.passbacks import said_at_length, said_in
+from lms_assets.attempts.cleaning.passbacks import cut_by_rules, cut_passback
 from lms_assets.attempts.cleaning.sourcedid import MAX_NAME_BYTES
 
 settings.register_profile("untimed", deadline=None)
@@ -14,27 +14,27 @@ EDGES = st.sampled_from([MAX_NAME_BYTES - 1, MAX_NAME_BYTES, MAX_NAME_BYTES + 1]
 NAMES = st.text("abc", min_size=1, max_size=3) | EDGES | SIGNS
 SOURCEDIDS = st.lists(NAMES, min_size=1, max_size=4).map(":".join)
 FIELDS = ("oauth_consumer_key", "lis_result_sourcedid", "lis_outcome_service_url")
-SAID = st.tuples(NAMES, SOURCEDIDS, st.none() | NAMES)
+FIELD_VALUES = st.tuples(NAMES, SOURCEDIDS, st.none() | NAMES)
 
 
-def as_received(said: tuple[str | None, ...]) -> str:
+def as_received(fields: tuple[str | None, ...]) -> str:
     """The usual spelling, with nothing escaped that would have to be."""
-    pairs = zip(FIELDS, said, strict=True)
+    pairs = zip(FIELDS, fields, strict=True)
     return "{" + ", ".join(f"'{name}': '{text}'" for name, text in pairs if text is not None) + "}"
 
 
-def as_literal(said: tuple[str | None, ...]) -> str:
-    pairs = zip(FIELDS, said, strict=True)
+def as_literal(fields: tuple[str | None, ...]) -> str:
+    pairs = zip(FIELDS, fields, strict=True)
     return repr({name: text for name, text in pairs if text is not None})
 
 
-@given(SAID.map(as_received) | SAID.map(as_literal) | SIGNS)
+@given(FIELD_VALUES.map(as_received) | FIELD_VALUES.map(as_literal) | SIGNS)
 @settings(max_examples=1000)
 def test_the_usual_text_says_what_the_rules_say_one_by_one(text: str) -> None:
-    assert said_in(text) == said_at_length(text)
+    assert cut_passback(text) == cut_by_rules(text)
 
 
 def test_the_usual_text_is_cut_from_the_right() -> None:
-    said = said_in(as_received(("key", "course-v1:Org+Course+Run:link:user", "https://a/b")))
-    assert said[:4] == (True, "key", "course-v1:Org+Course+Run:link:user", "https://a/b")
-    assert said[4:] == ("course-v1:Org+Course+Run", "link", "user")
+    fields = cut_passback(as_received(("key", "course-v1:Org+Course+Run:link:user", "https://a/b")))
+    assert fields[:4] == (True, "key", "course-v1:Org+Course+Run:link:user", "https://a/b")
+    assert fields[4:] == ("course-v1:Org+Course+Run", "link", "user")

@@ -15,9 +15,8 @@ Pure: bytes in, attempts and counts out. A module per idea:
     chunks      a chunk's fates
 """
 
-from lms_assets.attempts.cleaning.chunks import KNOWN_KEYS, CleanedChunk, clean_answer, clean_day
+from lms_assets.attempts.cleaning.chunks import CleanedChunk, clean_answer, clean_day
 from lms_assets.attempts.cleaning.owners import Tombstones, is_erased
-from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS
 from lms_assets.attempts.cleaning.reading import MAX_DEPTH, MAX_RECORD_BYTES
 from lms_assets.attempts.cleaning.rows import Rows
 from lms_assets.attempts.cleaning.rules import CODE_VERSION, FIRST_MOMENT, RULES, Rule, broken_rules
@@ -29,12 +28,10 @@ from lms_assets.resources.records import NotAnArray, count_records, record_chunk
 __all__ = [
     "CODE_VERSION",
     "FIRST_MOMENT",
-    "KNOWN_KEYS",
     "MAX_DEPTH",
     "MAX_NAME_BYTES",
     "MAX_RECORD_BYTES",
     "MAX_USER_ID_LENGTH",
-    "PASSBACK_FIELDS",
     "RULES",
     "CleanedChunk",
     "NotAnArray",

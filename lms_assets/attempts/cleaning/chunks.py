@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +16,14 @@ import pyarrow as pa
 
 from lms_assets.attempts.cleaning.fields import NO_VERDICT, as_text
 from lms_assets.attempts.cleaning.owners import Tombstones, is_erased
-from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS
-from lms_assets.attempts.cleaning.rows import Flags, Rows, UsualRows, usual_among
+from lms_assets.attempts.cleaning.rows import Flags, Places, Rows, UsualRows, usual_among
 from lms_assets.attempts.cleaning.rules import RULES, Rule, broken_rules
-from lms_assets.attempts.cleaning.seen import Seen, fingerprints_of, keys_of
-from lms_assets.attempts.columns import ARROW_SCHEMA, REJECTED_SCHEMA
+from lms_assets.attempts.cleaning.seen import Seen, keys_of
+from lms_assets.attempts.columns import ARROW_SCHEMA, KNOWN_KEYS, PASSBACK_FIELDS, REJECTED_SCHEMA
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.watch import Watch, few_names, printable_name
 from lms_assets.days import Window
 from lms_assets.resources.records import ascii_text, record_chunks
-
-KNOWN_KEYS: Final = frozenset(
-    {"lti_user_id", "passback_params", "is_correct", "attempt_type", "created_at"}
-)
-
-Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,7 @@ def _parts(records: list[bytes], tomorrow: datetime) -> list[tuple[Places, Rows]
     places = np.delete(np.arange(len(records)), others)
     usual_records = [records[place] for place in places] if others else records
     parts: list[tuple[Places, Rows]] = [
-        (places, UsualRows(usual_records, tomorrow, said=usual)),
+        (places, UsualRows(usual_records, tomorrow, decoded=usual)),
     ]
     if others:
         rows = Rows([records[place] for place in others], tomorrow)
@@ -154,7 +147,7 @@ def _admitted(judged: list[_Judged], seen: Seen) -> tuple[list[Flags], int]:
     """Which of each part's attempts are the first of their key; how many others differ from it."""
     order = np.argsort(np.concatenate([part.places[part.inside] for part in judged]))
     keys = np.concatenate([keys_of(part.rows, part.inside) for part in judged])
-    prints = np.concatenate([fingerprints_of(part.rows, part.inside) for part in judged])
+    prints = np.concatenate([part.rows.fingerprint[part.inside] for part in judged])
     is_first = np.empty(len(order), dtype=bool)
     is_first[order], is_conflicting = seen.admit(keys[order], prints[order])
     ends = np.cumsum([len(part.inside) for part in judged])
@@ -176,20 +169,8 @@ def _attempts(judged: list[_Judged], kept: list[Places]) -> pa.Table:
 
 
 def _table(rows: Rows, places: Places) -> pa.Table:
-    verdict = rows.verdict[places]
-    columns = {
-        name: rows.passback.array(name, places) for name in (*PASSBACK_FIELDS, "course", "task")
-    }
-    columns |= {
-        "user_id": rows.user.array(places),
-        "is_correct": pa.array(verdict == 1, mask=verdict == NO_VERDICT),
-        "attempt_type": _TYPES.take(pa.array(rows.is_submit[places].astype(np.int8))),
-        "created_at": pa.array(rows.created_at[places]),
-    }
-    return pa.table([columns[name] for name in ARROW_SCHEMA.names], schema=ARROW_SCHEMA)
-
-
-_TYPES = pa.array(["run", "submit"])
+    columns = [rows.array(name, places) for name in ARROW_SCHEMA.names]
+    return pa.table(columns, schema=ARROW_SCHEMA)
 
 
 def _rejected(judged: list[_Judged]) -> pa.Table:
@@ -209,12 +190,12 @@ def _watched(rows: Rows, kept: Places) -> Watch:
     ids = {text: number for number, text in enumerate(rows.user.distinct)}
     named = np.array([*(ids.get(text, -2) for text in user.distinct), -1])[user.codes]
     is_other = (named != -1) & (named != rows.user.codes)
-    is_said = np.any([rows.passback.is_said(name) for name in PASSBACK_FIELDS], axis=0)
+    has_passback = np.any([rows.passback.is_present(name) for name in PASSBACK_FIELDS], axis=0)
     return Watch(
         ungraded=int((rows.is_submit & (rows.verdict == NO_VERDICT))[kept].sum()),
         user_mismatch=int(is_other[kept].sum()),
-        without_task=int((~rows.passback.is_said("task"))[kept].sum()),
-        null_passback=int((~is_said)[kept].sum()),
+        without_task=int((~rows.passback.is_present("task"))[kept].sum()),
+        null_passback=int((~has_passback)[kept].sum()),
     )
 
 
@@ -223,8 +204,8 @@ def _drift(rows: Rows, is_counted: Flags) -> Watch:
     if isinstance(rows, UsualRows):
         return Watch()
     keys: Counter[str] = Counter()
-    said = [rows.objects[place] for place in np.flatnonzero(is_counted)]
-    for names, count in Counter(map(tuple, said)).items():
+    objects = [rows.objects[place] for place in np.flatnonzero(is_counted)]
+    for names, count in Counter(map(tuple, objects)).items():
         keys.update({printable_name(name): count for name in names if name not in KNOWN_KEYS})
     is_odd = is_counted & rows.is_object & ~(rows.is_run | rows.is_submit)
     kinds = Counter(printable_name(as_text(kind) or "null") for kind in rows.attempt_type[is_odd])

@@ -13,7 +13,7 @@ import re
 from datetime import UTC, datetime
 
 VERDICTS: dict[float | None, int] = {None: -1, 0: 0, 1: 1}
-NO_VERDICT, UNKNOWN_VERDICT = -1, 2
+NO_VERDICT, CORRECT, UNKNOWN_VERDICT = -1, 1, 2
 
 
 def verdict_of(value: object) -> int:

@@ -14,7 +14,7 @@ class Tombstones(Protocol):
     """Who asked to be forgotten."""
 
     def covers(self, user_ids: "pd.Series[str]") -> "pd.Series[bool]":
-        """For each of the user ids, in order, whether it is one of theirs."""
+        """For each of the user ids, in order, whether its student was erased."""
         ...
 
 
@@ -30,5 +30,5 @@ def _is_covered(user_ids: Texts, tombstones: Tombstones) -> Flags:
     # An id that cannot be stored was never anyone's, and could not be hashed.
     asked = [user_id for user_id in user_ids.distinct if is_storable(user_id)]
     answer = tombstones.covers(pd.Series(asked, dtype=object))
-    covered = {user_id for user_id, is_theirs in zip(asked, answer, strict=True) if is_theirs}
+    covered = {user_id for user_id, is_covered in zip(asked, answer, strict=True) if is_covered}
     return user_ids.flags(covered.__contains__, missing=False)

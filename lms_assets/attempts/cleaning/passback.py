@@ -3,12 +3,11 @@
 import ast
 import re
 import warnings
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from lms_assets.attempts.cleaning.fields import is_storable
 from lms_assets.attempts.cleaning.reading import LENIENT, MAX_DEPTH, MAX_RECORD_BYTES, depth_of
-
-PASSBACK_FIELDS: Final = ("oauth_consumer_key", "lis_result_sourcedid", "lis_outcome_service_url")
+from lms_assets.attempts.columns import PASSBACK_FIELDS
 
 _NO_PASSBACK = frozenset({"", "{}", "None", "null"})
 _USUAL_PASSBACK = re.compile(
@@ -39,11 +38,11 @@ def passback_of(text: str) -> Passback:
         return Passback(True, *usual.groups())
     if text in _NO_PASSBACK:
         return Passback(True)
-    said = dict_within(text)
-    if said is None:
+    literal = dict_within(text)
+    if literal is None:
         claimed = _CLAIMED_SOURCEDID.search(text)
         return Passback(False, lis_result_sourcedid=claimed[1] if claimed else None)
-    fields = [said.get(name) for name in PASSBACK_FIELDS]
+    fields = [literal.get(name) for name in PASSBACK_FIELDS]
     if all(value is None or isinstance(value, str) for value in fields):
         return Passback(True, *fields)
     return Passback(False, lis_result_sourcedid=_as_sourcedid(fields[1]))
@@ -60,10 +59,10 @@ def dict_within(text: str) -> dict[Any, Any] | None:
     ):
         return None
     try:
-        said: object = LENIENT.decode(text)
+        value: object = LENIENT.decode(text)
     except (ValueError, RecursionError):
-        said = _python_literal(text)
-    return said if isinstance(said, dict) else None
+        value = _python_literal(text)
+    return value if isinstance(value, dict) else None
 
 
 def _python_literal(text: str) -> object:
@@ -73,14 +72,14 @@ def _python_literal(text: str) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            said = ast.literal_eval(text.translate(_CARRIED) if is_carried else text)
+            value = ast.literal_eval(text.translate(_CARRIED) if is_carried else text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
-    return _delivered(said) if is_carried and isinstance(said, dict) else said
+    return _delivered(value) if is_carried and isinstance(value, dict) else value
 
 
-def _delivered(said: dict[Any, Any]) -> dict[Any, Any]:
+def _delivered(literal: dict[Any, Any]) -> dict[Any, Any]:
     return {
         key: value.translate(_DELIVERED) if isinstance(value, str) else value
-        for key, value in said.items()
+        for key, value in literal.items()
     }

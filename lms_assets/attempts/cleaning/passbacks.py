@@ -12,15 +12,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lms_assets.attempts.cleaning.fields import is_storable
-from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS, passback_of
+from lms_assets.attempts.cleaning.passback import passback_of
 from lms_assets.attempts.cleaning.sourcedid import cut_sourcedid, is_name
+from lms_assets.attempts.columns import PASSBACK_FIELDS
 from lms_assets.attempts.distinct import Texts, taken
 
 Flags = npt.NDArray[np.bool_]
 
 
-class Said(NamedTuple):
-    """What one text of ``passback_params`` says."""
+class CutPassback(NamedTuple):
+    """The fields of one text of ``passback_params``, its sourcedid cut."""
 
     is_readable: bool
     oauth_consumer_key: str | None = None
@@ -40,61 +41,64 @@ _USUAL = re.compile(
 )
 
 
-def said_in(text: str) -> Said:
-    """What the text says; the usual one is cut by one expression, with the same outcome."""
+def cut_passback(text: str) -> CutPassback:
+    """The text's fields; one expression cuts the usual text as the rules would."""
     usual = _USUAL.fullmatch(text)
-    return Said(True, *usual.group(*Said._fields[1:])) if usual else said_at_length(text)
+    return (
+        CutPassback(True, *usual.group(*CutPassback._fields[1:])) if usual else cut_by_rules(text)
+    )
 
 
-def said_at_length(text: str) -> Said:
-    """What any text says: its course and task where the consumer's key is a name too."""
+def cut_by_rules(text: str) -> CutPassback:
+    """Any text's fields; it names a course and a task only where the consumer's key is a name."""
     read = passback_of(text)
     if read.lis_result_sourcedid is None:
-        return Said(*read)
+        return CutPassback(*read)
     course, task, user = cut_sourcedid(read.lis_result_sourcedid)
     if read.oauth_consumer_key and not is_name(read.oauth_consumer_key):
         course = task = None
-    return Said(*read, course, task, user)
+    return CutPassback(*read, course, task, user)
 
 
 class Passbacks:
-    """What each record of a chunk says under ``passback_params``."""
+    """``passback_params`` of each record of a chunk, cut into fields."""
 
     def __init__(self, texts: Texts) -> None:
         # A missing text has the code -1, which is the place of the last row.
         self._codes = texts.codes
-        said = [*map(said_in, texts.distinct), Said(is_readable=True)]
-        self._said = dict(zip(Said._fields, map(list, zip(*said, strict=True)), strict=True))
+        cut = [*map(cut_passback, texts.distinct), CutPassback(is_readable=True)]
+        columns = map(list, zip(*cut, strict=True))
+        self._distinct = dict(zip(CutPassback._fields, columns, strict=True))
 
     def texts(self, name: str) -> Texts:
         """The field of each record."""
-        distinct = Texts.of(self._said[name])
+        distinct = Texts.of(self._distinct[name])
         return Texts(distinct.codes[self._codes], distinct.distinct)
 
     def array(self, name: str, places: npt.NDArray[np.intp]) -> pa.Array:
         """The field of some records, in their order."""
-        places_of_texts = self._codes[places] % len(self._said[name])
-        return taken(self._said[name], places_of_texts)
+        places_of_texts = self._codes[places] % len(self._distinct[name])
+        return taken(self._distinct[name], places_of_texts)
 
     def is_storable(self, name: str) -> Flags:
         """For each record, whether PostgreSQL can store the field."""
-        texts = self._said[name]
+        texts = self._distinct[name]
         whole = "".join(filter(None, texts))
         if whole.isascii() and "\0" not in whole:
             return np.ones(len(self._codes), dtype=bool)
         return np.array([*map(is_storable, texts)], dtype=bool)[self._codes]
 
-    def is_said(self, name: str) -> Flags:
+    def is_present(self, name: str) -> Flags:
         """For each record, whether it has the field."""
-        return np.array([value is not None for value in self._said[name]], bool)[self._codes]
+        return np.array([value is not None for value in self._distinct[name]], bool)[self._codes]
 
     @cached_property
     def is_readable(self) -> Flags:
         """Which of the texts can be read."""
-        return np.array(self._said["is_readable"], dtype=bool)[self._codes]
+        return np.array(self._distinct["is_readable"], dtype=bool)[self._codes]
 
     @cached_property
     def fingerprint(self) -> npt.NDArray[np.int64]:
         """A number that differs where one of the three fields differs."""
-        fields = zip(*(self._said[name] for name in PASSBACK_FIELDS), strict=True)
+        fields = zip(*(self._distinct[name] for name in PASSBACK_FIELDS), strict=True)
         return np.fromiter(map(hash, fields), dtype=np.int64)[self._codes]

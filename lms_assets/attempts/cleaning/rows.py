@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lms_assets.attempts.cleaning.fields import (
+    CORRECT,
+    NO_VERDICT,
     VERDICTS,
     as_text,
     is_storable,
@@ -34,6 +36,9 @@ from lms_assets.resources.records import ascii_text
 
 Flags = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
+Places = npt.NDArray[np.intp]
+
+_TYPES = pa.array(["run", "submit"])
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ class Rows:
         return flags
 
     def column(self, key: str) -> list[Any]:
-        """What each record says under the key, None where it says nothing."""
-        return [said.get(key) for said in self.objects]
+        """Each record's value of the key, None where it has none."""
+        return [value.get(key) for value in self.objects]
 
     @cached_property
     def user(self) -> Texts:
@@ -139,6 +144,26 @@ class Rows:
         """What each record says under ``passback_params``, read."""
         return Passbacks(Texts.of(map(as_text, self.column("passback_params"))))
 
+    @cached_property
+    def fingerprint(self) -> npt.NDArray[np.int64]:
+        """A number of each record that differs where anything but the attempt's key differs."""
+        return self.passback.fingerprint * 3 + self.verdict
+
+    def array(self, name: str, places: Places) -> pa.Array:
+        """A column of the attempts that some of the records are, in their order."""
+        match name:
+            case "user_id":
+                return self.user.array(places)
+            case "attempt_type":
+                return _TYPES.take(pa.array(self.is_submit[places].astype(np.int8)))
+            case "is_correct":
+                verdict = self.verdict[places]
+                return pa.array(verdict == CORRECT, mask=verdict == NO_VERDICT)
+            case "created_at":
+                return pa.array(self.created_at[places])
+            case _:
+                return self.passback.array(name, places)
+
 
 def _is_user_id(text: str) -> bool:
     return 0 < len(text) <= MAX_USER_ID_LENGTH
@@ -171,20 +196,20 @@ class UsualRows(Rows):
     """Records of the usual kind as columns: equal to ``Rows`` of the same records, and faster.
 
     Args:
-        said: What each record says.
+        decoded: The records, decoded.
     """
 
-    said: list[Record] = field(kw_only=True)
+    decoded: list[Record] = field(kw_only=True)
 
     @cached_property
     def is_object(self) -> Flags:
         """All are."""
-        return np.ones(len(self.said), dtype=bool)
+        return np.ones(len(self.decoded), dtype=bool)
 
     @cached_property
     def is_too_large(self) -> Flags:
         """None is."""
-        return np.zeros(len(self.said), dtype=bool)
+        return np.zeros(len(self.decoded), dtype=bool)
 
     @cached_property
     def is_too_deep(self) -> Flags:
@@ -194,7 +219,7 @@ class UsualRows(Rows):
     @cached_property
     def user(self) -> Texts:
         """What each record says under ``lti_user_id``."""
-        return Texts.of([record.lti_user_id for record in self.said])
+        return Texts.of([record.lti_user_id for record in self.decoded])
 
     @cached_property
     def is_user_id(self) -> Flags:
@@ -204,7 +229,7 @@ class UsualRows(Rows):
     @cached_property
     def is_run(self) -> Flags:
         """Which records are runs."""
-        kinds = [record.attempt_type for record in self.said]
+        kinds = [record.attempt_type for record in self.decoded]
         return np.fromiter(map("run".__eq__, kinds), dtype=np.bool_, count=len(kinds))
 
     @cached_property
@@ -215,18 +240,18 @@ class UsualRows(Rows):
     @cached_property
     def verdict(self) -> npt.NDArray[np.int64]:
         """-1 no verdict, 0 wrong, 1 correct."""
-        verdicts = [record.is_correct for record in self.said]
+        verdicts = [record.is_correct for record in self.decoded]
         return np.fromiter(map(VERDICTS.__getitem__, verdicts), np.int64, count=len(verdicts))
 
     @cached_property
     def created_at(self) -> Moments:
         """Microseconds, naive UTC; NaT where it is no instant."""
-        return moments_of([record.created_at for record in self.said])
+        return moments_of([record.created_at for record in self.decoded])
 
     @cached_property
     def passback(self) -> Passbacks:
         """What each record says under ``passback_params``, read."""
-        return Passbacks(Texts.of([record.passback_params for record in self.said]))
+        return Passbacks(Texts.of([record.passback_params for record in self.decoded]))
 
 
 # Longer records may be too large once their escapes are counted as they were received.

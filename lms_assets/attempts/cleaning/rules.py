@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lms_assets.attempts.cleaning.fields import NO_VERDICT, UNKNOWN_VERDICT
-from lms_assets.attempts.cleaning.passback import PASSBACK_FIELDS
 from lms_assets.attempts.cleaning.rows import Flags, Rows
+from lms_assets.attempts.columns import PASSBACK_FIELDS
 
 # Raised with every change of what becomes of a record: a day cleaned by an older one is stale.
 CODE_VERSION: Final = "2"

@@ -21,11 +21,6 @@ def keys_of(rows: Rows, places: npt.NDArray[np.intp]) -> npt.NDArray[np.bytes_]:
     return keys.view("S16").ravel()
 
 
-def fingerprints_of(rows: Rows, places: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """A number that differs where anything but the key differs."""
-    return rows.passback.fingerprint[places] * 3 + rows.verdict[places]
-
-
 class Seen:
     """The attempts kept so far, as hashes: of the key, and of the other fields."""
 

@@ -43,9 +43,9 @@ def course_and_task(sourcedids: "pd.Series[str]") -> pd.DataFrame:
 
 def cut_sourcedid(sourcedid: str) -> tuple[str | None, str | None, str | None]:
     """Course, task and user of one text; None for what it does not name."""
-    said = _json_within(sourcedid)
-    if said is not None:
-        course, task, user = _cut_moodle(said)
+    moodle = _json_within(sourcedid)
+    if moodle is not None:
+        course, task, user = _cut_moodle(moodle)
     elif sourcedid.count(":") < 2:
         return None, None, None
     else:
@@ -64,9 +64,9 @@ def _json_within(sourcedid: str) -> dict[Any, Any] | None:
     """
     spellings = [text for text in _spellings(sourcedid) if text.startswith(("{", '"{'))]
     for text in spellings:
-        said = dict_within(_unquoted(text))
-        if said is not None:
-            return said
+        value = dict_within(_unquoted(text))
+        if value is not None:
+            return value
     return {} if spellings else None
 
 
@@ -87,8 +87,8 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def _cut_moodle(said: dict[Any, Any]) -> tuple[str | None, str | None, str | None]:
-    data = said.get("data")
+def _cut_moodle(value: dict[Any, Any]) -> tuple[str | None, str | None, str | None]:
+    data = value.get("data")
     if not isinstance(data, dict):
         return None, None, None
     instance, user = (_moodle_id(data.get(name)) for name in ("instanceid", "userid"))

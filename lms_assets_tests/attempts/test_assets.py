@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from lms_assets.attempts.assets import (
     PullConfig,
-    _told_as_faults,
+    _as_faults,
     attempts_table,
     cleaned_attempts,
     raw_attempts,
@@ -72,7 +72,7 @@ def test_a_stored_answer_that_is_no_array_fails_its_day_with_a_name(
 
 def test_a_table_that_is_not_as_declared_is_told_by_its_columns(tmp_path: Path) -> None:
     answer = stored(Lake(url=str(tmp_path)), b"[]", records=0)
-    with pytest.raises(PermanentFault) as raised, _told_as_faults(answer):
+    with pytest.raises(PermanentFault) as raised, _as_faults(answer):
         check_table(ARROW_SCHEMA.empty_table().drop_columns(["created_at"]))
     assert raised.value.code == "cleaning.not_as_declared"
     assert raised.value.facts == {"columns": "created_at"}

@@ -7,7 +7,6 @@ command with a wrong setting says so at once.
 import json
 import os
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -25,13 +24,18 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lms_assets.days import is_zone
+from lms_assets.days import is_zone, midnight
 
 
 def project_folder() -> Path:
     """The checkout that this package runs from, or the current folder when it was installed."""
     checkout = Path(__file__).resolve().parents[1]
     return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+def env_file() -> Path:
+    """Where settings stand that the environment does not give; it need not be there."""
+    return project_folder() / ".env"
 
 
 SHORTEST_KEY = 32
@@ -244,8 +248,19 @@ class Settings(BaseSettings):
 
     @property
     def demo_state_file(self) -> Path:
-        """Where demo mode remembers its first day and the records it was given."""
+        """Where demo mode remembers its first day and from when on its faulty tasks are faulty."""
         return self.lms_home / "demo.json"
+
+    @property
+    def demo_faults_from(self) -> str | None:
+        """From when on the demo's faulty tasks are so, naive UTC; None before its first call."""
+        state = _demo_state(self) if self.is_demo else {}
+        return state.get("faults_from")
+
+    @property
+    def demo_names_file(self) -> Path:
+        """What the demo's courses and tasks are called, unless LMS_NAMES says it."""
+        return self.lms_home / "demo_names.csv"
 
     @property
     def demo_records(self) -> Path | None:
@@ -253,17 +268,6 @@ class Settings(BaseSettings):
         records = self.lms_home / "demo_records.json"
         return records if self.is_demo and records.exists() else None
 
-
-# Variables that our own processes tell each other.
-_OWN = (
-    "LMS_DEMO",
-    "LMS_SEALED_",
-    "LMS_DAGSTER_",
-    "LMS_PYTHON",
-    "LMS_RUNS_AT_ONCE",
-    "LMS_VERBOSE",
-    "LMS_TEST_",
-)
 
 _OUTSIDE = (
     "api_url",
@@ -291,17 +295,6 @@ _OUTSIDE = (
     "heartbeat_url",
 )
 
-# What other programs call a setting of ours.
-_OTHER_NAMES = {
-    "API_KEY": "API_CLIENT_KEY",
-    "API_TOKEN": "API_CLIENT_KEY",
-    "DB_DATABASE": "DB_NAME",
-    "DB_PASS": "DB_PASSWORD",
-    "DB_USERNAME": "DB_USER",
-    "SMTP_HOST": "SMTP_SERVER",
-    "SMTP_PASSWORD": "SENDER_PASSWORD",
-    "SMTP_USER": "SENDER_EMAIL",
-}
 # `lms env` marks the shell that it prepared for the demo; 1 asks for the demo.
 SHELL_OF_THE_DEMO = "shell"
 
@@ -316,7 +309,7 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
     Raises:
         SettingsError: With one line per variable that is missing or wrong, and never its value.
     """
-    file = project_folder() / ".env"
+    file = env_file()
     _refuse_unreadable_lines(file)
     try:
         settings = Settings(_env_file=file, **_forced_demo(demo), **given)
@@ -337,13 +330,14 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
 
 def _refuse_unreadable_lines(file: Path) -> None:
     """A line that says nothing would silently leave a default, or demo mode, in its place."""
-    for binding in _bindings(file):
+    for binding in bindings(file):
         if binding.error or (binding.key and binding.value is None):
             line = binding.original.line
             raise SettingsError(f".env: line {line} cannot be read: write it as NAME=value")
 
 
-def _bindings(file: Path) -> list[Binding]:
+def bindings(file: Path) -> list[Binding]:
+    """The lines of a ``.env``; none where there is no such file."""
     if not file.is_file():
         return []
     try:
@@ -351,22 +345,6 @@ def _bindings(file: Path) -> list[Binding]:
             return list(parse_stream(stream))
     except UnicodeDecodeError:
         raise SettingsError(".env: is not UTF-8 text: save it as UTF-8") from None
-
-
-def unknown_settings() -> list[str]:
-    """What looks like a setting of ours, here or in ``.env``, and is none."""
-    known = {name.upper() for name in Settings.model_fields}
-    named = {b.key for b in _bindings(project_folder() / ".env") if b.key} | {
-        name
-        for name in os.environ
-        if name in _OTHER_NAMES or (name.startswith("LMS_") and not name.startswith(_OWN))
-    }
-    told = []
-    for name in sorted(named - known):
-        near = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, 1, 0.8)), None)
-        if near or name.startswith("LMS_"):
-            told.append(f"{name} is no setting" + (f": {near} is meant?" if near else ""))
-    return told
 
 
 def _forced_demo(demo: bool) -> dict[str, Any]:
@@ -384,7 +362,7 @@ def _forced_demo(demo: bool) -> dict[str, Any]:
 
 def api_is_configured() -> bool:
     """Whether API_URL is set here or in ``.env``, also where the demo was asked for."""
-    written = {binding.key for binding in _bindings(project_folder() / ".env") if binding.value}
+    written = {binding.key for binding in bindings(env_file()) if binding.value}
     return bool(os.environ.get("API_URL")) or "API_URL" in written
 
 
@@ -412,27 +390,40 @@ def _demo(settings: Settings) -> Settings:
 
 
 def _with_demo_state(demo: Settings) -> Settings:
-    if not demo.demo_state_file.exists():
+    state = _demo_state(demo)
+    if not state:
         return demo
-    state = json.loads(demo.demo_state_file.read_text(encoding="utf-8"))
+    names = demo.demo_names_file if demo.demo_names_file.exists() else None
     # Recorded days are never followed by others, so no day after them is missing.
     catch_up = 0 if demo.demo_records else demo.lms_catch_up_days
     return demo.model_copy(
         update={
             "lms_first_day": date.fromisoformat(state["first_day"]),
             "lms_catch_up_days": catch_up,
+            "lms_names": demo.lms_names or names,
         }
     )
 
 
-def remember_demo(settings: Settings, first_day: date) -> Settings:
-    """Demo mode begins at ``first_day`` or earlier, for this process and for later ones."""
-    first = first_day
-    if settings.demo_state_file.exists():
-        first = min(first, settings.lms_first_day)
+def _demo_state(demo: Settings) -> dict[str, str]:
+    if not demo.demo_state_file.exists():
+        return {}
+    state: dict[str, str] = json.loads(demo.demo_state_file.read_text(encoding="utf-8"))
+    return state
+
+
+def remember_demo(settings: Settings, first_day: date, newest_day: date) -> Settings:
+    """Demo mode begins at ``first_day`` or earlier, for this process and for later ones.
+
+    The tasks that are faulty in it are so from the newest day of its first call on: that day has
+    others before it to be compared with, and its figures are those that a newcomer looks at.
+    """
+    state = _demo_state(settings)
+    first = min(first_day.isoformat(), state.get("first_day", first_day.isoformat()))
+    faults_from = state.get("faults_from") or midnight(newest_day, settings.zone).isoformat()
+    new = {"first_day": first, **({} if settings.demo_records else {"faults_from": faults_from})}
     settings.lms_home.mkdir(parents=True, exist_ok=True)
-    state = json.dumps({"first_day": first.isoformat()})
-    settings.demo_state_file.write_text(state, encoding="utf-8")
+    settings.demo_state_file.write_text(json.dumps(state | new), encoding="utf-8")
     return _with_demo_state(settings)
 
 

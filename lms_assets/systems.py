@@ -32,7 +32,9 @@ def grader_api(settings: Settings) -> AttemptSource:
     """The API that was configured, or the demo's on loopback."""
     if settings.api_url is None:
         records = settings.demo_records
-        return DemoGraderApi(records=str(records) if records else None)
+        return DemoGraderApi(
+            records=str(records) if records else None, faults_from=settings.demo_faults_from
+        )
     return GraderApi(
         url=settings.api_url,
         client=settings.api_client or "",

@@ -13,13 +13,14 @@ import pytest
 
 from lms_assets.commands.cli import COMMANDS, lms
 from lms_assets.commands.demo import demo_days, demo_settings, left_out_days
+from lms_assets.commands.misnamed import unknown_settings
 from lms_assets.settings import (
     SHELL_OF_THE_DEMO,
     Settings,
     SettingsError,
     api_is_configured,
     load_settings,
-    unknown_settings,
+    remember_demo,
 )
 from lms_assets_tests.driving import drive
 
@@ -458,3 +459,38 @@ def test_days_of_the_records_that_cannot_be_loaded_are_left_out_and_named(projec
     settings = demo_settings(file, now=NOW)
     assert demo_days(settings, days=3, now=NOW) == [date(2026, 11, 21)]
     assert left_out_days(settings, now=NOW) == [date(1, 1, 1), date(2026, 11, 22)]
+
+
+def test_the_demos_faulty_tasks_are_so_from_the_newest_day_of_its_first_call_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMS_TIMEZONE", "Asia/Tokyo")
+    settings = demo_settings(None, now=NOW)
+    assert settings.demo_faults_from is None
+    remember_demo(settings, date(2026, 11, 19), date(2026, 11, 21))
+    assert load_settings().demo_faults_from == "2026-11-20T15:00:00"
+    remember_demo(load_settings(), date(2026, 10, 1), date(2026, 12, 24))
+    assert load_settings().demo_faults_from == "2026-11-20T15:00:00"
+    assert load_settings().lms_first_day == date(2026, 10, 1)
+
+
+def test_a_demo_of_recorded_attempts_has_no_made_up_faults_and_no_made_up_titles(
+    project: Path,
+) -> None:
+    made_up = remember_demo(demo_settings(None, now=NOW), date(2026, 11, 21), date(2026, 11, 21))
+    assert made_up.lms_names == made_up.demo_names_file
+    (project / ".lms" / "demo" / "demo.json").unlink()
+    file = project / "records.json"
+    file.write_text('[{"created_at": "2026-11-21 10:00:00"}]', encoding="utf-8")
+    recorded = demo_settings(file, now=NOW)
+    recorded = remember_demo(recorded, date(2026, 11, 21), date(2026, 11, 21))
+    assert (recorded.demo_faults_from, recorded.lms_names) == (None, None)
+
+
+def test_titles_that_are_configured_stand_above_those_of_the_demo(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "names.csv").write_text("course,task,title,link\n", encoding="utf-8")
+    monkeypatch.setenv("LMS_NAMES", "names.csv")
+    made_up = remember_demo(demo_settings(None, now=NOW), date(2026, 11, 21), date(2026, 11, 21))
+    assert made_up.lms_names == project / "names.csv"

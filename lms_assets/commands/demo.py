@@ -1,5 +1,6 @@
 """The demo: made-up or recorded students, embedded parts only, whatever is configured."""
 
+import csv
 import shutil
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,10 @@ import click
 
 from lms_assets.days import days_between, yesterday
 from lms_assets.embedded.demo_api import days_in
+from lms_assets.embedded.demo_students import DemoStudents
 from lms_assets.settings import Settings, load_settings
+from lms_assets.statistics.names import COLUMNS
+from lms_assets.texts import Texts
 
 # Each day from the first is a partition: a slip of the pen in a year would make 700,000.
 FIRST_RECORDED_DAY = date(2000, 1, 1)
@@ -25,12 +29,28 @@ def demo_settings(records: Path | None, *, now: datetime) -> Settings:
     kept = settings.lms_home / "demo_records.json"
     if records is None:
         kept.unlink(missing_ok=True)
+        _write_names(settings)
         return settings
     loadable_days(records, settings, now=now)
     settings.lms_home.mkdir(parents=True, exist_ok=True)
     if records.resolve() != kept:
         shutil.copyfile(records, kept)
+    settings.demo_names_file.unlink(missing_ok=True)
     return settings
+
+
+def _write_names(settings: Settings) -> None:
+    """Courses and tasks of the made-up students have titles, as they should everywhere."""
+    texts = Texts(settings.lms_language)
+    settings.lms_home.mkdir(parents=True, exist_ok=True)
+    with settings.demo_names_file.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        for course, block, number in DemoStudents().blocks():
+            if number == 1:
+                rows.writerow((f"course-v1:{course}", "", texts.text(f"demo.course.{course}"), ""))
+            title = texts.text("demo.task", number=number) if number else texts.text("demo.quiz")
+            rows.writerow((f"course-v1:{course}", block, title, ""))
 
 
 def demo_days(settings: Settings, *, days: int, now: datetime) -> list[date]:

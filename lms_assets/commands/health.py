@@ -9,11 +9,12 @@ import dagster as dg
 from lms_assets.automation.freshness import freshness
 from lms_assets.automation.room import rooms
 from lms_assets.commands.installation import prepare
+from lms_assets.commands.misnamed import unknown_settings
 from lms_assets.days import yesterday
 from lms_assets.embedded.postgres_port import address, listens_on
 from lms_assets.faults import Fault
 from lms_assets.resources.warehouse import Warehouse
-from lms_assets.settings import Settings, unknown_settings
+from lms_assets.settings import Settings
 from lms_assets.systems import resources
 
 HEARTBEAT_WITHIN = timedelta(minutes=3)

@@ -45,7 +45,7 @@ def demo(days: int, records: Path | None) -> None:
     now = datetime.now(UTC)
     settings = demo_settings(records, now=now)
     wanted = demo_days(settings, days=days, now=now)
-    settings = remember_demo(settings, wanted[0])
+    settings = remember_demo(settings, wanted[0], wanted[-1])
     for day in left_out_days(settings, now=now):
         err.print(f"Records of {day} are left out: that day cannot be loaded now.")
     err.print(f"Demo in {settings.lms_home}: starting the embedded PostgreSQL …")

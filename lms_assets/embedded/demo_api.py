@@ -86,6 +86,7 @@ class DemoApi:
     Args:
         records: A recorded JSON array to answer from; made-up students if left out.
         seed: Whose made-up students.
+        faults_from: From when on two of their tasks are faulty, naive UTC; never if left out.
         client: Who may ask.
         client_key: With which secret; a random one if left out.
         latency_s: How long each answer is held back.
@@ -100,6 +101,7 @@ class DemoApi:
         *,
         records: Path | None = None,
         seed: int = 1,
+        faults_from: datetime | None = None,
         client: str = _CLIENT,
         client_key: str | None = None,
         latency_s: float = 0,
@@ -112,7 +114,8 @@ class DemoApi:
         self._open = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._attempts: _Attempts = RecordedAttempts(records) if records else DemoStudents(seed)
+        students = DemoStudents(seed, faults_from=faults_from)
+        self._attempts: _Attempts = RecordedAttempts(records) if records else students
         self._server: _Server | None = None
 
     def __enter__(self) -> Self:
@@ -170,11 +173,13 @@ class DemoGraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
     Args:
         records: A recorded JSON array to answer from; made-up students if left out.
         seed: Whose made-up students.
+        faults_from: From when on two of their tasks are faulty, naive UTC in ISO's form.
         latency_s: How long each answer is held back.
     """
 
     records: str | None = None
     seed: int = 1
+    faults_from: str | None = None
     latency_s: float = 0
 
     def attempts_between(self, start: datetime, end: datetime, *, to: Path) -> Answer:
@@ -194,7 +199,12 @@ class DemoGraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._client().check()
 
     def _client(self) -> GraderApi:
-        demo = _running(Path(self.records) if self.records else None, self.seed, self.latency_s)
+        demo = _running(
+            Path(self.records) if self.records else None,
+            self.seed,
+            datetime.fromisoformat(self.faults_from) if self.faults_from else None,
+            self.latency_s,
+        )
         return GraderApi(url=demo.url, client=demo.client, client_key=demo.client_key)
 
 
@@ -204,11 +214,13 @@ _demos: dict[tuple[object, ...], DemoApi] = {}
 _demos_lock = threading.Lock()
 
 
-def _running(records: Path | None, seed: int, latency_s: float) -> DemoApi:
-    key = (os.getpid(), records, _version_of(records), seed, latency_s)
+def _running(
+    records: Path | None, seed: int, faults_from: datetime | None, latency_s: float
+) -> DemoApi:
+    key = (os.getpid(), records, _version_of(records), seed, faults_from, latency_s)
     with _demos_lock:
         if key not in _demos:
-            demo = DemoApi(records=records, seed=seed, latency_s=latency_s)
+            demo = DemoApi(records=records, seed=seed, faults_from=faults_from, latency_s=latency_s)
             _demos[key] = demo.__enter__()
             log.info("the demo API answers on loopback")
         return _demos[key]

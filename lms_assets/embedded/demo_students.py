@@ -5,22 +5,23 @@ with which task and how many tries it takes, follows from the seed and the week
 alone, and a day's attempts from the plans of the cohorts that are still there.
 So a day can be asked for without the days before it, and yet a student goes on
 tomorrow where they stopped today.
+
+In two courses each sitting begins with a quiz. From a given moment on one quiz is
+broken, so that nobody solves it, and the answer to the other one has leaked: what
+the platform's task alarms are there to find.
 """
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import accumulate
 from random import Random
 from typing import NamedTuple
-from urllib.parse import quote
 
-Record = dict[str, object]
+from lms_assets.embedded.demo_quirks import Record, as_sent
 
-_HOST = "lms.example.org"
+HOST = "lms.example.org"
 _COURSES = {
     "SkillFactory+DST-3.0+28FEB2021": 45,
     "SkillFactory+SQL2.0+31AUG2020": 28,
@@ -28,6 +29,7 @@ _COURSES = {
     "SkillFactory+FPW-2.0+27AUG2020": 10,
 }
 _TASKS_IN_A_COURSE = 90
+_NEVER = 41
 _LONGEST_STAY_DAYS = 84
 _JOINING_A_WEEK = 52
 
@@ -56,6 +58,26 @@ class Episode(NamedTuple):
     needed: int
 
 
+class Quiz(NamedTuple):
+    """What each sitting of a course begins with.
+
+    Attributes:
+        ease: The share of students whose first try is right.
+        patience: After so many tries a student goes on to the day's tasks.
+        needed_when_faulty: Which try is the right one while the quiz is faulty.
+    """
+
+    ease: float
+    patience: int
+    needed_when_faulty: int
+
+
+_QUIZZES = {
+    "SkillFactory+SQL2.0+31AUG2020": Quiz(ease=0.62, patience=3, needed_when_faulty=_NEVER),
+    "SkillFactory+DST-3.0+28FEB2021": Quiz(ease=0.3, patience=2, needed_when_faulty=1),
+}
+
+
 class Visit(NamedTuple):
     """A day on which a student sat down."""
 
@@ -75,11 +97,17 @@ class _Character:
 class DemoStudents:
     """What the demo API knows: attempts of every day, from a seed.
 
-    About 1,500 attempts by 110 students on a weekday, half as many on a Sunday.
+    About 1,800 attempts by 110 students on a weekday, half as many on a Sunday.
+
+    Args:
+        seed: Whose students.
+        faults_from: From this moment on, naive UTC, one quiz is broken and one has leaked;
+            never if left out.
     """
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, *, faults_from: datetime | None = None) -> None:
         self._seed = seed
+        self._faults_from = faults_from
         self._courses = {course: self._tasks(course) for course in _COURSES}
         self._cohort = lru_cache(maxsize=64)(self._planned_cohort)
         self._day = lru_cache(maxsize=16)(self._attempts_of)
@@ -97,6 +125,17 @@ class DemoStudents:
         for n in range((end.date() - start.date()).days + 1):
             day = start.date() + timedelta(days=n)
             yield from (text for moment, text in self._day(day) if start <= moment <= end)
+
+    def blocks(self) -> Iterator[tuple[str, str, int]]:
+        """Course, block and number of each task, in the course's order; of a quiz the number 0."""
+        for course, tasks in self._courses.items():
+            for number, task in enumerate(tasks, start=1):
+                yield course, task.block, number
+            if course in _QUIZZES:
+                yield course, self._quiz_block(course), 0
+
+    def _quiz_block(self, course: str) -> str:
+        return self._hex(f"{course}:quiz")
 
     def _tasks(self, course: str) -> tuple[Task, ...]:
         rng = self._random(course)
@@ -150,18 +189,29 @@ class DemoStudents:
         rng = self._random(f"day:{day}")
         if attempts and rng.random() < 0.5:
             attempts[0] = (datetime.combine(day, time.min), attempts[0][1])
-        return [sent for attempt in attempts for sent in _as_sent(*attempt, rng)]
+        return [sent for attempt in attempts for sent in as_sent(*attempt, rng)]
 
     def _attempts_in(self, visit: Visit) -> Iterator[tuple[datetime, Record]]:
         rng = self._random(f"visit:{visit.student}:{visit.day}")
         clock = _Clock(visit.day, rng)
-        for episode in visit.episodes:
+        for episode in (*self._quiz(visit, clock.now, rng), *visit.episodes):
             clock.pass_s(180)
             for is_correct in _verdicts(episode, rng):
                 clock.pass_s(45 if is_correct is None else 70)
                 if clock.now.date() != visit.day:
                     return
                 yield clock.now, _record(visit.student, episode.task, is_correct)
+
+    def _quiz(self, visit: Visit, begins: datetime, rng: Random) -> Iterator[Episode]:
+        """The quiz that the sitting begins with, in a course that has one."""
+        course = visit.episodes[0].task.course if visit.episodes else ""
+        quiz = _QUIZZES.get(course)
+        if quiz is None:
+            return
+        is_faulty = self._faults_from is not None and begins >= self._faults_from
+        needed = quiz.needed_when_faulty if is_faulty else _tries_needed(quiz.ease, rng)
+        task = Task(course, self._quiz_block(course), quiz.ease, is_optional=False)
+        yield Episode(task, first=1, tries=min(quiz.patience, needed), needed=needed)
 
     def _random(self, name: str) -> Random:
         # Seeded by text, which Python hashes the same in every process and version.
@@ -251,7 +301,7 @@ def _tries_needed(ease: float, rng: Random) -> int:
     for n in range(40):
         if rng.random() < min(0.9, max(0.04, ease) + 0.015 * n):
             return n + 1
-    return 41
+    return _NEVER
 
 
 def _verdicts(episode: Episode, rng: Random) -> Iterator[int | None]:
@@ -298,107 +348,7 @@ def _passback(student: str, task: Task) -> str:
     block = f"block-v1:{task.course}+type@lti+block@{task.block}"
     return (
         f"{{'oauth_consumer_key': '', "
-        f"'lis_result_sourcedid': '{course}:{_HOST}-{task.block}:{student}', "
+        f"'lis_result_sourcedid': '{course}:{HOST}-{task.block}:{student}', "
         f"'lis_outcome_service_url': "
-        f"'https://{_HOST}/courses/{course}/xblock/{block}/handler_noauth/grade_handler'}}"
+        f"'https://{HOST}/courses/{course}/xblock/{block}/handler_noauth/grade_handler'}}"
     )
-
-
-def _as_sent(moment: datetime, record: Record, rng: Random) -> Iterator[tuple[datetime, bytes]]:
-    """The record's JSON, with whatever oddity falls to it; now and then it is sent twice."""
-    at = rng.random()
-    oddity = next((odd for upto, odd in _ODDITIES if at < upto), None)
-    if oddity is _whole_second:
-        moment = moment.replace(microsecond=0)
-    record["created_at"] = moment.isoformat(sep=" ")
-    if oddity:
-        oddity(record)
-    yield moment, json.dumps(record).encode()
-    if oddity is _without_outcome_url and rng.random() < 0.004:
-        record["passback_params"] = None
-        yield moment, json.dumps(record).encode()
-    elif rng.random() < 0.004:
-        yield moment, json.dumps(record).encode()
-
-
-def _without_outcome_url(record: Record) -> None:
-    known, _, _ = str(record["passback_params"]).partition(", 'lis_outcome_service_url'")
-    record["passback_params"] = known + "}"
-
-
-def _with_none_inside(record: Record) -> None:
-    _without_outcome_url(record)
-    inside = str(record["passback_params"]).removesuffix("}")
-    record["passback_params"] = inside + ", 'lis_outcome_service_url': None}"
-
-
-def _with_an_apostrophe(record: Record) -> None:
-    inside = str(record["passback_params"]).removesuffix("}")
-    record["passback_params"] = inside + ", 'resource_link_title': \"Dijkstra's algorithm\"}"
-
-
-def _with_a_quoted_course(record: Record) -> None:
-    params = str(record["passback_params"])
-    for course in _COURSES:
-        plain = f"'course-v1:{course}:"
-        params = params.replace(plain, f"'{quote(f'course-v1:{course}', safe='')}:")
-    record["passback_params"] = params
-
-
-def _with_another_user(record: Record) -> None:
-    record["passback_params"] = str(record["passback_params"]).replace(
-        f":{record['lti_user_id']}'", f":{str(record['lti_user_id'])[::-1]}'"
-    )
-
-
-def _whole_second(record: Record) -> None:
-    """The moment itself is whole, so its text has no fraction."""
-
-
-def _with_a_boolean(record: Record) -> None:
-    if record["is_correct"] is not None:
-        record["is_correct"] = bool(record["is_correct"])
-
-
-def _with_a_verdict_anyway(record: Record) -> None:
-    record["attempt_type"] = "run"
-    record["is_correct"] = 1
-
-
-def _set(field: str, value: object) -> Callable[[Record], None]:
-    def oddity(record: Record) -> None:
-        record[field] = value
-
-    return oddity
-
-
-def _without_passback(record: Record) -> None:
-    del record["passback_params"]
-
-
-# Share of the records in per mille. The last five are refused when they are cleaned.
-_SHARES: tuple[tuple[float, Callable[[Record], None]], ...] = (
-    (120, _without_outcome_url),
-    (8, _whole_second),
-    (8, _with_a_boolean),
-    (5, _with_a_quoted_course),
-    (3, _with_none_inside),
-    (2, _with_an_apostrophe),
-    (1.5, _set("passback_params", None)),
-    (1.5, _set("passback_params", "")),
-    (1.5, _without_passback),
-    (1, _with_another_user),
-    (1, _set("is_correct", None)),
-    (0.5, _with_a_verdict_anyway),
-    (0.3, _set("attempt_type", "check")),
-    (0.3, _set("lti_user_id", None)),
-    (0.3, _set("created_at", "0000-00-00 00:00:00")),
-    (0.3, _set("passback_params", "{'oauth_consumer_key': '")),
-)
-_ODDITIES = tuple(
-    zip(
-        accumulate(share / 1000 for share, _ in _SHARES),
-        (oddity for _, oddity in _SHARES),
-        strict=True,
-    )
-)

@@ -12,10 +12,12 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lms_assets.days import days_between
 from lms_assets.embedded.demo_api import DemoApi, DemoGraderApi, days_in
 from lms_assets.embedded.demo_students import DemoStudents
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.grader_api import GraderApi
+from lms_assets.statistics.alarms import COLLAPSED, SURGED, StudentDays, Task, judged_anew
 
 DATA = Path(__file__).parents[1] / "data"
 REAL = DATA / "recodex_2017_attempts.json"
@@ -150,7 +152,7 @@ def test_a_window_is_the_sum_of_its_parts(day: date, cuts_h: list[float]) -> Non
 # Lifelike
 
 
-def test_a_weekday_has_about_1500_attempts_of_a_hundred_students_and_a_weekend_fewer() -> None:
+def test_a_weekday_has_about_1800_attempts_of_a_hundred_students_and_a_weekend_fewer() -> None:
     attempts: dict[int, list[int]] = defaultdict(list)
     students: dict[int, list[int]] = defaultdict(list)
     for n in range(56):
@@ -162,7 +164,7 @@ def test_a_weekday_has_about_1500_attempts_of_a_hundred_students_and_a_weekend_f
         assert 1_000 < statistics.mean(attempts[weekday]) < 2_000
         assert 80 < statistics.mean(students[weekday]) < 150
     for weekday in (5, 6):
-        assert 400 < statistics.mean(attempts[weekday]) < 1_000
+        assert 500 < statistics.mean(attempts[weekday]) < 1_200
 
 
 def test_students_come_back_new_ones_join_and_some_stay_away() -> None:
@@ -202,6 +204,62 @@ def test_tasks_are_shared_and_success_grows_with_tries() -> None:
     assert 0.8 < ever < 0.98
     assert sum(not max(given) and len(given) >= 5 for given in tries.values()) > 20
     assert hours["17"] > 5 * hours["02"]
+
+
+# Faulty tasks
+
+FAULTY = at("2025-07-24")
+
+
+def student_days(day: date, students: DemoStudents) -> dict[Task, StudentDays]:
+    """How many tried each task on the day, and how many solved it."""
+    solved: dict[tuple[Task, str], bool] = defaultdict(bool)
+    for text in of_day(day.isoformat(), students):
+        record = json.loads(text)
+        course, found, rest = (record.get("passback_params") or "").partition(":lms.example.org-")
+        if found and record["attempt_type"] == "submit" and record["is_correct"] is not None:
+            task = Task("", course.rpartition("'")[2], rest[:32])
+            solved[task, record["lti_user_id"]] |= bool(record["is_correct"])
+    tasks = {task for task, _ in solved}
+    verdicts = {task: [v for (of, _), v in solved.items() if of == task] for task in tasks}
+    return {task: StudentDays(len(given), sum(given)) for task, given in verdicts.items()}
+
+
+@pytest.mark.parametrize("newest", [date(2025, 7, 21) + n * DAY for n in range(7)], ids=str)
+def test_three_days_show_one_broken_task_and_one_leaked_one_on_any_day_of_the_week(
+    newest: date,
+) -> None:
+    students = DemoStudents(faults_from=at(newest.isoformat()))
+    days = {day: student_days(day, students) for day in days_between(newest - 2 * DAY, newest)}
+    first = newest - 2 * DAY
+    verdicts = dict(judged_anew(days, {}, first=first, last_changed=newest, as_of=newest))
+    kinds = [alarm.kind for verdict in verdicts.values() for alarm in verdict.alarms.values()]
+    assert sorted(kinds) == [COLLAPSED, SURGED]
+    assert {alarm.since for alarm in verdicts[newest].alarms.values()} == {newest}
+
+
+def test_before_its_faults_the_demo_is_as_if_there_were_none() -> None:
+    faulty, well = DemoStudents(faults_from=FAULTY), DemoStudents()
+    start = FAULTY - 3 * DAY
+    assert list(faulty.between(start, FAULTY - INSTANT)) == list(
+        well.between(start, FAULTY - INSTANT)
+    )
+    assert of_day("2025-07-24", faulty) != of_day("2025-07-24", well)
+
+
+def test_a_faulty_day_is_the_same_bytes_whoever_asked_what_before() -> None:
+    fresh, used = DemoStudents(faults_from=FAULTY), DemoStudents(faults_from=FAULTY)
+    of_day("2025-07-30", used)
+    assert of_day("2025-07-26", used) == of_day("2025-07-26", fresh)
+
+
+def test_every_task_of_the_demo_has_a_number_in_its_course_and_a_quiz_has_none() -> None:
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for course, _, number in STUDENTS.blocks():
+        numbers[course].append(number)
+    quizzes = {course: given.count(0) for course, given in numbers.items()}
+    assert sorted(quizzes.values()) == [0, 0, 1, 1]
+    assert all(set(given) - {0} == set(range(1, 91)) for given in numbers.values())
 
 
 # A recorded answer

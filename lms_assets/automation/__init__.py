@@ -1,1 +1,1 @@
-"""When things run, and who hears of it."""
+"""Jobs, the schedule and the sensors: what runs without a person."""

@@ -1,4 +1,4 @@
-"""Days that the ledger does not hold are found and requested, until they are in or given up."""
+"""The catch-up: missing days are requested again until they are loaded or given up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ from lms_assets.runs.endings import GivenUpDay, needs_a_person
 from lms_assets.runs.tags import PARTITION_TAG, ROOT_TAG
 from lms_assets.settings import Settings
 
-# So long the day of a tick is left to the schedule.
+# For this long after a tick its newest day is left to the schedule.
 LEFT_TO_THE_SCHEDULE = timedelta(hours=1)
-# More of its runs say nothing more: a day is given up after far fewer.
+# The most runs that are read of a day; a day is given up after far fewer.
 RUNS_OF_A_DAY = 50
 BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dataclass(frozen=True)
 class Requests:
-    """Days to run now, as parts of one batch."""
+    """Days to run now, all in one batch."""
 
     days: Sequence[date] = ()
     batch: str = ""
@@ -44,9 +44,10 @@ class Gaps:
     """The missing days within LMS_CATCH_UP_DAYS, and the runs that were made for them.
 
     Attributes:
-        days: In order.
-        runs: Day → its runs, oldest first, as far as it has some.
-        need_a_person: Days whose last run failed for good, with nothing loaded since.
+        days: The missing days, in order.
+        runs: Day → its runs, oldest first; days without runs are left out.
+        need_a_person: Days whose last run ended with a permanent fault, if no day was loaded
+            since then.
     """
 
     days: list[date]
@@ -55,7 +56,7 @@ class Gaps:
 
     @property
     def running(self) -> set[date]:
-        """Days that a run is under way for."""
+        """Days that have an unfinished run."""
         return {day for day, runs in self.runs.items() if any(not r.has_ended for r in runs)}
 
     @property
@@ -68,7 +69,7 @@ class Gaps:
 
     @property
     def given_up(self) -> list[GivenUpDay]:
-        """Days that are not asked for any more."""
+        """Days that are no longer requested, because their runs failed too often."""
         tries = self.tries
         return [
             GivenUpDay(day, tries[day].failed, self.runs[day][-1].run_id)
@@ -79,10 +80,11 @@ class Gaps:
 def find_gaps(
     instance: dg.DagsterInstance, warehouse: Warehouse, settings: Settings, *, now: datetime
 ) -> Gaps:
-    """What is missing now.
+    """The days that are missing now.
 
-    Where only the newest day is missing before its hour, or within an hour of it, that is left
-    to the schedule; after a pause of the machine it is caught up with the others.
+    The newest day alone is left to the schedule until an hour after LMS_HOUR. If other days are
+    missing too, as after a pause of the machine, the newest day is caught up with them, except
+    in the hour after a tick.
     """
     newest = newest_due_day(settings, now, grace=LEFT_TO_THE_SCHEDULE)
     today = now.astimezone(settings.zone).date()
@@ -97,7 +99,7 @@ def find_gaps(
         days = missing_days(first, today - timedelta(days=1), loaded)
     since = now - timedelta(days=settings.lms_catch_up_days)
     runs = _runs_of_days(instance, days, since=since)
-    last = {day: found[-1] for day, found in runs.items() if found[-1].has_ended}
+    last = {day: runs_of_day[-1] for day, runs_of_day in runs.items() if runs_of_day[-1].has_ended}
     waiting = frozenset(
         day
         for day, run in last.items()
@@ -111,7 +113,7 @@ def find_gaps(
 def finished_days(
     instance: dg.DagsterInstance, warehouse: Warehouse, first: date, last: date
 ) -> set[date]:
-    """The days that the ledger holds, whose figures do not lag and whose run came to its end."""
+    """The days that are loaded, whose figures are current and whose run did not fail later on."""
     loads = warehouse.rows(
         """
         select distinct on (day) day, run_id from load_ledger
@@ -129,9 +131,9 @@ def finished_days(
 
 
 def _broken_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> set[str]:
-    """Those that failed and that nobody has executed again with success since.
+    """The runs that failed and that no later re-execution mended.
 
-    A run that was purged ended long ago: it is none of them.
+    Purged runs ended long ago and count as good.
     """
     failed = instance.get_run_records(dg.RunsFilter(run_ids=run_ids, statuses=BROKEN))
     if not failed:
@@ -155,44 +157,44 @@ def _root(record: dg.RunRecord) -> str:
 def request_days(
     instance: dg.DagsterInstance, warehouse: Warehouse, gaps: Gaps, *, now: datetime
 ) -> Requests:
-    """A few of the missing days, newest first: the next of an open catch-up, else of a new one."""
+    """A few of the missing days, newest first, from the open catch-up or else from a new one."""
     with warehouse.begin() as connection:
         opened = [b for b in open_batches(connection) if b.kind in (CATCH_UP, CATCH_UP_AGAIN)]
     if opened:
         return _next_of(instance, opened[0], gaps)
     naive = now.astimezone(UTC).replace(tzinfo=None)
-    wanted = days_to_request(gaps.days, running=gaps.running, tries=gaps.tries, now=naive)
-    if not wanted:
+    days = days_to_request(gaps.days, running=gaps.running, tries=gaps.tries, now=naive)
+    if not days:
         return Requests()
-    again = all(gaps.tries.get(day, Tries()).failed for day in wanted)
+    again = all(gaps.tries.get(day, Tries()).failed for day in days)
     batch = f"catch-up-{now:%Y-%m-%dT%H%M%S}"
     with warehouse.begin() as connection:
-        open_batch(connection, batch, kind=CATCH_UP_AGAIN if again else CATCH_UP, days=wanted)
-    return Requests(wanted[:AT_A_TIME], batch)
+        open_batch(connection, batch, kind=CATCH_UP_AGAIN if again else CATCH_UP, days=days)
+    return Requests(days[:AT_A_TIME], batch)
 
 
 def _next_of(instance: dg.DagsterInstance, batch: Batch, gaps: Gaps) -> Requests:
     runs = runs_of(instance, batch.batch)
     started = {run.day for run in runs}
     under_way = sum(not run.has_ended for run in runs)
-    asked = {date.fromisoformat(day) for day in batch.days if day not in started}
-    left = sorted(asked & set(gaps.days) - gaps.running, reverse=True)
-    return Requests(left[: max(AT_A_TIME - under_way, 0)], batch.batch)
+    unstarted = {date.fromisoformat(day) for day in batch.days if day not in started}
+    requestable = sorted(unstarted & set(gaps.days) - gaps.running, reverse=True)
+    return Requests(requestable[: max(AT_A_TIME - under_way, 0)], batch.batch)
 
 
 def _runs_of_days(
     instance: dg.DagsterInstance, days: Sequence[date], *, since: datetime
 ) -> dict[date, list[BatchRun]]:
-    """Day → its runs, oldest first; of a day that was run many times, the newest."""
+    """Day → its newest RUNS_OF_A_DAY runs, oldest first."""
     filters = dg.RunsFilter(
         tags={PARTITION_TAG: [day.isoformat() for day in days]}, updated_after=since
     )
     records = instance.get_run_records(filters, limit=RUNS_OF_A_DAY * len(days))
-    found: dict[date, list[BatchRun]] = {}
+    runs_by_day: dict[date, list[BatchRun]] = {}
     for record in reversed(records):
         run = batch_run(record)
-        found.setdefault(date.fromisoformat(str(run.day)), []).append(run)
-    return found
+        runs_by_day.setdefault(date.fromisoformat(str(run.day)), []).append(run)
+    return runs_by_day
 
 
 def _tries(runs: Sequence[BatchRun], *, needs_a_person: bool) -> Tries:

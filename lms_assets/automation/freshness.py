@@ -1,6 +1,6 @@
-"""Whether yesterday is there in time: judged from the ledger, and shown in the page.
+"""Whether yesterday was loaded in time: read from the ledger, shown on Dagster's page as a check.
 
-The newest materialization says nothing of it: an old day's backfill makes one too.
+The time of the newest materialization cannot tell: the backfill of an old day makes one too.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.due import newest_due_day
 from lms_assets.settings import Settings
 
-# By its name: the asset's module reads the settings, which `lms doctor --help` must not need.
+# The key is written out: the asset's module reads the settings, and `lms doctor --help` must
+# work without settings.
 ATTEMPTS_TABLE = dg.AssetKey("attempts_table")
 CHECK = "yesterday_is_loaded"
 CHECK_KEY = dg.AssetCheckKey(ATTEMPTS_TABLE, CHECK)
@@ -21,10 +22,10 @@ LATE_AFTER = timedelta(hours=2)
 
 @dataclass(frozen=True)
 class Freshness:
-    """Whether the newest day that should be loaded is.
+    """Whether the newest day that is due is loaded.
 
     Attributes:
-        day: None where no day is due yet.
+        day: The newest day that is due; None where no day is due yet.
     """
 
     day: date | None
@@ -40,16 +41,20 @@ class Freshness:
 
 
 def freshness(settings: Settings, warehouse: Warehouse, *, now: datetime) -> Freshness:
-    """How it is two hours after LMS_HOUR; before, the day before is what must be there."""
+    """The freshness at ``now``. Yesterday is due two hours after LMS_HOUR.
+
+    Example with LMS_HOUR=7: at 08:59 on 25 July the newest due day is 23 July, at 09:00 it is
+    24 July.
+    """
     day = newest_due_day(settings, now, grace=LATE_AFTER)
     if day < settings.lms_first_day:
         return Freshness(None, is_loaded=True)
-    held = warehouse.rows("select 1 from load_ledger where day = :day limit 1", day=day)
-    return Freshness(day, is_loaded=bool(held))
+    loads = warehouse.rows("select 1 from load_ledger where day = :day limit 1", day=day)
+    return Freshness(day, is_loaded=bool(loads))
 
 
 def evaluation(judged: Freshness) -> dg.AssetCheckEvaluation:
-    """What the page shows of it, recorded outside any run."""
+    """The check's result as an event that a sensor records, outside any run."""
     return dg.AssetCheckEvaluation(
         asset_key=ATTEMPTS_TABLE,
         check_name=CHECK,
@@ -60,7 +65,7 @@ def evaluation(judged: Freshness) -> dg.AssetCheckEvaluation:
 
 
 def freshness_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """The check as a person runs it from the page; a sensor records the same by itself."""
+    """The check, for a person who runs it on Dagster's page; a sensor records it by itself."""
 
     @dg.asset_check(
         name=CHECK,
@@ -74,7 +79,7 @@ def freshness_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 
 def check_result(judged: Freshness) -> dg.AssetCheckResult:
-    """What the page shows of it where a person ran the check."""
+    """The check's result where a person ran the check."""
     return dg.AssetCheckResult(
         passed=judged.is_loaded,
         severity=dg.AssetCheckSeverity.WARN,

@@ -1,4 +1,4 @@
-"""Which days are missing, and which of them to ask for now; pure."""
+"""Which days are missing, and which of them to request now; pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 from lms_assets.days import days_between
 
 MAX_TRIES = 5
-# After the first failure; each later one doubles it: an outage of an afternoon is survived.
+# The pause after the first failure. Each further failure doubles it: 30 min, 1 h, 2 h, 4 h, so
+# that an outage of an afternoon does not use up all tries.
 TRY_AGAIN_AFTER = timedelta(minutes=30)
 AT_A_TIME = 3
 
@@ -18,8 +19,8 @@ class Tries:
 
     Attributes:
         last_failed_at: Naive UTC.
-        needs_a_person: The last one failed for good (a credential, a setting), and nothing has
-            shown since that somebody mended it.
+        needs_a_person: The last run ended with a permanent fault (a credential, a setting), and
+            no day was loaded since then.
     """
 
     failed: int = 0
@@ -29,8 +30,8 @@ class Tries:
 
 def missing_days(first: date, last: date, loaded: Collection[date]) -> list[date]:
     """The days from ``first`` to ``last`` (both included) that are not loaded, in order."""
-    held = set(loaded)
-    return [day for day in days_between(first, last) if day not in held]
+    loaded_days = set(loaded)
+    return [day for day in days_between(first, last) if day not in loaded_days]
 
 
 def days_to_request(
@@ -40,12 +41,12 @@ def days_to_request(
     tries: Mapping[date, Tries],
     now: datetime,
 ) -> list[date]:
-    """The missing days to run again, newest first, as far as another try makes sense.
+    """The missing days to run now, newest first, without those that must wait or are given up.
 
     Args:
-        missing: Days that the ledger does not hold.
-        running: Days that a run is under way for.
-        tries: Day → its failed runs, as far as it has some.
+        missing: Days that are not loaded.
+        running: Days that have an unfinished run.
+        tries: Day → its failed runs; days without one are left out.
         now: Naive UTC, as ``Tries.last_failed_at``.
     """
     return [
@@ -56,7 +57,7 @@ def days_to_request(
 
 
 def given_up(missing: Collection[date], tries: Mapping[date, Tries]) -> list[date]:
-    """The missing days that failed too often to be asked for again, newest first."""
+    """The missing days that failed MAX_TRIES times or more, newest first."""
     return [d for d in sorted(missing, reverse=True) if tries.get(d, Tries()).failed >= MAX_TRIES]
 
 

@@ -1,4 +1,4 @@
-"""What can be run: the whole road for a day, and the publication of a batch."""
+"""The two jobs: one day from the API to the page, and the publication of a batch."""
 
 import dagster as dg
 
@@ -7,15 +7,15 @@ from lms_assets.runs.tags import PUBLICATION_TAG
 
 daily_attempts = dg.define_asset_job(
     "daily_attempts",
-    # Whether yesterday is late is no matter of a day's run, which may be another day's.
+    # A run may be of any day, so it says nothing about whether yesterday is late.
     selection=dg.AssetSelection.all() - dg.AssetSelection.checks(CHECK_KEY),
-    description="One day's road: from the API to the table, its figures and the sheet.",
+    description="One day: from the API to the table, its figures, the sheet and the page.",
 )
 
 publication = dg.define_asset_job(
     "publication",
-    # Figures too: runs of the page may have ended with the table, and theirs still lag.
+    # Figures too: a run that a person launched on Dagster's page may have loaded the table only.
     selection=dg.AssetSelection.assets("daily_statistics", "statistics_sheet", "statistics_page"),
     tags={PUBLICATION_TAG: "yes"},
-    description="The sheet and the page, rebuilt once for a batch of days; figures that lag first.",
+    description="Lagging figures, then the sheet and the page, once for a batch of days.",
 )

@@ -1,4 +1,4 @@
-"""What is kept of the past: old runs and old objects of the lake are deleted at a quiet time."""
+"""Old runs and old objects of the lake are deleted when no run is under way."""
 
 from datetime import datetime, timedelta
 from time import monotonic
@@ -12,7 +12,7 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.purge import Step, is_quiet, kept_since, purge_step
 from lms_assets.settings import Settings
 
-# Dagster ends a tick that takes a minute.
+# Dagster aborts a tick after 60 seconds; this leaves room for the last step.
 TICK_S = 20
 
 
@@ -24,30 +24,33 @@ def keep_small(
     *,
     now: datetime,
 ) -> tuple[bool, str]:
-    """As much is deleted as a tick has time for, runs first; whether all is, and what was.
+    """Old runs, then old objects, are deleted as far as one tick has time.
 
     Args:
         now: Aware.
+
+    Returns:
+        Whether everything old is deleted, and a summary of what was deleted.
     """
     if not is_quiet(instance):
         return False, "runs are under way: nothing was purged"
-    done, ends, before = Step(), monotonic() + TICK_S, kept_since(settings, now)
+    total, ends, before = Step(), monotonic() + TICK_S, kept_since(settings, now)
     while monotonic() < ends:
         step = purge_step(instance, warehouse, before=before)
-        done += step
+        total += step
         if step.is_last:
             break
     else:
-        return False, _said(done)
-    return _prune(warehouse, lake, settings, now), _said(done)
+        return False, _summary(total)
+    return _prune(warehouse, lake, settings, now), _summary(total)
 
 
-def _said(done: Step) -> str:
-    return f"{done.runs} runs purged, {done.thinned} thinned, {done.rows} rows deleted"
+def _summary(step: Step) -> str:
+    return f"{step.runs} runs purged, {step.thinned} thinned, {step.rows} rows deleted"
 
 
 def _prune(warehouse: Warehouse, lake: Lake, settings: Settings, now: datetime) -> bool:
-    """False while a student is being erased: an erasure goes through the same objects."""
+    """Old objects are deleted. False while an erasure runs, which rewrites the same objects."""
     with warehouse.session() as session:
         if not try_in_session(session, Lock.ERASURE):
             return False

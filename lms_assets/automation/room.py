@@ -1,4 +1,4 @@
-"""Whether the disks have room: for `lms doctor`, and shown in the page as a check."""
+"""Whether the disks have room: for `lms doctor`, and as a check on Dagster's page."""
 
 import shutil
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from lms_assets.settings import Settings
 
 CHECK = "there_is_room"
 MOST_USED = 0.8
-DAYS_LEFT = 30
-# Growth is told by so many of the newest days.
-LOOKED_AT = 30
+LEAST_DAYS_LEFT = 30
+# A day's growth is the mean over this many of the newest days.
+DAYS_OF_GROWTH = 30
 
 
 @dataclass(frozen=True)
 class Room:
-    """A disk that something of the platform lies on.
+    """The room on a disk that holds data of the platform.
 
     Attributes:
-        folder: What lies there.
-        used: Part of the disk that is used.
-        free: Bytes.
-        daily: Bytes that a day adds; 0 where no day is loaded yet.
+        folder: A folder of the platform on this disk.
+        used: The used share of the disk, 0 to 1.
+        free: Free bytes.
+        daily: Bytes that each day adds; 0 where no day is loaded yet.
     """
 
     folder: Path
@@ -35,28 +35,28 @@ class Room:
 
     @property
     def days_left(self) -> int | None:
-        """How many days still fit; None where nothing tells."""
+        """How many more days fit; None where the growth is not known."""
         return self.free // self.daily if self.daily else None
 
     @property
     def is_enough(self) -> bool:
         """Whether less than 80 % is used and 30 days still fit."""
-        left = self.days_left
-        return self.used < MOST_USED and (left is None or left >= DAYS_LEFT)
+        days = self.days_left
+        return self.used < MOST_USED and (days is None or days >= LEAST_DAYS_LEFT)
 
     @property
     def says(self) -> str:
         """One line for a person, with what to do."""
-        left = "" if self.days_left is None else f", room for {self.days_left:,} more days"
-        said = f"{self.folder}: {self.used:.0%} used, {self.free / 2**30:.1f} GiB free{left}"
-        act = "" if self.is_enough else ": make room, or lower LMS_RUN_DAYS or set LMS_RAW_DAYS"
-        return said + act
+        days_left = "" if self.days_left is None else f", room for {self.days_left:,} more days"
+        state = f"{self.folder}: {self.used:.0%} used, {self.free / 2**30:.1f} GiB free{days_left}"
+        advice = "" if self.is_enough else ": make room, or lower LMS_RUN_DAYS or set LMS_RAW_DAYS"
+        return state + advice
 
 
 def rooms(settings: Settings, warehouse: Warehouse) -> list[Room]:
-    """The disk of LMS_HOME, and that of the lake where it is another folder of this machine."""
+    """The disk of LMS_HOME, and the lake's disk if that is another disk of this machine."""
     newest = "select day::text from load_ledger group by day order by day desc limit :n"
-    days = [row["day"] for row in warehouse.rows(newest, n=LOOKED_AT)]
+    days = [row["day"] for row in warehouse.rows(newest, n=DAYS_OF_GROWTH)]
     lake = Path(settings.lake_url.removeprefix("file://"))
     is_here = "://" not in str(lake) and lake.is_dir()
     of_lake = _daily_of_lake(lake, days) if is_here else 0
@@ -69,7 +69,7 @@ def rooms(settings: Settings, warehouse: Warehouse) -> list[Room]:
 
 def _room(folder: Path, daily: int) -> Room:
     disk = shutil.disk_usage(folder)
-    # What is kept for root alone counts as used.
+    # Blocks that are reserved for root count as used.
     return Room(folder, used=1 - disk.free / disk.total, free=disk.free, daily=daily)
 
 
@@ -88,12 +88,12 @@ def _daily_of_database(warehouse: Warehouse) -> int:
         select pg_database_size(current_database()) as bytes,
             (select count(distinct day) from load_ledger) as days
     """
-    (found,) = warehouse.rows(size)
-    return int(found["bytes"]) // int(found["days"]) if found["days"] > 1 else 0
+    (database,) = warehouse.rows(size)
+    return int(database["bytes"]) // int(database["days"]) if database["days"] > 1 else 0
 
 
 def room_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """The check warns; a full disk itself fails the step that writes, and leaves nothing half."""
+    """A check that warns. On a full disk the writing step fails, and no half-written file stays."""
 
     @dg.asset_check(
         name=CHECK,
@@ -101,11 +101,11 @@ def room_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         description="Under 80 % of each disk is used, and 30 more days have room.",
     )
     def there_is_room(warehouse: Warehouse) -> dg.AssetCheckResult:
-        found = rooms(settings, warehouse)
+        disks = rooms(settings, warehouse)
         return dg.AssetCheckResult(
-            passed=all(room.is_enough for room in found),
+            passed=all(room.is_enough for room in disks),
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"says": "; ".join(room.says for room in found)},
+            metadata={"says": "; ".join(room.says for room in disks)},
         )
 
     return [there_is_room]

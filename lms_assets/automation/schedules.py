@@ -1,4 +1,4 @@
-"""When the days are pulled by themselves."""
+"""The schedule that pulls yesterday and late days."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
@@ -48,7 +48,7 @@ def batch_of_tick(settings: Settings, tick: datetime) -> tuple[str, list[date]]:
 
 
 def requests_of_tick(batch: str, days: Sequence[date]) -> Iterator[dg.RunRequest]:
-    """A run for each day; a tick that is repeated makes no second ones."""
+    """A run for each day. Its run key keeps a repeated tick from starting a second run."""
     for day in days:
         yield dg.RunRequest(
             run_key=f"{batch}-{day}", partition_key=day.isoformat(), tags={BATCH_TAG: batch}

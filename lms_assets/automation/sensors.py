@@ -1,7 +1,7 @@
-"""What the daemon does besides the schedule: letters, batches, missing days.
+"""The sensors: what the daemon does besides the schedule (letters, batches, missing days).
 
-A run status sensor loses for good what it fails to handle, so it only records
-that a letter is due; the sender delivers, and looks for what was missed.
+Dagster never repeats a run status sensor's call that failed. So these sensors only record the
+letter of a run. The sensor ``letters`` sends it, and records the letters that they missed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ def sensors(settings: Settings, systems: Mapping[str, Any]) -> list[dg.SensorDef
     """Every sensor, on by default.
 
     Args:
-        systems: What letters need to know or to use: the sheet's address, the mailer.
+        systems: The systems that letters use or name, such as the mailer and the spreadsheet.
     """
 
     def tells(instance: dg.DagsterInstance, warehouse: Warehouse) -> Messenger:
@@ -91,16 +91,16 @@ def run_failed(tells: Tells) -> dg.SensorDefinition:
 
 
 def letters(tells: Tells) -> dg.SensorDefinition:
-    """Sends what is due, and records what the other two have missed.
+    """Sends the letters that are due, and records those that the other two sensors missed.
 
-    Reads the runs that changed in the last two days, and the letters.
+    Reads the runs that changed in the last two days, and the table `letters`.
     """
 
     @dg.sensor(
         name="letters",
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_S,
-        description="Sends what is due, and records what the other two have missed.",
+        description="Sends due letters; records those that the two run sensors missed.",
     )
     def sensor(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SkipReason:
         messenger = tells(context.instance, warehouse)
@@ -139,7 +139,7 @@ def batches(tells: Tells) -> dg.SensorDefinition:
 
 
 def _publications(opened: Sequence[Batch], messenger: Messenger) -> Iterator[dg.RunRequest]:
-    """A publication for each batch that needs one; those that need a letter have it recorded."""
+    """A run request for each batch that must be published; due letters of batches are recorded."""
     for batch in opened:
         runs = runs_of(messenger.instance, batch.batch)
         step = next_step(batch, runs, now=utc_now())
@@ -167,10 +167,10 @@ def missing(settings: Settings, tells: Tells) -> dg.SensorDefinition:
         gaps = find_gaps(context.instance, warehouse, settings, now=now)
         requests = request_days(context.instance, warehouse, gaps, now=now)
         if not requests.batch:
-            # Together, once the last catch-up has ended.
+            # One letter tells of all given-up days, once no catch-up is open.
             tells(context.instance, warehouse).tell_of_giving_up(gaps.given_up, now=now)
         late = freshness(settings, warehouse, now=now)
-        # Recorded again twice an hour: a failing run shows the check as failed, whatever it is.
+        # Recorded again twice an hour: Dagster shows the check as failed after any failed run.
         cursor = f"{late.says} {int(now.timestamp() // REPEAT_S)}"
         none = f"{len(gaps.days)} days are missing; none to ask for"
         return dg.SensorResult(
@@ -188,7 +188,7 @@ def _request(day: date, batch: str) -> dg.RunRequest:
 
 
 def untold_runs(instance: dg.DagsterInstance, warehouse: Warehouse, *, now: datetime) -> list[str]:
-    """Runs by themselves that ended lately and that no letter tells of, oldest first."""
+    """Ids of single runs that ended in the last two days and have no letter, oldest first."""
     recent = instance.get_run_records(
         dg.RunsFilter(
             statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE],
@@ -197,8 +197,8 @@ def untold_runs(instance: dg.DagsterInstance, warehouse: Warehouse, *, now: date
     )
     alone = [r.dagster_run.run_id for r in reversed(recent) if not batch_of(r.dagster_run.tags)]
     statement = "select run_id from letters where run_id = any(:alone)"
-    known = {row["run_id"] for row in warehouse.rows(statement, alone=alone)}
-    return [run_id for run_id in alone if run_id not in known]
+    with_letter = {row["run_id"] for row in warehouse.rows(statement, alone=alone)}
+    return [run_id for run_id in alone if run_id not in with_letter]
 
 
 def _publication_of(batch: Batch, runs: Sequence[BatchRun]) -> dg.RunRequest:
@@ -210,24 +210,24 @@ def _publication_of(batch: Batch, runs: Sequence[BatchRun]) -> dg.RunRequest:
 
 
 def adopt_backfills(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
-    """A backfill that a person launched in the page is a batch like any other."""
+    """Each backfill that a person launched on Dagster's page is in the table `batches`."""
     records = instance.get_run_records(
         dg.RunsFilter(updated_after=utc_now() - LOOK_BACK), limit=500
     )
-    found = {record.dagster_run.tags.get(BACKFILL_TAG) for record in records} - {None}
+    backfills = {record.dagster_run.tags.get(BACKFILL_TAG) for record in records} - {None}
     with warehouse.begin() as connection:
-        for backfill in found:
+        for backfill in backfills:
             days = _days_of_backfill(instance, str(backfill))
             open_batch(connection, str(backfill), kind="backfill", days=days)
 
 
 def _days_of_backfill(instance: dg.DagsterInstance, backfill_id: str) -> list[date]:
-    """Its days, as far as the backfill itself names them; its runs tell the rest."""
+    """The days that the backfill names; empty if it is gone, so that only its runs name them."""
     backfill = instance.get_backfill(backfill_id)
     if backfill is None:
         return []
     names = set(backfill.partition_names or [])
     if backfill.asset_backfill_data:
         target = backfill.asset_backfill_data.target_subset
-        names |= {one.partition_key or "" for one in target.iterate_asset_partitions()}
+        names |= {partition.partition_key or "" for partition in target.iterate_asset_partitions()}
     return [date.fromisoformat(name) for name in sorted(names - {""})]

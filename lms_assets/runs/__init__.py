@@ -1,1 +1,1 @@
-"""Dagster's runs: how they belong together, the processes they live in, when they are due."""
+"""Dagster's runs: their batches, their processes, their endings, and when they are due."""

@@ -1,4 +1,4 @@
-"""Batches: runs that make one letter and one publication, judged by the runs themselves."""
+"""Batches: runs that share one letter and one publication. Their runs say when one is over."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,11 +20,12 @@ from lms_assets.runs.tags import (
     is_publication,
 )
 
-# Kinds of batches: days that were missing, and such that had failed before.
+# Kinds of batches: missing days that had no run yet, and missing days whose runs had failed.
 CATCH_UP = "catch_up"
 CATCH_UP_AGAIN = "catch_up_again"
 
-# A batch whose maker died asks for no more days: after so long without one it is over.
+# The process that starts a batch's runs may die. After this time without a new run the batch is
+# over.
 ABANDONED_AFTER = timedelta(minutes=10)
 
 Step = Literal["wait", "publish", "letter"]
@@ -32,7 +33,7 @@ Step = Literal["wait", "publish", "letter"]
 
 @dataclass(frozen=True)
 class BatchRun:
-    """A run of a batch, as far as the batch's end depends on it."""
+    """A run of a batch, with the facts that decide whether the batch is over."""
 
     run_id: str
     day: str | None
@@ -43,7 +44,7 @@ class BatchRun:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether the run is over and Dagster will not retry it."""
         ended = (
             dg.DagsterRunStatus.SUCCESS,
             dg.DagsterRunStatus.FAILURE,
@@ -53,7 +54,7 @@ class BatchRun:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it did all that it should."""
+        """Whether Dagster counts the run as successful."""
         return self.status == dg.DagsterRunStatus.SUCCESS
 
 
@@ -62,8 +63,8 @@ class Batch:
     """A batch that is not closed yet.
 
     Attributes:
-        days: Those that it asks for; empty where only its runs tell them.
-        is_led: A command in a terminal goes through its days, publishes and tells by itself.
+        days: The days that it asks for; empty where only its runs name them.
+        is_led: A command in a terminal runs its days, publishes them and writes the letter.
     """
 
     batch: str
@@ -74,7 +75,7 @@ class Batch:
 
 
 def next_step(batch: Batch, runs: Sequence[BatchRun], *, now: datetime) -> Step:
-    """What a batch needs now: to wait for its runs, its publication, or its letter.
+    """What the batch needs now: to wait for its runs, to be published, or to get its letter.
 
     Args:
         batch: As the database has it now.
@@ -93,13 +94,13 @@ def next_step(batch: Batch, runs: Sequence[BatchRun], *, now: datetime) -> Step:
 
 
 def newest_good_day(runs: Sequence[BatchRun]) -> date | None:
-    """The newest day that a run of the batch has brought in: its publication is that day's."""
+    """The newest day that a run of the batch loaded; the publication runs in its partition."""
     days = [run.day for run in runs if run.succeeded and not run.is_publication and run.day]
     return date.fromisoformat(max(days)) if days else None
 
 
 def open_batch(connection: Connection, batch: str, *, kind: str, days: Iterable[date]) -> None:
-    """The batch is known, with the days that it asks for; a second call changes nothing."""
+    """The table `batches` holds the batch and its days; a second call changes nothing."""
     statement = """
         insert into batches (batch, kind, days) values (:batch, :kind, :days)
         on conflict (batch) do nothing
@@ -128,24 +129,24 @@ def open_batches(connection: Connection) -> list[Batch]:
 
 @contextmanager
 def leading(warehouse: Warehouse, batch: str) -> Iterator[None]:
-    """This process goes through the batch's days; nobody else publishes it or tells of it.
+    """While the block runs, only this process publishes the batch and writes its letter.
 
-    However the process dies, the database sees its session end.
+    If the process dies, the database sees its session end, and a sensor takes over.
     """
     with kept(warehouse.engine, Lock.BATCH, batch, name=f"batch {batch}"):
         yield
 
 
 def close_batch(connection: Connection, batch: str) -> None:
-    """The batch has had its publication and its letter is recorded."""
+    """The batch is closed: it has been published, and its letter is recorded."""
     statement = "update batches set closed_at = now() where batch = :batch and closed_at is null"
     connection.execute(text(statement), {"batch": batch})
 
 
 def tells_of_run(connection: Connection, batch: str, *, ended_at: datetime | None) -> bool:
-    """Whether the batch's own letter tells of a run that was executed again.
+    """Whether the batch's letter reports a run that a person executed again.
 
-    It does where the batch is open, and where the run had ended when the batch was closed.
+    It does if the batch is still open, or if the run had ended before the batch was closed.
     """
     statement = """
         select exists(
@@ -157,17 +158,17 @@ def tells_of_run(connection: Connection, batch: str, *, ended_at: datetime | Non
 
 def runs_of(instance: dg.DagsterInstance, batch: str) -> list[BatchRun]:
     """Every run of a batch, oldest first, whoever launched it."""
-    found = {
+    records_by_id = {
         record.dagster_run.run_id: record
         for tag in (BATCH_TAG, BACKFILL_TAG)
         for record in instance.get_run_records(dg.RunsFilter(tags={tag: batch}))
     }
-    records = sorted(found.values(), key=lambda record: record.storage_id)
+    records = sorted(records_by_id.values(), key=lambda record: record.storage_id)
     return [batch_run(record) for record in records]
 
 
 def batch_run(record: dg.RunRecord) -> BatchRun:
-    """A run as far as its batch's end depends on it."""
+    """The run with the facts that decide whether its batch is over."""
     run = record.dagster_run
     return BatchRun(
         run_id=run.run_id,

@@ -1,4 +1,4 @@
-"""Which days a schedule pulls, when, and which of them should be there by now; pure."""
+"""Which days the schedule pulls and when, and which days should be loaded by now; pure."""
 
 from datetime import date, datetime, timedelta
 
@@ -14,15 +14,15 @@ def days_of_a_tick(newest: date, *, schedule: str, late_days: int, first_day: da
     Args:
         newest: Yesterday, the newest day that is over.
         schedule: ``daily`` or ``every_3_days``.
-        late_days: How many days before are pulled again, for records that came late.
-        first_day: No day before it exists.
+        late_days: How many earlier days are pulled again, for records that arrived late.
+        first_day: Earlier days are left out.
     """
     days = [newest - timedelta(days=n) for n in range(DAYS_OF[schedule] + late_days)]
     return [day for day in days if day >= first_day]
 
 
 def next_tick(settings: Settings, now: datetime) -> datetime:
-    """When the schedule runs next, aware, in the set zone."""
+    """The schedule's next tick after ``now``: aware, in LMS_TIMEZONE."""
     tick = _hour_of_the_day(settings, now)
     while tick <= now or not _is_due(settings, tick.date()):
         tick += timedelta(days=1)
@@ -30,7 +30,7 @@ def next_tick(settings: Settings, now: datetime) -> datetime:
 
 
 def last_tick(settings: Settings, now: datetime) -> datetime:
-    """When the schedule should have run last, now included; aware, in the set zone."""
+    """The schedule's last tick at or before ``now``: aware, in LMS_TIMEZONE."""
     tick = _hour_of_the_day(settings, now)
     while tick > now or not _is_due(settings, tick.date()):
         tick -= timedelta(days=1)
@@ -38,10 +38,10 @@ def last_tick(settings: Settings, now: datetime) -> datetime:
 
 
 def newest_due_day(settings: Settings, now: datetime, *, grace: timedelta) -> date:
-    """The newest day that the schedule has pulled, if all is well.
+    """The newest day that should be loaded at ``now``.
 
     Args:
-        grace: How long after its hour a tick may take.
+        grace: How long a tick may take after LMS_HOUR.
     """
     return last_tick(settings, now - grace).date() - timedelta(days=1)
 
@@ -52,5 +52,5 @@ def _hour_of_the_day(settings: Settings, now: datetime) -> datetime:
 
 
 def _is_due(settings: Settings, day: date) -> bool:
-    """As cron reads ``*/3``: the 1st, 4th, 7th … of each month."""
+    """Whether the schedule runs on this day; for cron ``*/3`` is the 1st, 4th, 7th … of a month."""
     return (day.day - 1) % DAYS_OF[settings.lms_schedule] == 0

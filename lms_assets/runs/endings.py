@@ -1,4 +1,4 @@
-"""What a run that has ended came to, by Dagster's events alone: good, or why not."""
+"""How a run ended, read from Dagster's events alone: success, or the cause of its failure."""
 
 import json
 import re
@@ -39,7 +39,7 @@ RANGE_TAG = "dagster/asset_partition_range_start"
 
 @dataclass(frozen=True)
 class GivenUpDay:
-    """A missing day that failed so often that it is not asked for any more."""
+    """A missing day whose runs failed so often that the catch-up no longer requests it."""
 
     day: date
     tries: int
@@ -51,15 +51,15 @@ class Ending:
     """How a run ended.
 
     Attributes:
-        day: Its partition; None where it was launched without one.
-        cause: Why it failed, or None.
+        day: The run's partition; None where it was launched without one.
+        cause: Why it failed; None for a success.
         error: The failure's traceback, masked.
-        will_be_retried: Another run of the same day follows by itself.
-        tries: How many runs of the day it took, this one included, since one was good.
+        will_be_retried: Dagster will start another run of the same day.
+        tries: The number of runs of this day since its last success, this one included.
         is_executed_again: A person executed an earlier run again, perhaps only its last steps.
-        is_publication: It was to show what other runs have brought.
+        is_publication: The run only publishes what other runs have loaded.
         first_batch: The batch of the run that was executed again.
-        ended_at: Aware; None where Dagster noted no end.
+        ended_at: Aware; None where Dagster recorded no end.
     """
 
     run_id: str
@@ -77,7 +77,7 @@ class Ending:
 
     @property
     def succeeded(self) -> bool:
-        """Whether all of it was done."""
+        """Whether the run did all its work."""
         return self.cause is None
 
 
@@ -110,7 +110,7 @@ def ending_of(instance: dg.DagsterInstance, run_id: str) -> Ending:
 
 
 def needs_a_person(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether the same run would fail again until a person has acted."""
+    """Whether the same run would fail again unless a person acts first."""
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         data = entry.dagster_event.step_failure_data if entry.dagster_event else None
         if data and data.user_failure_data:
@@ -120,7 +120,7 @@ def needs_a_person(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 
 def _tries(instance: dg.DagsterInstance, day: str, newest: int) -> int:
-    """This run and the failed ones of the same day right before it."""
+    """The number of failed runs of the day right before this one, plus this one."""
     filters = dg.RunsFilter(tags={PARTITION_TAG: day})
     records = instance.get_run_records(filters, limit=20)
     before = [r.dagster_run for r in records if r.storage_id < newest]
@@ -129,7 +129,10 @@ def _tries(instance: dg.DagsterInstance, day: str, newest: int) -> int:
 
 
 def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Cause, str]:
-    """The first step that failed says why; a run that ended without one was interrupted."""
+    """The cause and the masked error of the first failed step.
+
+    A run that failed without a failed step was interrupted.
+    """
     mask = Mask(load_settings().secret_values).mask
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         event = entry.dagster_event
@@ -142,14 +145,14 @@ def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Cause, str]:
             cause = _cause(event.step_key or "", metadata, error)
             if cause.code is None and _is_without_a_day(run.tags):
                 return Cause.of(WITHOUT_A_DAY, {}), ""
-            # A fault with a name was raised on purpose: where in the code says nothing more.
+            # A fault explains itself; its traceback would add nothing.
             shown = str(failure.error.message) if cause.code and failure.error else error
             return cause, mask(shown)
     return INTERRUPTED, mask(_message_of_failure(instance, run.run_id))
 
 
 def _message_of_failure(instance: dg.DagsterInstance, run_id: str) -> str:
-    """Dagster's own words for the end of a run of which no step failed."""
+    """Dagster's message about a run that failed without a failed step."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
     messages = [entry.dagster_event.message for entry in entries if entry.dagster_event]
     return next((message for message in messages if message), "")

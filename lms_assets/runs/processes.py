@@ -1,8 +1,8 @@
-"""The processes that runs live in: which are gone, and how one is told to stop.
+"""The processes of runs: which of them are dead, and how a command stops its own.
 
-The process of a run holds the run's lock in a session of the database for as long as the run
-uses the warehouse. The database sees the session end however the process died, and on whatever
-machine it was. No process number and no host's name is believed.
+A run's process holds the run's lock in a database session while the run uses the warehouse. The
+database sees that session end however the process died, and on any machine. Process numbers and
+host names are not used: another machine or container may have the same ones.
 """
 
 import signal
@@ -17,10 +17,10 @@ from lms_assets import locks
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import HELD_TAG
 
-# Between the start of a run and its lock lie the imports of a process on a busy machine.
+# A run takes its lock only after its process has imported everything: slow on a busy machine.
 STARTS_WITHIN = timedelta(minutes=5)
 LOCKS_WITHIN = timedelta(minutes=1)
-# When the server was restarted, the processes of its runs take their locks again meanwhile.
+# After a restart of the server, living processes need this long to take their locks again.
 LOOK_AGAIN_AFTER_S = 2
 ENDING = (signal.SIGINT, signal.SIGTERM)
 UNFINISHED = [
@@ -29,16 +29,16 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-# A run that has recorded one of these had its lock.
+# A run that has recorded one of these events has held its lock.
 HAD_ITS_LOCK = {dg.DagsterEventType.RESOURCE_INIT_SUCCESS, dg.DagsterEventType.STEP_START}
-GONE = "The process of this run is gone: it was killed, or the machine was stopped."
+PROCESS_IS_GONE = "The process of this run is gone: it was killed, or the machine was stopped."
 
 
 def end_orphans(instance: dg.DagsterInstance, warehouse: Warehouse, *, now: datetime) -> list[str]:
-    """Runs whose process is gone are failed.
+    """Runs whose process is dead have failed in Dagster.
 
     Returns:
-        Their ids.
+        The ids of these runs.
     """
     suspects = _without_lock(warehouse, _unfinished(instance))
     orphans = [run for run in suspects if _should_have_its_lock(instance, run, now)]
@@ -55,10 +55,10 @@ def _ids(records: list[dg.RunRecord]) -> list[str]:
 
 
 def report_gone(instance: dg.DagsterInstance, run_id: str) -> None:
-    """The run, whose process is known to be gone, is failed."""
+    """The run has failed in Dagster; the caller knows that its process is dead."""
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
-        instance.report_run_failed(run, GONE)
+        instance.report_run_failed(run, PROCESS_IS_GONE)
 
 
 def _unfinished(
@@ -82,7 +82,7 @@ def _without_lock(warehouse: Warehouse, records: list[dg.RunRecord]) -> list[dg.
 def _should_have_its_lock(
     instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime
 ) -> bool:
-    """Whether a run without its lock is past its start."""
+    """Whether the run has had time to take its lock: without one its process is dead."""
     run_id = record.dagster_run.run_id
     if record.dagster_run.tags.get(HELD_TAG) == run_id:
         return True
@@ -99,19 +99,19 @@ def _aware(moment: datetime) -> datetime:
 
 
 def was_interrupted(event: dg.DagsterEvent) -> bool:
-    """Whether a step failed because its process was told to stop."""
+    """Whether a step failed because its process received a signal to stop."""
     error = event.step_failure_data.error if event.is_step_failure else None
     return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
 
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """A polite kill ends this command as Ctrl-C does, children included."""
+    """In the block, SIGTERM ends this command and its children as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    # In the background a shell has SIGINT ignored, and children would inherit that.
+    # A shell starts a background command with SIGINT ignored, and its children inherit that.
     before = {number: signal.signal(number, interrupt) for number in ENDING}
     try:
         yield

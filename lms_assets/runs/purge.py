@@ -1,9 +1,9 @@
-"""Dagster's old runs are deleted in small steps; what the state of a partition rests on stays.
+"""Dagster's old runs are deleted in small steps, but every partition keeps its state.
 
-Dagster itself deletes ticks only. Deleting a run deletes its materializations, and with the newest
-one of a partition the partition would count as missing. So a run that holds the newest event of a
-partition stays; of its events those are deleted that say nothing of its partitions or of its end.
-Dagster has no call for that, nor for the evaluations of checks: these are deleted in its tables.
+Dagster itself deletes ticks only. Deleting a run deletes its materializations too; if one of them
+is the newest of its partition, Dagster counts the partition as missing. So a run that holds the
+newest event of a partition stays, and only its events about something else are deleted. Dagster
+has no call that deletes events, nor one for evaluations of checks; SQL deletes both in its tables.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from lms_assets.settings import Settings
 
 RUNS_AT_ONCE = 50
 ROWS_AT_ONCE = 5_000
-# The sensor that looks for letters nobody has told reads the runs of so many days.
-LOOKED_BACK_DAYS = 3
+# The sensor `letters` reads the runs of this many days, to find a run that has no letter yet.
+LETTERS_LOOK_BACK_DAYS = 3
 
 UNFINISHED = [
     status
     for status in dg.DagsterRunStatus
     if status.value not in ("SUCCESS", "FAILURE", "CANCELED")
 ]
-# What of a run's events stays where the run is the newest of a partition.
-KEPT = (
+# The events that stay where a run holds the newest event of a partition.
+KEPT_EVENTS = (
     "ASSET_MATERIALIZATION",
     "ASSET_MATERIALIZATION_PLANNED",
     "ASSET_OBSERVATION",
@@ -38,7 +38,7 @@ KEPT = (
     "STEP_FAILURE",
 )
 
-_OLD = """
+_DELETABLE_RUNS = """
 with newest as materialized (
     select max(id) as id from dagster.event_logs
     where asset_key is not null and dagster_event_type in
@@ -68,12 +68,12 @@ where r.create_timestamp < :before and r.update_timestamp < :before
     ))
 order by r.id limit :at_once
 """
-_THIN = """
+_DELETE_EVENTS = """
 delete from dagster.event_logs
 where run_id = any(:runs) and coalesce(dagster_event_type, '') <> all(:kept)
 """
-# Old rows that no run owns, each except the newest of its kind.
-_ROWS = {
+# Old rows that no run owns, except the newest row of each check and each sensor.
+_DELETE_ROWS = {
     "checks": """
         delete from dagster.asset_check_executions where id in (
             select id from dagster.asset_check_executions
@@ -112,12 +112,12 @@ _ROWS = {
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of the purge deleted.
+    """Counts of what one step of the purge deleted.
 
     Attributes:
-        runs: Deleted with all that belongs to them.
-        thinned: Runs that stay for the state of a partition, without the rest of their events.
-        rows: Evaluations of checks, events and ticks.
+        runs: Runs deleted with all their rows and files.
+        thinned: Runs that stay because they hold a partition's state, but lost other events.
+        rows: Deleted evaluations of checks, events and ticks that no run owns.
     """
 
     runs: int = 0
@@ -130,30 +130,33 @@ class Step:
         return not (self.runs or self.thinned or self.rows)
 
     def __add__(self, other: "Step") -> "Step":
-        """What both deleted."""
+        """The counts of both steps together."""
         return Step(self.runs + other.runs, self.thinned + other.thinned, self.rows + other.rows)
 
 
 def kept_since(settings: Settings, now: datetime) -> datetime:
-    """Before this moment runs are old.
+    """The moment before which runs are old enough to be deleted.
 
-    Missing days are tried again by what their runs came to, so these stay for as long as
-    missing days are looked for, whatever LMS_RUN_DAYS says.
+    The catch-up decides by a day's earlier runs whether to try it again. So runs of the last
+    LMS_CATCH_UP_DAYS stay even where LMS_RUN_DAYS is smaller.
     """
-    looked_at = max(settings.lms_catch_up_days + 1, LOOKED_BACK_DAYS)
+    looked_at = max(settings.lms_catch_up_days + 1, LETTERS_LOOK_BACK_DAYS)
     return now - timedelta(days=max(settings.lms_run_days, looked_at))
 
 
 def is_quiet(instance: dg.DagsterInstance) -> bool:
-    """Whether no run is under way or waits."""
+    """Whether no run is running or queued."""
     return instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)) == 0
 
 
 def purge_step(instance: dg.DagsterInstance, warehouse: Warehouse, *, before: datetime) -> Step:
-    """A few of the oldest runs are deleted, or else thinned, or else rows that no run owns.
+    """A few of the oldest runs are deleted.
+
+    If there are none, a few runs are thinned; if there are none of these either, rows that no
+    run owns are deleted.
 
     Args:
-        before: Aware; what is younger stays.
+        before: Aware; younger runs and rows stay.
     """
     naive = before.replace(tzinfo=None) - (before.utcoffset() or timedelta())
     for run_id in (runs := _old_runs(warehouse, naive, holds=False)):
@@ -165,18 +168,21 @@ def purge_step(instance: dg.DagsterInstance, warehouse: Warehouse, *, before: da
         for run_id in holders:
             _delete_logs(instance, run_id)
         with warehouse.begin() as connection:
-            connection.execute(text(_THIN), {"runs": holders, "kept": list(KEPT)})
+            connection.execute(text(_DELETE_EVENTS), {"runs": holders, "kept": list(KEPT_EVENTS)})
         return Step(thinned=len(holders))
     return Step(rows=_delete_rows(warehouse, naive))
 
 
 def _old_runs(warehouse: Warehouse, before: datetime, *, holds: bool) -> list[str]:
-    """The oldest that can be deleted; or those that hold a partition's state and can be thinned."""
+    """Ids of the oldest runs that can be deleted.
+
+    With ``holds`` the ids of those that hold a partition's state and can only be thinned.
+    """
     rows = warehouse.rows(
-        _OLD,
+        _DELETABLE_RUNS,
         before=before,
         holds=holds,
-        kept=list(KEPT),
+        kept=list(KEPT_EVENTS),
         batch_tag=BATCH_TAG,
         backfill_tag=BACKFILL_TAG,
         at_once=RUNS_AT_ONCE,
@@ -185,12 +191,12 @@ def _old_runs(warehouse: Warehouse, before: datetime, *, holds: bool) -> list[st
 
 
 def _delete_logs(instance: dg.DagsterInstance, run_id: str) -> None:
-    """What the run's steps printed; another machine's files go with that machine's purge."""
+    """The files with the output of the run's steps are deleted, as far as this machine has them."""
     instance.compute_log_manager.delete_logs(prefix=[run_id])
 
 
 def _delete_rows(warehouse: Warehouse, before: datetime) -> int:
     values = {"before": before, "at_once": ROWS_AT_ONCE}
     with warehouse.begin() as connection:
-        results = [connection.execute(text(delete), values) for delete in _ROWS.values()]
+        results = [connection.execute(text(delete), values) for delete in _DELETE_ROWS.values()]
     return sum(result.rowcount for result in results)

@@ -1,14 +1,14 @@
-"""How runs belong together: the tags that make a batch of them.
+"""Tags of runs, among them the tag that makes runs a batch.
 
-A batch (a backfill, a schedule's tick with its late days, a catch-up, a demo)
-makes one letter and one publication, when the last of its runs has ended.
+A batch (a backfill, a schedule's tick with its late days, a catch-up, a demo) makes one letter
+and one publication, when the last of its runs has ended.
 """
 
 from collections.abc import Mapping
 
 BATCH_TAG = "lms/batch"
-# The run's own id, where its lock was held before it was created; a re-execution that keeps its
-# parent's tags has another id.
+# Holds the run's own id if its process took the lock before the run was created. A re-execution
+# inherits the tag, but has another id.
 HELD_TAG = ".dagster/lms_held_as"
 PUBLICATION_TAG = "lms/publication"
 BACKFILL_TAG = "dagster/backfill"
@@ -20,11 +20,11 @@ RETRY_TAG = "dagster/retry_number"
 
 
 def batch_of(tags: Mapping[str, str]) -> str | None:
-    """The batch that a run belongs to, or None for a run by itself.
+    """The batch that a run belongs to, or None for a single run.
 
-    Dagster's page gives a run that a person executes again the tags of the first one, its
-    batch too. By then the batch has mostly had its publication and its letter: the new run
-    is one by itself.
+    When a person executes a run again, Dagster's page gives the new run the tags of the old one,
+    the batch included. By then the batch has usually been published and had its letter. So the
+    new run counts as a single run.
     """
     return None if is_executed_again(tags) else first_batch_of(tags)
 
@@ -35,15 +35,15 @@ def first_batch_of(tags: Mapping[str, str]) -> str | None:
 
 
 def is_executed_again(tags: Mapping[str, str]) -> bool:
-    """Whether a person executed an earlier run again; not so a retry that Dagster makes."""
+    """Whether this run is a person's re-execution of an earlier run; Dagster's retries are not."""
     return PARENT_TAG in tags and RETRY_TAG not in tags
 
 
 def is_publication(tags: Mapping[str, str]) -> bool:
-    """Whether the run is the one that publishes for its whole batch."""
+    """Whether the run publishes for its whole batch."""
     return PUBLICATION_TAG in tags
 
 
 def publishes(tags: Mapping[str, str]) -> bool:
-    """Whether a run's own sheet step writes: a batch has one publication for all its days."""
+    """Whether the run itself writes sheet and page; the runs of a batch leave it to one of them."""
     return batch_of(tags) is None or is_publication(tags)

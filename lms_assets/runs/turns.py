@@ -1,8 +1,8 @@
-"""Turns at the API: at most API_CONCURRENCY runs ask it at once, on all machines together.
+"""Turns at the API: at most API_CONCURRENCY runs call it at once, on all machines together.
 
-Dagster's own pools are not used: its in-process executor waits for a place in a loop that takes
-a whole core and lets no signal through, and a place of a killed run stays taken until a daemon
-frees it. A turn is a lock of a session: it ends with the process that has it.
+Dagster's pools are not used. Its in-process executor waits for a slot in a loop that uses a whole
+core and lets no signal through, and a killed run keeps its slot until a daemon frees it. A turn
+is a lock of a database session, so it ends with its process.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,11 +18,11 @@ LOOK_EVERY_S = 0.25
 
 
 class ApiTurns(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Who may ask the API now.
+    """Limits how many runs call the API at once.
 
     Args:
-        api: Which API: several installations may share a database.
-        at_once: How many may ask it at the same time.
+        api: The API's name: several installations with different APIs may share a database.
+        at_once: How many runs may call it at the same time.
     """
 
     api: str
@@ -36,11 +36,11 @@ class ApiTurns(dg.ConfigurableResource):  # type: ignore[type-arg]
     def turn(
         self, warehouse: Warehouse, *, name: str, tell: Callable[[str], None]
     ) -> Iterator[None]:
-        """The block has its turn; when all are taken, it waits for one, idle.
+        """The block runs with a turn at the API; it first waits until one is free.
 
         Args:
-            name: What others read of who has the turn.
-            tell: Hears once for whom this one waits.
+            name: The name under which waiting runs see the holder of this turn.
+            tell: Called once with a sentence that names the runs that this one waits for.
         """
         with warehouse.session() as session:
             locks.name_session(session, name)
@@ -53,7 +53,7 @@ class ApiTurns(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield
 
     def waits_for(self, warehouse: Warehouse) -> str:
-        """For whom a run would wait now, as a sentence; empty when a turn is free."""
+        """A sentence that names the runs which hold all turns; empty when a turn is free."""
         with warehouse.begin() as connection:
             holders = locks.holders(connection, locks.Lock.API, self._turns)
         if len(holders) < self.at_once:

@@ -17,6 +17,20 @@ SCRATCH_IS_MADE_WITHIN_S = 60
 
 
 @contextmanager
+def errors_named(path: Path) -> Iterator[None]:
+    """A system's error inside that names no file names this one.
+
+    The error of a ``write`` to a full disk does not say where that was.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def written_whole(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """The file that the block writes replaces ``path`` if the block ends without an error.
 
@@ -34,7 +48,7 @@ def written_whole(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     draft = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with errors_named(target), os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -76,7 +90,7 @@ def scratch_folder() -> Iterator[Path]:
         _remove_if_orphaned(orphan)
     with tempfile.TemporaryDirectory(prefix=SCRATCH) as name:
         folder = Path(name)
-        with FileLock(folder / SCRATCH_LOCK):
+        with errors_named(folder), FileLock(folder / SCRATCH_LOCK):
             yield folder
 
 

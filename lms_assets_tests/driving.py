@@ -164,6 +164,33 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
+# ------------------------------------------------------------------ a disk that can be filled
+
+
+@contextmanager
+def small_disk(size_mb: int) -> Iterator[Path]:
+    """A disk of its own; only root can mount one."""
+    with tempfile.TemporaryDirectory(prefix="lms-disk-") as name:
+        options = f"size={size_mb}m,mode=777"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", name], check=True)
+        try:
+            yield Path(name).resolve()
+        finally:
+            subprocess.run(["umount", "-l", name], check=True)
+
+
+def filled(disk: Path, *, left: int) -> Path:
+    """The file that fills the disk but for so many bytes."""
+    filling = disk / "filling"
+    with filling.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(1 << 16)):
+                pass
+        except OSError:
+            file.truncate(filling.stat().st_size - left)
+    return filling
+
+
 # ------------------------------------------------------------------ what was left behind
 
 

@@ -14,6 +14,7 @@ import click
 
 from lms_assets.commands.terminal import FAILED, STOPPED, USAGE, err, say_error
 from lms_assets.faults import Fault, TemporaryFault
+from lms_assets.faults.folders import folders_told
 from lms_assets.settings import SettingsError
 
 
@@ -92,7 +93,8 @@ def main() -> None:
     """The console script: settings that are wrong end it before anything is begun."""
     try:
         # A command that returns has succeeded; one that failed has left by sys.exit.
-        lms(prog_name="lms", standalone_mode=False)
+        with folders_told():
+            lms(prog_name="lms", standalone_mode=False)
     except (SettingsError, Fault) as error:
         say_error(error)
         # What escapes once work was begun ends in `terminal.begun`. What passes by itself is no

@@ -13,6 +13,7 @@ from lms_assets.commands.misnamed import unknown_settings
 from lms_assets.days import yesterday
 from lms_assets.embedded.postgres_port import address, listens_on
 from lms_assets.faults import Fault
+from lms_assets.faults.folders import folders_told
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets.systems import resources
@@ -62,7 +63,8 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
 
 def _disks(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     try:
-        found = rooms(settings, warehouse)
+        with folders_told():
+            found = rooms(settings, warehouse)
     except (Fault, OSError) as error:
         yield Finding("disk", False, str(error))
         return
@@ -104,7 +106,8 @@ def _reading_port(settings: Settings, warehouse: Warehouse, port: int) -> Findin
 
 def _finding(system: str, check: Callable[[], object], kind: str) -> Finding:
     try:
-        says = check()
+        with folders_told():
+            says = check()
     except (Fault, OSError) as error:
         return Finding(system, False, str(error))
     words = f"answered in {says:.1f} s" if isinstance(says, float) else str(says or "ready")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_assets.faults import Fault
+from lms_assets.faults.folders import folders_told
 
 FAILED = 1
 USAGE = 2
@@ -24,7 +25,8 @@ err = Console(stderr=True, highlight=False)
 def begun() -> Iterator[None]:
     """Inside, work is under way: a fault ends the command as work that failed."""
     try:
-        yield
+        with folders_told():
+            yield
     except Fault as fault:
         say_error(fault)
         sys.exit(FAILED)

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from lms_assets.faults import Fault, PermanentFault, TemporaryFault
+from lms_assets.faults import Fault, TemporaryFault
+from lms_assets.faults.folders import folders_told
 from lms_assets.faults.masking import Mask
 from lms_assets.settings import load_settings
 
@@ -27,12 +28,10 @@ def faults_as_failures() -> Iterator[None]:
             written. Dagster does not retry a permanent fault.
     """
     try:
-        yield
+        with folders_told():
+            yield
     except Fault as fault:
         raise failure(fault) from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise failure(PermanentFault("lake.unwritable", reason=reason)) from None
     except Exception as error:
         mask = Mask(load_settings().secret_values)
         text = "".join(traceback.format_exception(error))

@@ -42,6 +42,7 @@ from urllib3.exceptions import (
 )
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
+from lms_assets.faults.folders import folder_fault
 from lms_assets.faults.masking import Mask
 from lms_assets.files import scratch_folder
 from lms_assets.resources.attempt_source import Answer
@@ -174,7 +175,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         except Fault as fault:
             outcome = fault
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            outcome = self._fault_of(error)
+            outcome = self._fault_of(error, part)
         finally:
             part.unlink(missing_ok=True)
         # A shut socket looks like a lost connection, or like an answer's end.
@@ -269,7 +270,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         grown = tenacity.wait_exponential(self.first_wait_s, exp_base=_FACTOR_BETWEEN_WAITS)
         return (grown + tenacity.wait_random(0, self.first_wait_s))(state)
 
-    def _fault_of(self, error: Exception) -> Fault:
+    def _fault_of(self, error: Exception, part: Path) -> Fault:
         """What a failed connection or a cut body means, without a word of the exception's own."""
         proxy = unusable_proxy(error, self.url)
         if proxy is not None:
@@ -278,7 +279,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         for kinds, fault, code in _MEANINGS:
             if any(isinstance(cause, kinds) for cause in causes):
                 return fault(code, host=self._host, timeout_s=self.timeout_s)
-        return PermanentFault("host.answer_unwritable", reason=getattr(error, "strerror", None))
+        return folder_fault(error, part)
 
     def _too_slow(self) -> Fault:
         return TemporaryFault("api.too_slow", timeout_s=self.timeout_s)

@@ -1,7 +1,5 @@
 """PostgreSQL fails on the way: no half day is left, and the day again repairs it (C1, C5)."""
 
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -18,7 +16,9 @@ from lms_assets_tests.driving import (
     checkout,
     connected,
     debian_postgres,
+    filled,
     server_programs,
+    small_disk,
     until,
 )
 
@@ -83,32 +83,14 @@ def test_a_database_killed_on_the_way_leaves_no_half_day_and_the_day_again_repai
             assert cursor.fetchall() == [(STUDENTS,)]
 
 
-@contextmanager
-def small_disk() -> Iterator[Path]:
-    """A disk of its own that can be filled; only root can mount one."""
-    with tempfile.TemporaryDirectory(prefix="lms-disk-") as name:
-        options = f"size={DISK_MB}m,mode=755"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", name], check=True)
-        try:
-            yield Path(name)
-        finally:
-            subprocess.run(["umount", "-l", name], check=True)
-
-
 @pytest.mark.slow
 def test_a_full_disk_of_the_database_fails_the_day_clean_and_the_day_again_repairs_it() -> None:
     """C5."""
-    with small_disk() as disk, installation(disk) as (place, server):
+    with small_disk(DISK_MB) as disk, installation(disk) as (place, server):
         assert place.lms("gaps").code == 0
         with connected(server.url("analysts")) as cursor:
             cursor.execute("checkpoint")
-        filling = disk / "filling"
-        with filling.open("wb", buffering=0) as file:
-            try:
-                while file.write(bytes(1 << 16)):
-                    pass
-            except OSError:
-                file.truncate(filling.stat().st_size - (1 << 19))
+        filling = filled(disk, left=1 << 19)
         failed = place.lms("run", str(DAY))
         assert failed.code == 1
         assert "Traceback" not in failed.err

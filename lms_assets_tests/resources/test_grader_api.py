@@ -455,7 +455,7 @@ def test_an_answer_over_the_size_that_is_kept_is_refused(to: Path) -> None:
 def test_a_folder_that_is_not_there_is_a_fault_of_this_machine(tmp_path: Path) -> None:
     with ApiServer(answer([])) as api:
         fault = fault_of(lambda: pull(api, tmp_path / "gone" / "answer.json"), PermanentFault)
-    assert fault.code == "host.answer_unwritable"
+    assert fault.code == "host.folder_unusable"
 
 
 # A13: redirects

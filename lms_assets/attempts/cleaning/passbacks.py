@@ -37,7 +37,7 @@ _USUAL = re.compile(
     r"\{'oauth_consumer_key': '(?P<oauth_consumer_key>[ -&(-\[\]-~]{0,512})',"
     r" 'lis_result_sourcedid': '(?P<lis_result_sourcedid>(?P<course>[ -$(-\[\]-z|}~]{1,512}):"
     r"(?P<task>[ -$(-9;-\[\]-z|}~]{1,512}):(?P<sourcedid_user>[ -$(-9;-\[\]-z|}~]+))'"
-    r"(?:, 'lis_outcome_service_url': '(?P<lis_outcome_service_url>[ -&(-\[\]-~]*)')?\}"
+    r"(?:, 'lis_outcome_service_url': (?:'(?P<lis_outcome_service_url>[ -&(-\[\]-~]*)'|None))?\}"
 )
 
 

@@ -8,16 +8,16 @@ class Row:
     """One figure.
 
     Attributes:
-        what: Of the product.
-        seconds: The median.
-        ratio: To what it is compared with; None where seconds alone count.
-        bar: What the ratio, or else the seconds, may be at most; at least for ``is_least``.
+        what: Of the product, with its unit where that is not seconds.
+        value: The median.
+        ratio: To what it is compared with; None where the value alone counts.
+        bar: What the ratio, or else the value, may be at most; at least for ``is_least``.
         beside: What it is compared with.
         is_least: The ratio must be at least the bar.
     """
 
     what: str
-    seconds: float
+    value: float
     ratio: float | None
     bar: float | None
     beside: str = ""
@@ -28,8 +28,8 @@ class Row:
         """Whether the bar is reached."""
         if self.bar is None:
             return True
-        value = self.seconds if self.ratio is None else self.ratio
-        return value >= self.bar if self.is_least else value <= self.bar
+        figure = self.value if self.ratio is None else self.ratio
+        return figure >= self.bar if self.is_least else figure <= self.bar
 
     def as_markdown(self) -> str:
         """A row of a table."""
@@ -37,10 +37,10 @@ class Row:
         sign, unit = ("≥" if self.is_least else "≤"), (" s" if self.ratio is None else " ×")
         bar = "" if self.bar is None else f"{sign} {self.bar:g}{unit}"
         met = "" if self.bar is None else "met" if self.is_met else "**missed**"
-        return f"| {self.what} | {self.seconds:.2f} | {ratio} | {bar} | {met} |"
+        return f"| {self.what} | {self.value:.2f} | {ratio} | {bar} | {met} |"
 
 
-HEAD = "| what | seconds | ratio | bar | |\n|---|---:|---:|---:|---|"
+HEAD = "| what | value | ratio | bar | |\n|---|---:|---:|---:|---|"
 
 
 def as_table(rows: list[Row]) -> str:

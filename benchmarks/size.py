@@ -42,21 +42,28 @@ def size(*, rows: tuple[int, ...]) -> list[Row]:
     for count in rows:
         loads[count], figures[count] = _measured_at(count)
     small, middle, large = rows[0], rows[1], rows[-1]
+    what = f"a day of {DAY_RECORDS:,} into a table of"
+    bars = {large: (1.3, 2.0)}
     return [
-        Row(
-            f"a day of {DAY_RECORDS:,} into a table of {large:,}: its load",
-            loads[large],
-            loads[large] / loads[small],
-            1.3,
-            "an empty table",
-        ),
-        Row(
-            f"figures of that day in a table of {large:,}",
-            figures[large],
-            figures[large] / figures[middle],
-            2.0,
-            f"a table of {middle:,}",
-        ),
+        row
+        for count in rows[1:]
+        for load_bar, figures_bar in [bars.get(count, (None, None))]
+        for row in (
+            Row(
+                f"{what} {count:,}: its load",
+                loads[count],
+                loads[count] / loads[small],
+                load_bar,
+                "an empty table",
+            ),
+            Row(
+                f"{what} {count:,}: its figures",
+                figures[count],
+                figures[count] / figures[middle],
+                figures_bar,
+                f"a table of {middle:,}",
+            ),
+        )
     ]
 
 

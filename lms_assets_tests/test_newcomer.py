@@ -97,3 +97,8 @@ def test_a_demo_of_two_weeks_writes_to_each_course_and_leaves_a_dataset_for_rese
         with (to / "LinkTables" / "Problem.csv").open(encoding="utf-8", newline="") as file:
             titles = [row["ProblemTitle"] for row in csv.DictReader(file)]
         assert titles.count("Quiz of the day") == 2
+        said = place.lms("demo", "--records", str(to), LMS_HOME=str(place.folder / "again"))
+        assert said.code == 0, said.err
+        figures = "select day, attempts, users, correct, wrong from daily_statistics order by day"
+        there_and_back = place.embedded("again/demo").rows(figures)
+        assert there_and_back == place.embedded(".lms/demo").rows(figures)

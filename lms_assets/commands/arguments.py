@@ -27,6 +27,7 @@ class Day(click.ParamType[date]):
 DAY = Day()
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EXISTING = click.Path(exists=True, path_type=Path)
 
 
 def ended_day(day: date | None, settings: Settings) -> date:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lms_assets.attempts.fates import Fate
 from lms_assets.attempts.ledger import Load
-from lms_assets.commands.arguments import EXISTING_FILE
+from lms_assets.commands.arguments import EXISTING
 from lms_assets.commands.demo import demo_days, demo_settings, left_out_days
 from lms_assets.commands.history import run_batch
 from lms_assets.commands.installation import Installation, opened
@@ -34,8 +34,9 @@ COUNTERS = ("received", *(fate for fate in get_args(Fate) if fate != "rejected")
 )
 @click.option(
     "--records",
-    type=EXISTING_FILE,
-    help="A JSON array of recorded API records, instead of made-up ones: all days in it.",
+    type=EXISTING,
+    help="Recorded attempts instead of made-up ones: a JSON array of API records, or the folder "
+    "of a ProgSnap2 dataset.",
 )
 def demo(days: int, records: Path | None) -> None:
     """A trial on this machine alone, with made-up students.
@@ -43,7 +44,7 @@ def demo(days: int, records: Path | None) -> None:
     Fills a database, a workbook and an outbox from a demo API; nothing configured is touched.
     """
     now = datetime.now(UTC)
-    settings = demo_settings(records, now=now)
+    settings = demo_settings(records, now=now, tell=err.print)
     wanted = demo_days(settings, days=days, now=now)
     settings = remember_demo(settings, wanted[0], wanted[-1])
     for day in left_out_days(settings, now=now):

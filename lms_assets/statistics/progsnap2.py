@@ -3,7 +3,11 @@
 A run is an event ``Run.Program``, a submit ``Submit``. What students wrote is not known, so there
 is one code state, and it is empty. Staff are left out.
 
-Source: the ProgSnap2 specification, version 6 (github.com/CSSPLICE/progsnap2).
+Version 6 is the one that BlockPy's published datasets state, with the zone in a column of its
+own. The machine-readable specification that CSSPLICE began in 2025 is numbered 1.0 and has no
+such column; the reader of its toolkit opens these files too.
+
+Source: github.com/CSSPLICE/progsnap2 and github.com/CSSPLICE/ProgSnapToolkit.
 """
 
 import csv

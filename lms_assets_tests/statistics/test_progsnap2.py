@@ -58,6 +58,31 @@ def test_the_dataset_says_its_version_and_its_order(warehouse: Warehouse, tmp_pa
     assert (said["Version"], said["EventOrderScope"]) == ("6", "Global")
 
 
+def test_the_dataset_keeps_the_written_rules(warehouse: Warehouse, tmp_path: Path) -> None:
+    load(warehouse)
+    events = exported(warehouse, tmp_path, b"k")
+    said = table(tmp_path / "DatasetMetadata.csv")
+    assert [row["Property"] for row in said] == [
+        "Version",
+        "IsEventOrderingConsistent",
+        "EventOrderScope",
+        "EventOrderScopeColumns",
+        "CodeStateRepresentation",
+    ]
+    for column in ("EventID", "EventType", "SubjectID", "ToolInstances", "CodeStateID"):
+        assert all(event[column] for event in events), column
+    assert len({event["EventID"] for event in events}) == len(events)
+    states = {row["CodeStateID"] for row in table(tmp_path / "CodeStates" / "CodeStates.csv")}
+    assert {event["CodeStateID"] for event in events} <= states
+    stamps = [f"{event['ServerTimestamp']}{event['ServerTimezone']}" for event in events]
+    moments = [datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%f%z") for stamp in stamps]
+    assert moments == sorted(moments)
+    assert {float(event["Score"]) for event in events if event["Score"]} <= {0.0, 1.0}
+    problems = table(tmp_path / "LinkTables" / "Problem.csv")
+    linked = {(row["CourseID"], row["ProblemID"]) for row in problems}
+    assert {(event["CourseID"], event["ProblemID"]) for event in events} <= linked
+
+
 def test_a_student_is_a_hash_that_is_the_same_with_the_same_key(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -3,17 +3,18 @@
 import os
 import shutil
 import tempfile
-import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 SCRATCH = "lms-scratch-"
-SCRATCH_LOCK = ".lock"
-SCRATCH_IS_MADE_WITHIN_S = 60
+LOCK = ".lock"
+DRAFT = ".draft"
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def written_whole(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
         OSError: The file cannot be written. The old file is unchanged.
     """
     target = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=DRAFT)
     draft = Path(name)
     try:
         with errors_named(target), os.fdopen(descriptor, "wb") as file:
@@ -75,28 +76,46 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def remove_drafts(path: Path) -> None:
+    """The drafts that killed writers of ``path`` left beside it are deleted.
+
+    Only for a caller that no other process can write the file beside.
+    """
+    target = path.resolve()
+    for draft in target.parent.glob(f".{escape(target.name)}.*{DRAFT}"):
+        draft.unlink(missing_ok=True)
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A private folder for temporary files, deleted when the block ends.
 
     A killed process leaves its folder behind, with students' records in it. So each process
-    holds a lock in its folder while it lives, and the next process deletes the folders whose
-    lock is free.
+    holds a lock beside its folder while it lives, and the next process deletes the folders whose
+    lock is free. The lock is made before the folder and deleted after it.
 
     Raises:
         OSError: No folder can be made.
     """
-    for orphan in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        _remove_if_orphaned(orphan)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH) as name:
-        folder = Path(name)
-        with errors_named(folder), FileLock(folder / SCRATCH_LOCK):
+    remove_orphaned_scratch()
+    folder = Path(tempfile.gettempdir(), f"{SCRATCH}{uuid.uuid4().hex}")
+    lock = folder.with_name(folder.name + LOCK)
+    with errors_named(folder), FileLock(lock):
+        try:
+            folder.mkdir(mode=0o700)
             yield folder
+        finally:
+            _remove(folder, lock)
 
 
-def _remove_if_orphaned(folder: Path) -> None:
-    """The folder is deleted if its process is dead; a folder that has no lock yet stays."""
-    with suppress(OSError, Timeout):
-        if time.time() - folder.stat().st_mtime > SCRATCH_IS_MADE_WITHIN_S:
-            with FileLock(folder / SCRATCH_LOCK, timeout=0):
-                shutil.rmtree(folder)
+def remove_orphaned_scratch() -> None:
+    """The scratch folders of dead processes of this machine are deleted."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*{LOCK}"):
+        with suppress(OSError, Timeout), FileLock(lock, timeout=0):
+            _remove(lock.with_name(lock.name.removesuffix(LOCK)), lock)
+
+
+def _remove(folder: Path, lock: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    lock.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ In a process of its own (:class:`Checkout`), or in this one (:func:`drive`) wher
 Neither reads the `.env` of whoever runs the tests.
 """
 
+import gzip
 import io
 import json
 import os
@@ -16,9 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import click
 import psutil
@@ -197,34 +200,55 @@ def filled(disk: Path, *, left: int) -> Path:
 def secrets_in_folder(folder: Path, secrets: Mapping[str, str]) -> list[str]:
     """Each file under a folder in which a secret stands, packed or not, with the secret's name."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return [
-        f"{path.relative_to(folder)}: {name}"
-        for path in files
-        for name, secret in secrets.items()
-        if secret.encode() in _unpacked(path)
-    ]
+    found = []
+    for path in files:
+        parts = list(_unpacked(path.read_bytes()))
+        found += [
+            f"{path.relative_to(folder)}: {name}"
+            for name, secret in secrets.items()
+            if any(secret.encode() in part for part in parts)
+        ]
+    return found
 
 
-def _unpacked(path: Path) -> bytes:
-    if path.suffix == ".zst":
-        with pa.CompressedInputStream(path.open("rb"), "zstd") as body:
-            return bytes(body.read())
-    if path.suffix == ".parquet":
-        return str(pq.read_table(path).to_pylist()).encode()
-    return path.read_bytes()
+def _unpacked(content: bytes) -> Iterator[bytes]:
+    """The bytes, and whatever is packed in them: archives, Parquet, the parts of a letter."""
+    yield content
+    for part in _parts(content):
+        yield from _unpacked(part)
+
+
+def _parts(content: bytes) -> Iterator[bytes]:
+    if content.startswith(b"\x28\xb5\x2f\xfd"):
+        with pa.CompressedInputStream(pa.BufferReader(content), "zstd") as body:
+            yield bytes(body.read())
+    elif content.startswith(b"\x1f\x8b"):
+        yield gzip.decompress(content)
+    elif content.startswith(b"PK\x03\x04"):
+        with ZipFile(io.BytesIO(content)) as archive:
+            yield from (archive.read(name) for name in archive.namelist())
+    elif content.startswith(b"PAR1"):
+        yield str(pq.read_table(io.BytesIO(content)).to_pylist()).encode()
+    elif b"\nMIME-Version: 1.0" in content[:4096]:
+        letter = message_from_bytes(content)
+        parts = (part.get_payload(decode=True) for part in letter.walk())
+        yield from (part for part in parts if isinstance(part, bytes))
 
 
 def secrets_in_database(url: str, secrets: Mapping[str, str]) -> list[str]:
-    """Each table in whose rows, of whatever type the columns are, a secret stands."""
+    """Each table of any schema in whose rows, of whatever type, a secret stands.
+
+    The server's own tables too: the planner keeps samples of what columns hold.
+    """
     listing = """
-        select table_schema, table_name from information_schema.tables
-        where table_schema in ('public', 'dagster') and table_type = 'BASE TABLE'
+        select nspname, relname from pg_class c join pg_namespace n on n.oid = relnamespace
+        where relkind in ('r', 'm') and nspname !~ '^pg_(toast|temp)'
     """
     found = []
     with connected(url) as cursor:
         cursor.execute(listing)
         tables = cursor.fetchall()
-        assert {schema for schema, _ in tables} == {"public", "dagster"}
+        assert {schema for schema, _ in tables} >= {"public", "dagster"}
         for schema, table in tables:
             for name, secret in secrets.items():
                 cursor.execute(

@@ -1,15 +1,13 @@
 """What is being made leaves nothing behind, however its process ends."""
 
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
-from lms_assets.files import SCRATCH_IS_MADE_WITHIN_S, scratch_folder, write_whole
+from lms_assets.files import remove_drafts, remove_orphaned_scratch, scratch_folder, write_whole
 
 HOLDS = """
 import sys, time
@@ -30,13 +28,10 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def holding() -> "tuple[subprocess.Popen[str], Path]":
-    """A process in the middle of its work, and its scratch folder, which looks old."""
+    """A process in the middle of its work, and its scratch folder."""
     process = subprocess.Popen([sys.executable, "-c", HOLDS], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    folder = Path(process.stdout.readline().strip())
-    old = time.time() - 2 * SCRATCH_IS_MADE_WITHIN_S
-    os.utime(folder, (old, old))
-    return process, folder
+    return process, Path(process.stdout.readline().strip())
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(temporary: Path) -> None:
@@ -45,7 +40,15 @@ def test_what_a_killed_process_left_is_removed_by_the_next(temporary: Path) -> N
     process.wait()
     assert (folder / "answer.json").exists()
     with scratch_folder() as own:
-        assert [path for path in temporary.iterdir() if path != own] == []
+        assert [path for path in temporary.iterdir() if path.is_dir()] == [own]
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_where_nothing_new_is_made(temporary: Path) -> None:
+    process, _ = holding()
+    process.kill()
+    process.wait()
+    remove_orphaned_scratch()
     assert list(temporary.iterdir()) == []
 
 
@@ -66,3 +69,12 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         write_whole(file, "\ud800")
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["held"]
+
+
+def test_a_killed_writers_draft_is_removed_and_its_neighbours_stay(tmp_path: Path) -> None:
+    drafts = [tmp_path / ".held.x1y2z3.draft", tmp_path / ".held.1.draft"]
+    others = [tmp_path / name for name in ("held", ".held.lock", ".held2.x.draft", "a.draft")]
+    for file in (*drafts, *others):
+        file.write_text("a student's id")
+    remove_drafts(tmp_path / "held")
+    assert sorted(tmp_path.iterdir()) == sorted(others)

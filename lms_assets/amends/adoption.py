@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from lms_assets.amends.adoption_books import enter_days
 from lms_assets.amends.adoption_fates import decide_fates
-from lms_assets.amends.adoption_rows import keep_good_rows, set_aside_the_rest
+from lms_assets.amends.adoption_rows import forget_erased, keep_good_rows, set_aside_the_rest
 from lms_assets.amends.adoption_tables import (
     EarlierTable,
     earlier_tables,
@@ -21,6 +21,7 @@ from lms_assets.amends.adoption_tables import (
     renamed,
     with_zones,
 )
+from lms_assets.amends.erasure_tables import vacuum
 from lms_assets.amends.takeover import Progress, RowCounter, Takeover
 from lms_assets.attempts.ledger import zone_of_ledger
 from lms_assets.attempts.tombstones import Erasure
@@ -44,7 +45,8 @@ class Adoption:
         days: Days that the ledger now holds from this table.
         first_day: The first of them; None for none.
         last_day: The last of them. The earlier system may have stopped in the middle of it.
-        old_table_now: The name under which the old table is kept, its rows untouched.
+        old_table_now: The name under which the old table is kept, its rows untouched but for
+            those of erased students, which are gone.
     """
 
     source: str
@@ -109,7 +111,10 @@ def adopt(
         takeover = Takeover(connection, ZoneInfo(day_zone), run_id, moment, tombstones, done)
         return _adopt_all(takeover, warehouse, found)
 
-    return warehouse.in_transaction(work)
+    adopted = warehouse.in_transaction(work)
+    if any(one.erased for one in adopted):
+        vacuum(warehouse)
+    return adopted
 
 
 def _adopt_all(
@@ -161,6 +166,7 @@ def _adopt(takeover: Takeover, old: EarlierTable) -> Adoption:
     if kept + sum(set_aside.values()) + erased != old.rows:
         raise PermanentFault("adoption.unbalanced", table=old.source.table, rows=old.rows)
     days = enter_days(takeover, old, seconds=time.monotonic() - began)
+    forget_erased(takeover, old)
     return Adoption(
         source=old.source.name,
         rows_before=old.rows,

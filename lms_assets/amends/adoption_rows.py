@@ -76,3 +76,13 @@ def set_aside_the_rest(takeover: Takeover, old: EarlierTable) -> None:
         )
         copy(takeover.connection, "rejected_records", [batch])
         takeover.progress.add(len(rows))
+
+
+def forget_erased(takeover: Takeover, old: EarlierTable) -> None:
+    """The old table, which is kept, does not hold who was erased here."""
+    takeover.execute(
+        f"""
+        delete from only public.{quoted(old.table)} o using adoption_fates f
+        where f.place = o.ctid and f.is_erased
+        """
+    )

@@ -18,7 +18,7 @@ from lms_assets.amends.student import Student
 from lms_assets.attempts.cleaning import NotAnArray, record_chunks
 from lms_assets.attempts.ledger import Pull
 from lms_assets.attempts.tombstones import WAIT, Flags, copy_without, recounted
-from lms_assets.files import scratch_folder
+from lms_assets.files import remove_orphaned_scratch, scratch_folder
 from lms_assets.locks import Lock, hold_in_session, wait_for
 from lms_assets.resources.lake import Lake, RawAnswer, reference_key
 from lms_assets.resources.warehouse import Warehouse
@@ -48,7 +48,7 @@ class LakeErasure:
     progress: Progress
 
     def run(self) -> dict[str, str]:
-        """No object holds the student, except those that cannot be read.
+        """No object holds the student, except those that cannot be read; nor does a killed pull.
 
         Returns:
             The key of each that cannot be read, and why.
@@ -64,6 +64,7 @@ class LakeErasure:
         with self._alone():
             for unfinished in self.lake.unfinished():
                 self.lake.remove(unfinished)
+        remove_orphaned_scratch()
         return unreadable
 
     def _looked_at(

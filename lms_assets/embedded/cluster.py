@@ -45,6 +45,13 @@ DRAFT = "-made-aside-"
 
 # Lines of postmaster.pid, counted from 0.
 _PID, _PORT, _SOCKET_FOLDER, _STATUS = 0, 3, 4, 7
+# A session is told its own errors. In the server's log they would quote statements and rows, and
+# so students.
+_DISCREET = {
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
 _LOCALE_LINE = re.compile(r"(?m)^(lc_(?:messages|monetary|numeric|time)) *=.*$")
 
 
@@ -200,7 +207,7 @@ class Cluster:
         raise _fault(self.folder, log.read_bytes()[of_before:].decode("utf-8", "replace"))
 
     def _options(self, port: int | None, owner: dict[str, int]) -> dict[str, str]:
-        stated = {"timezone": "UTC", "log_timezone": "UTC", "lc_messages": "C"}
+        stated = {"timezone": "UTC", "log_timezone": "UTC", "lc_messages": "C"} | _DISCREET
         if os.name != "posix":
             return stated | {"listen_addresses": HOST, "port": str(free_port())}
         listens = port is not None and not is_taken(port)

@@ -18,7 +18,7 @@ import dagster as dg
 from pydantic import Field
 
 from lms_assets.faults import PermanentFault, TemporaryFault
-from lms_assets.files import written_whole
+from lms_assets.files import remove_drafts, written_whole
 from lms_assets.resources.spreadsheet.layout import Layout, layout, rearranged
 from lms_assets.resources.spreadsheet.tabs import (
     FORMATS,
@@ -140,6 +140,8 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _replace(self, book: "Workbook") -> None:
         """The file is the book; who may read and write it stays as people set it."""
         path = Path(self.path)
+        # A draft may hold the ids of students who were erased since.
+        remove_drafts(path)
         held = path.stat() if path.exists() else None
         mode = stat.S_IMODE(held.st_mode) if held else NEW_FILE_MODE
         with written_whole(path, mode=mode) as file:

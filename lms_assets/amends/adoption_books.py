@@ -31,15 +31,15 @@ order by day
 """
 
 
-def enter_days(takeover: Takeover, old: EarlierTable, *, seconds: float) -> list[date]:
-    """The ledger has one more row for each day that the old table has attempts of, in order.
+def enter_days(takeover: Takeover, earlier: EarlierTable, *, seconds: float) -> list[date]:
+    """The ledger has a new row for each day with good rows in the earlier table; these days.
 
-    What was set aside is among its rejected, as in the quarantine. A day of which
-    every row was refused is none of them: it is still a gap.
+    The day's set-aside rows count as rejected. A day whose rows were all set aside gets no row
+    in the ledger, so it still counts as missing.
     """
     days = takeover.connection.execute(text(_DAYS)).mappings().all()
     for row in days:
-        pull = _pull(takeover, old, row, stages={"adopt_s": round(seconds / len(days), 3)})
+        pull = _pull(takeover, earlier, row, stages={"adopt_s": round(seconds / len(days), 3)})
         window = {"start": pull.window_start, "end": pull.window_end}
         record_load(
             takeover.connection,
@@ -56,7 +56,7 @@ def enter_days(takeover: Takeover, old: EarlierTable, *, seconds: float) -> list
     return entered
 
 
-def _pull(takeover: Takeover, old: EarlierTable, row: Any, *, stages: dict[str, float]) -> Pull:  # noqa: ANN401
+def _pull(takeover: Takeover, earlier: EarlierTable, row: Any, *, stages: dict[str, float]) -> Pull:  # noqa: ANN401
     set_aside = {DUPLICATE: row["duplicates"], INVALID: row["invalid"]}
     return Pull(
         day=row["day"].isoformat(),
@@ -70,7 +70,7 @@ def _pull(takeover: Takeover, old: EarlierTable, row: Any, *, stages: dict[str, 
             rejected={reason: n for reason, n in set_aside.items() if n},
         ),
         watch={
-            "adopted_from": old.source.name,
+            "adopted_from": earlier.source.name,
             "adopted_conflicting": row["conflicting"],
             "ungraded": row["ungraded"],
         },

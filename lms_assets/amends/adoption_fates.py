@@ -1,4 +1,4 @@
-"""What becomes of each row of an earlier table: an attempt, set aside, or dropped as erased."""
+"""The fate of each row of an earlier table: an attempt, set aside, or dropped as erased."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,15 +29,15 @@ from lms_assets.attempts.merge import copy
 from lms_assets.days import Window, end_of_tomorrow, offset_spans
 
 
-def typed_rows(old: EarlierTable) -> str:
-    """The old rows as attempts are typed, with the first field that breaks a rule of cleaning.
+def typed_rows(earlier: EarlierTable) -> str:
+    """SQL of the earlier rows with an attempt's types, and the first field that breaks a rule.
 
-    The limits and their order are those of ``cleaning.RULES``, as far as a typed row
-    can break them. Times that no rule allows are not converted: they may have no UTC time.
+    The rules and their order are those of ``cleaning.RULES``, as far as a typed row can break
+    them. Times outside the allowed range are not converted: some have no UTC time.
     """
-    to_utc = "created_at - " if old.time_type == NAIVE else "created_at at time zone 'UTC' + "
-    moment = "created_at" if old.time_type == NAIVE else "created_at at time zone 'UTC'"
-    texts = {name: old.source.text.format(name) for name in TEXT_COLUMNS}
+    to_utc = "created_at - " if earlier.time_type == NAIVE else "created_at at time zone 'UTC' + "
+    moment = "created_at" if earlier.time_type == NAIVE else "created_at at time zone 'UTC'"
+    texts = {name: earlier.source.text.format(name) for name in TEXT_COLUMNS}
     columns = ", ".join(f"{value} as {name}" for name, value in texts.items())
     size = " + ".join(f"octet_length(coalesce({name}, ''))" for name in TEXT_COLUMNS)
     return f"""
@@ -55,21 +55,24 @@ def typed_rows(old: EarlierTable) -> str:
                 as is_possible
             from (
                 select ctid as place, {columns}, {size} as size,
-                    {old.source.verdict} as is_correct, {old.source.is_verdict} as is_verdict,
+                    {earlier.source.verdict} as is_correct,
+                    {earlier.source.is_verdict} as is_verdict,
                     case when created_at > :first - interval '2 days'
                           and created_at < :tomorrow + interval '2 days'
                         then {to_utc} {_ahead("zone", moment)} end as created_at
-                from only public.{quoted(old.table)}
+                from only public.{quoted(earlier.table)}
             ) as read
         ) as timed
     """
 
 
-def limits_of(takeover: Takeover, old: EarlierTable) -> dict[str, object]:
-    """The values that :func:`typed_rows` needs."""
+def limits_of(takeover: Takeover, earlier: EarlierTable) -> dict[str, object]:
+    """The parameters of the SQL of :func:`typed_rows`."""
     tomorrow = end_of_tomorrow(takeover.now)
     return {
-        **_offsets("zone", ZoneInfo(old.zone), tomorrow=tomorrow, of_local=old.time_type == NAIVE),
+        **_offsets(
+            "zone", ZoneInfo(earlier.zone), tomorrow=tomorrow, of_local=earlier.time_type == NAIVE
+        ),
         "max_record_bytes": MAX_RECORD_BYTES,
         "max_user_id_length": MAX_USER_ID_LENGTH,
         "attempt_types": list(ATTEMPT_TYPES),
@@ -79,7 +82,7 @@ def limits_of(takeover: Takeover, old: EarlierTable) -> dict[str, object]:
 
 
 def _ahead(clock: str, moment: str) -> str:
-    """SQL for how far a zone's clocks are ahead of UTC at ``moment``, of :func:`_offsets`."""
+    """SQL of a zone's offset from UTC at ``moment``; :func:`_offsets` gives its parameters."""
     place = f"width_bucket({moment}, cast(:{clock}_starts as timestamp[]))"
     return f"(cast(:{clock}_aheads as interval[]))[{place}]"
 
@@ -87,14 +90,14 @@ def _ahead(clock: str, moment: str) -> str:
 def _offsets(
     clock: str, zone: ZoneInfo, *, tomorrow: datetime, of_local: bool = False
 ) -> dict[str, object]:
-    """The values that :func:`_ahead` needs: since when the zone's clocks are how far ahead.
+    """The parameters of :func:`_ahead`: the starts of a zone's offsets, and the offsets.
 
     Args:
-        clock: What the values are named after.
-        zone: Whose clocks.
-        tomorrow: No row that is converted is later than two days after it.
-        of_local: Whether the moments are local times. An hour that the clocks skip is then read
-            by the offset of before, one that they repeat by the offset of after.
+        clock: The prefix of the parameters' names.
+        zone: The zone.
+        tomorrow: Converted rows are at most two days later.
+        of_local: Whether the moments are local times. Then a time in an hour that the clocks skip
+            gets the offset before the change, and one in a repeated hour the offset after it.
     """
     margin = timedelta(days=3)
     spans = offset_spans(Window(FIRST_MOMENT - margin, tomorrow + margin), zone)
@@ -102,20 +105,21 @@ def _offsets(
     return {f"{clock}_starts": starts, f"{clock}_aheads": [span.ahead for span in spans]}
 
 
-# Rows of a key are compared by the hash of their other fields: a sort carries it, not the texts.
-_SAID = ", ".join(name for name in EARLIER_COLUMNS if name not in KEY_COLUMNS)
+# Rows with the same key are compared by a hash of their other fields. PostgreSQL sorts the hash
+# faster than the texts.
+_COMPARED = ", ".join(name for name in EARLIER_COLUMNS if name not in KEY_COLUMNS)
 _FATES = """
 create temporary table adoption_fates on commit drop as
 with old as ({typed}),
 judged as (
     select old.*, e.place is not null as is_erased, e.place is null and broken is null as is_good,
-        hash_record_extended(row({said}), 0) as said
+        hash_record_extended(row({fields}), 0) as fields_hash
     from old left join adoption_erased e on e.place = old.place
 ),
 ranked as (
-    select place, user_id, attempt_type, created_at, broken, is_erased, is_good, is_possible, said,
-        attempt_type = 'submit' and is_correct is null as is_ungraded,
-        row_number() over same as nth, first_value(said) over same as said_first
+    select place, user_id, attempt_type, created_at, broken, is_erased, is_good, is_possible,
+        fields_hash, attempt_type = 'submit' and is_correct is null as is_ungraded,
+        row_number() over same as nth, first_value(fields_hash) over same as first_hash
     from judged
     window same as (
         partition by is_good, user_id collate "C", attempt_type collate "C", created_at
@@ -125,35 +129,40 @@ select r.place, r.broken, r.is_erased, r.is_ungraded, r.created_at as created_at
     case when is_possible
         then cast(r.created_at + {ahead} as date) end as day,
     r.is_good and (nth > 1 or a.id is not null) as is_duplicate,
-    r.is_good and said <> case when a.id is null then said_first
-        else hash_record_extended(row({said_here}), 0) end as is_conflicting
+    r.is_good and fields_hash <> case when a.id is null then first_hash
+        else hash_record_extended(row({stored_fields}), 0) end as is_conflicting
 from ranked r
 left join attempts a on r.is_good
     and (a.user_id, a.attempt_type, a.created_at) = (r.user_id, r.attempt_type, r.created_at)
 """
 
 
-def decide_fates(takeover: Takeover, old: EarlierTable) -> None:
-    """The table ``adoption_fates`` has one row per old row: its place, its day, its fate."""
+def decide_fates(takeover: Takeover, earlier: EarlierTable) -> None:
+    """The table ``adoption_fates`` has one row per earlier row: its place, day and fate."""
     takeover.execute("drop table if exists adoption_fates, adoption_erased")
     takeover.execute(
         "create temporary table adoption_erased (place tid primary key) on commit drop"
     )
     if takeover.tombstones is not None:
-        _note_erased(takeover, old, takeover.tombstones)
-    said_here = ", ".join(f"a.{name}" for name in _SAID.split(", "))
+        _note_erased(takeover, earlier, takeover.tombstones)
+    stored_fields = ", ".join(f"a.{name}" for name in _COMPARED.split(", "))
     ahead = _ahead("days", "r.created_at")
-    statement = _FATES.format(typed=typed_rows(old), said=_SAID, said_here=said_here, ahead=ahead)
+    statement = _FATES.format(
+        typed=typed_rows(earlier), fields=_COMPARED, stored_fields=stored_fields, ahead=ahead
+    )
     days = _offsets("days", takeover.day_zone, tomorrow=end_of_tomorrow(takeover.now))
-    takeover.execute(statement, **days, **limits_of(takeover, old))
+    takeover.execute(statement, **days, **limits_of(takeover, earlier))
     takeover.execute("analyze adoption_fates")
 
 
-def _note_erased(takeover: Takeover, old: EarlierTable, tombstones: Tombstones) -> None:
-    """The places of rows whose student was erased, by either of the two ids that a row carries."""
+def _note_erased(takeover: Takeover, earlier: EarlierTable, tombstones: Tombstones) -> None:
+    """The table ``adoption_erased`` holds the places of erased students' rows.
+
+    A row names its student in ``user_id`` and in ``lis_result_sourcedid``; either counts.
+    """
     query = f"""
         select cast(ctid as text), user_id, lis_result_sourcedid
-        from only public.{quoted(old.table)}
+        from only public.{quoted(earlier.table)}
         where octet_length(lis_result_sourcedid) <= :most or lis_result_sourcedid is null
     """
     for rows in takeover.chunks(query, most=MAX_RECORD_BYTES):
@@ -169,12 +178,12 @@ def _note_erased(takeover: Takeover, old: EarlierTable, tombstones: Tombstones) 
 def _are_erased(tombstones: Tombstones, user_ids: "pd.Series[Any]") -> "np.ndarray[Any, Any]":
     codes, distinct = numbered(user_ids)
     answer = tombstones.covers(pd.Series(distinct, dtype=object))
-    # A missing id has the code -1, which is the place of the last row.
+    # A missing id has the code -1, so it takes the appended last answer, False.
     return np.append(np.asarray(answer, dtype=bool), False)[codes]
 
 
 def cut_sourcedids(sourcedids: "pd.Series[Any]") -> pd.DataFrame:
-    """Course, task and user of each, every distinct text read once."""
+    """Course, task and user of each sourcedid; each distinct text is parsed once."""
     codes, distinct = numbered(sourcedids)
     cut = course_and_task(pd.Series([*distinct, None], dtype=object))
     return cut.iloc[codes].set_index(sourcedids.index)

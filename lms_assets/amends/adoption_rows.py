@@ -1,4 +1,4 @@
-"""The rows of an earlier table at their new places: attempts, or the quarantine."""
+"""The rows of an earlier table are copied to ``attempts`` or to the quarantine."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -20,17 +20,17 @@ DUPLICATE: Final = "adopted_duplicate"
 INVALID: Final = "adopted_invalid"
 
 
-def keep_good_rows(takeover: Takeover, old: EarlierTable) -> None:
-    """The good rows, the first of each key, are attempts."""
+def keep_good_rows(takeover: Takeover, earlier: EarlierTable) -> None:
+    """The good rows are in ``attempts``: of rows with the same key, the first."""
     query = f"""
-        with old as ({typed_rows(old)})
+        with old as ({typed_rows(earlier)})
         select {", ".join(EARLIER_COLUMNS)},
             case when octet_length(coalesce(oauth_consumer_key, '')) <= :max_name_bytes
                 then lis_result_sourcedid end as names_a_task
         from old join adoption_fates f on f.place = old.place
         where f.broken is null and not f.is_duplicate and not f.is_erased
     """
-    values = limits_of(takeover, old) | {"max_name_bytes": MAX_NAME_BYTES}
+    values = limits_of(takeover, earlier) | {"max_name_bytes": MAX_NAME_BYTES}
     for rows in takeover.chunks(query, **values):
         attempts = _attempts(rows)
         check_table(attempts)
@@ -40,25 +40,25 @@ def keep_good_rows(takeover: Takeover, old: EarlierTable) -> None:
 
 def _attempts(rows: Sequence[Any]) -> pa.Table:
     """The rows as clean attempts, in the same order."""
-    *said, named = zip(*rows, strict=True)
-    cut = cut_sourcedids(pd.Series(named, dtype=object))
-    columns: dict[str, Any] = dict(zip(EARLIER_COLUMNS, said, strict=True))
+    *copied, sourcedids = zip(*rows, strict=True)
+    cut = cut_sourcedids(pd.Series(sourcedids, dtype=object))
+    columns: dict[str, Any] = dict(zip(EARLIER_COLUMNS, copied, strict=True))
     columns |= {name: cut[name].tolist() for name in DERIVED_COLUMNS}
-    # What the earlier system did not keep is missing.
-    kept = [columns.get(name, [None] * len(rows)) for name in ARROW_SCHEMA.names]
-    return pa.table(kept, schema=ARROW_SCHEMA)
+    # The earlier system lacks some columns of ours.
+    values = [columns.get(name, [None] * len(rows)) for name in ARROW_SCHEMA.names]
+    return pa.table(values, schema=ARROW_SCHEMA)
 
 
-def set_aside_the_rest(takeover: Takeover, old: EarlierTable) -> None:
-    """The other rows are in the quarantine, whole, as they were in the old table.
+def set_aside_other_rows(takeover: Takeover, earlier: EarlierTable) -> None:
+    """The other rows are in the quarantine, with all columns of the earlier table.
 
-    Where the time was not UTC as it stood, what it was in UTC stands beside it.
+    If the table's times are not UTC, ``created_at_utc`` stands beside them.
     """
-    row = "o" if old.zone == "UTC" else "(select r from (select o.*, f.created_at_utc) r)"
+    row = "o" if earlier.zone == "UTC" else "(select r from (select o.*, f.created_at_utc) r)"
     query = f"""
         select coalesce(f.day, :today), case when f.is_duplicate then :duplicate else :invalid end,
             f.broken, cast(row_to_json({row}) as text)
-        from only public.{quoted(old.table)} o join adoption_fates f on f.place = o.ctid
+        from only public.{quoted(earlier.table)} o join adoption_fates f on f.place = o.ctid
         where (f.is_duplicate or f.broken is not null) and not f.is_erased
         order by f.place
     """
@@ -70,7 +70,9 @@ def set_aside_the_rest(takeover: Takeover, old: EarlierTable) -> None:
                 "day": pa.array(day, pa.date32()),
                 "reason": pa.array(reason, pa.string()),
                 "field": pa.array(field, pa.string()),
-                "record": pa.array([ascii_text(one.encode()) for one in record], pa.string()),
+                "record": pa.array(
+                    [ascii_text(json_text.encode()) for json_text in record], pa.string()
+                ),
                 "run_id": pa.array([takeover.run_id] * len(rows), pa.string()),
             }
         )
@@ -78,11 +80,11 @@ def set_aside_the_rest(takeover: Takeover, old: EarlierTable) -> None:
         takeover.progress.add(len(rows))
 
 
-def forget_erased(takeover: Takeover, old: EarlierTable) -> None:
-    """The old table, which is kept, does not hold who was erased here."""
+def forget_erased(takeover: Takeover, earlier: EarlierTable) -> None:
+    """The renamed earlier table holds no rows of students who were erased here."""
     takeover.execute(
         f"""
-        delete from only public.{quoted(old.table)} o using adoption_fates f
+        delete from only public.{quoted(earlier.table)} o using adoption_fates f
         where f.place = o.ctid and f.is_erased
         """
     )

@@ -1,8 +1,8 @@
-"""The tables of earlier systems: how they are known and read, and the names they get.
+"""The tables of earlier systems: how they are recognised, read and renamed.
 
-Both programs took what the API says, naive UTC. A column ``timestamp`` holds it as it was. In a
-column ``timestamptz`` PostgreSQL put the instant that it means in the zone of the session that
-wrote it, so that zone must be known to get the UTC time back.
+Both programs stored the API's naive UTC times. A column ``timestamp`` holds them unchanged. For a
+column ``timestamptz`` PostgreSQL read them as local times of the session that wrote them. To get
+the UTC time back, the zone of that session must be known.
 """
 
 from dataclasses import dataclass, replace
@@ -32,15 +32,15 @@ EARLIER_COLUMNS: Final = (*TEXT_COLUMNS, "is_correct", "created_at")
 
 @dataclass(frozen=True)
 class EarlierSystem:
-    """A table that is known, and how its columns are read.
+    """An earlier system's table, and how its columns are read.
 
     Args:
-        name: The system that made it.
-        table: In the schema public.
+        name: The system's name.
+        table: The table's name in the schema public.
         columns: Column → the types that it may have.
-        text: A text column's value, ``{}`` standing for its name.
-        verdict: The verdict as a boolean, null for none.
-        is_verdict: Whether ``is_correct`` is something that a verdict may be.
+        text: SQL of a text column's value; ``{}`` stands for the column's name.
+        verdict: SQL of the verdict as a boolean, null for none.
+        is_verdict: SQL that is true if ``is_correct`` holds a verdict or nothing.
     """
 
     name: str
@@ -64,7 +64,7 @@ PIPELINE: Final = EarlierSystem(
     verdict="is_correct",
     is_verdict="true",
 )
-# A missing value that went through pandas was written into its TEXT columns as 'NaN'.
+# ETL-Project wrote with pandas, which turns a missing value in a TEXT column into 'NaN'.
 ETL_PROJECT: Final = EarlierSystem(
     name="etl_project",
     table="lms_database",
@@ -85,14 +85,15 @@ ETL_PROJECT: Final = EarlierSystem(
 
 @dataclass(frozen=True)
 class EarlierTable:
-    """A table found in the database, that is about to be taken over.
+    """An earlier system's table in this database.
 
     Args:
-        source: What it is.
+        source: The system that it is from.
         time_type: The type of its ``created_at``.
-        rows: How many it has.
-        table: What it is called now.
-        zone: Where its naive times were read, or where they are of; see :func:`with_zones`.
+        rows: The number of its rows.
+        table: Its present name.
+        zone: For ``timestamptz`` the zone of the sessions that wrote it, for ``timestamp`` the
+            zone of its times; see :func:`with_zones`.
     """
 
     source: EarlierSystem
@@ -103,29 +104,29 @@ class EarlierTable:
 
 
 def earlier_tables(connection: Connection) -> list[EarlierTable]:
-    """The tables to take over, locked; the one named as ours is only until ours is there."""
-    is_ours = exists(connection, "lms_assets_version")
-    sources = [ETL_PROJECT] if is_ours else [PIPELINE, ETL_PROJECT]
+    """The tables to adopt, locked. In a migrated database ``attempts`` is our own table."""
+    is_migrated = exists(connection, "lms_assets_version")
+    sources = [ETL_PROJECT] if is_migrated else [PIPELINE, ETL_PROJECT]
     return [recognised(connection, s) for s in sources if exists(connection, s.table)]
 
 
 def exists(connection: Connection, name: str) -> bool:
-    """Whether the schema public has something of that name."""
-    found = text("select to_regclass(format('public.%I', cast(:name as text))) is not null")
-    return bool(connection.execute(found, {"name": name}).scalar())
+    """Whether the schema public has a table, view, index or sequence of that name."""
+    query = text("select to_regclass(format('public.%I', cast(:name as text))) is not null")
+    return bool(connection.execute(query, {"name": name}).scalar())
 
 
 def recognised(connection: Connection, source: EarlierSystem) -> EarlierTable:
-    """The table, once its columns are seen to be those of the system that it is named after.
+    """The table of ``source``, locked, with its columns checked.
 
     Raises:
-        PermanentFault: They are not.
+        PermanentFault: Its columns are not those of ``source``.
     """
     columns = _columns(connection, source.table)
-    is_known = columns.keys() == source.columns.keys() and all(
+    is_recognised = columns.keys() == source.columns.keys() and all(
         columns[name] in types for name, types in source.columns.items()
     )
-    if not is_known or not _is_plain_table(connection, source.table):
+    if not is_recognised or not _is_plain_table(connection, source.table):
         raise PermanentFault(
             "adoption.unknown_table",
             table=source.table,
@@ -155,30 +156,36 @@ def _is_plain_table(connection: Connection, table: str) -> bool:
 
 
 def with_zones(
-    found: list[EarlierTable], given: str | None, default_zone: str
+    tables: list[EarlierTable], zone_given: str | None, default_zone: str
 ) -> list[EarlierTable]:
-    """Each table with the zone that turns its times into UTC.
+    """The tables with the zone that turns their times into UTC.
 
     Raises:
-        PermanentFault: It must be asked for.
+        PermanentFault: The zone is not known and must be given.
     """
-    is_zoned = any(old.time_type == _ZONED for old in found)
-    return [replace(old, zone=_zone(old, given, default_zone, is_zoned)) for old in found]
+    is_zoned = any(earlier.time_type == _ZONED for earlier in tables)
+    return [
+        replace(earlier, zone=_zone(earlier, zone_given, default_zone, is_zoned))
+        for earlier in tables
+    ]
 
 
-def _zone(old: EarlierTable, given: str | None, default_zone: str, is_zoned: bool) -> str:
-    if old.time_type == NAIVE:
-        # Given for the other table, whose sessions had that zone.
-        return "UTC" if is_zoned else given or "UTC"
-    is_clear = old.source is PIPELINE and default_zone in _UTC_NAMES
-    if given is None and not is_clear:
-        raise PermanentFault("adoption.zone_needed", table=old.table, zone=default_zone)
-    return given or "UTC"
+def _zone(earlier: EarlierTable, zone_given: str | None, default_zone: str, is_zoned: bool) -> str:
+    if earlier.time_type == NAIVE:
+        # The zone was given for the other table, which has a column timestamptz.
+        return "UTC" if is_zoned else zone_given or "UTC"
+    is_clear = earlier.source is PIPELINE and default_zone in _UTC_NAMES
+    if zone_given is None and not is_clear:
+        raise PermanentFault("adoption.zone_needed", table=earlier.table, zone=default_zone)
+    return zone_given or "UTC"
 
 
-def renamed(connection: Connection, old: EarlierTable) -> EarlierTable:
-    """The old table has another name, and so has all whose names our tables will take."""
-    new = _free_name(connection, old.table)
+def renamed(connection: Connection, earlier: EarlierTable) -> EarlierTable:
+    """The earlier table with its new name; its indexes and sequences are renamed too.
+
+    So our own tables can take the old names.
+    """
+    new = _free_name(connection, earlier.table)
     belongings = connection.execute(
         text("""
             select c.relname, case c.relkind when 'i' then 'index' else 'sequence' end as kind
@@ -190,23 +197,23 @@ def renamed(connection: Connection, old: EarlierTable) -> EarlierTable:
                     where refobjid = to_regclass(:table) and classid = 'pg_class'::regclass
                       and deptype in ('a', 'i')))
         """),
-        {"table": f"public.{old.table}"},
+        {"table": f"public.{earlier.table}"},
     ).all()
     for name, kind in belongings:
         free = _free_name(connection, name)
         connection.execute(text(f"alter {kind} public.{quoted(name)} rename to {quoted(free)}"))
-    connection.execute(text(f"alter table public.{quoted(old.table)} rename to {quoted(new)}"))
-    return replace(old, table=new)
+    connection.execute(text(f"alter table public.{quoted(earlier.table)} rename to {quoted(new)}"))
+    return replace(earlier, table=new)
 
 
 def list_renamed(connection: Connection, tables: list[EarlierTable]) -> None:
-    """Erasing a student later looks into these tables, and into no other program's."""
+    """The tables are in ``adopted_tables``: an erasure reads these, but no other program's."""
     statement = (
         "insert into adopted_tables (name, source) values (:name, :source) "
         "on conflict (name) do nothing"
     )
-    for old in tables:
-        connection.execute(text(statement), {"name": old.table, "source": old.source.name})
+    for earlier in tables:
+        connection.execute(text(statement), {"name": earlier.table, "source": earlier.source.name})
 
 
 def _free_name(connection: Connection, name: str) -> str:
@@ -220,11 +227,10 @@ def _free_name(connection: Connection, name: str) -> str:
 
 
 def _cut(name: str, length: int) -> str:
-    """PostgreSQL cuts names short by bytes, and would make two of them equal."""
+    """The name, at most ``length`` bytes long: PostgreSQL would cut off the suffix instead."""
     return name.encode()[:length].decode(errors="ignore")
 
 
 def quoted(name: str) -> str:
-    """The name as an identifier of SQL."""
-    # A colon would begin a parameter of SQLAlchemy's.
+    """The name as a quoted SQL identifier for SQLAlchemy's ``text``, where a colon is escaped."""
     return '"' + name.replace('"', '""').replace(":", r"\:") + '"'

@@ -1,7 +1,8 @@
-"""A backup: all data of one moment, in a folder that any PostgreSQL from 14 on can be filled from.
+"""A backup: all data of one moment in a folder, to be restored into any PostgreSQL from 14 on.
 
-The tables are read in one snapshot. Nobody is erased meanwhile, so the lake's objects and the
-tables agree; an object that a pull adds meanwhile is one too many and does no harm.
+The tables are read in one snapshot. No erasure runs meanwhile, so the lake's objects agree with
+the tables. A pull may add an object meanwhile; the backup then holds one object more than its
+tables know, which does no harm.
 """
 
 import shutil
@@ -31,8 +32,8 @@ from lms_assets.faults import PermanentFault
 from lms_assets.resources.lake import Lake, checksum_of
 from lms_assets.resources.warehouse import Warehouse
 
-# What migrations fill themselves.
-MADE_BY_MIGRATIONS: Final = ("lms_assets_version", "repeatable_objects", "alembic_version")
+# Migrations fill these tables, so a backup leaves them out.
+FILLED_BY_MIGRATIONS: Final = ("lms_assets_version", "repeatable_objects", "alembic_version")
 
 _COLUMNS: Final = """
 select n.nspname as schema, c.relname as name, a.attname as column,
@@ -56,7 +57,7 @@ from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_class r on r.
 join pg_namespace n on n.oid = c.relnamespace join pg_namespace m on m.oid = r.relnamespace
 where k.contype = 'f' and c.oid <> r.oid
 """
-# Ours in the schema public, where other programs may have tables too.
+# Our tables in the schema public; other programs may have tables there too.
 TABLES: Final = (
     "adopted_tables",
     "attempts",
@@ -84,10 +85,10 @@ TABLES: Final = (
 
 
 def refuse_used(folder: Path) -> None:
-    """A backup may be written there.
+    """A backup can be written to ``folder``: it is new or empty.
 
     Raises:
-        PermanentFault: Something is there already.
+        PermanentFault: The folder holds something.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PermanentFault("backup.target_in_use", folder=folder)
@@ -107,16 +108,16 @@ def back_up(
 
     Args:
         folder: New or empty.
-        warehouse: Migrated, Dagster's tables too.
+        warehouse: A migrated database, Dagster's tables included.
         lake: Its objects are copied.
-        erasure: Its key's file is copied.
-        settings: What ``settings.env`` says.
-        version: Of lms_assets.
-        now: When the backup is made.
+        erasure: Its key file is copied.
+        settings: The content of ``settings.env``.
+        version: The version of lms_assets.
+        now: The time of the backup.
 
     Raises:
-        PermanentFault: Something is in the folder, or it cannot be written.
-        Fault: The database's or the lake's.
+        PermanentFault: The folder holds something, or it cannot be written.
+        Fault: The database or the lake failed or refused.
     """
     with _written_aside(folder) as draft, erasure.while_storing(warehouse):
         with warehouse.engine.connect() as plain, warehouse.faults_by_name():
@@ -148,7 +149,7 @@ def back_up(
 
 @contextmanager
 def _written_aside(folder: Path) -> Iterator[Path]:
-    """What the block writes is the folder when it ends well."""
+    """The draft that the block fills becomes the folder if the block ends without an error."""
     try:
         refuse_used(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -167,16 +168,16 @@ def _written_aside(folder: Path) -> Iterator[Path]:
 
 
 def tables_of(connection: Connection) -> list[TableCopy]:
-    """Our tables, Dagster's and those of earlier systems, each after those that it refers to."""
-    values = {"made": list(MADE_BY_MIGRATIONS), "ours": list(TABLES)}
-    found: dict[str, list[Any]] = {}
+    """Our tables, Dagster's and earlier systems', each after the tables that it refers to."""
+    values = {"made": list(FILLED_BY_MIGRATIONS), "ours": list(TABLES)}
+    columns_of: dict[str, list[Any]] = {}
     for row in connection.execute(text(_COLUMNS), values):
-        found.setdefault(f"{row.schema}.{row.name}", []).append(row)
-    order = TopologicalSorter(dict.fromkeys(found, ()))
+        columns_of.setdefault(f"{row.schema}.{row.name}", []).append(row)
+    order = TopologicalSorter(dict.fromkeys(columns_of, ()))
     for name, before in connection.execute(text(_REFERENCES)).tuples():
-        if name in found and before in found:
+        if name in columns_of and before in columns_of:
             order.add(name, before)
-    return [_table(connection, found[name]) for name in order.static_order()]
+    return [_table(connection, columns_of[name]) for name in order.static_order()]
 
 
 def _table(connection: Connection, columns: list[Any]) -> TableCopy:
@@ -195,7 +196,7 @@ def _table(connection: Connection, columns: list[Any]) -> TableCopy:
 
 
 def _state(connection: Connection, sequence: str) -> tuple[int, bool]:
-    # The name comes quoted from PostgreSQL.
+    # PostgreSQL returned the name already quoted.
     last, is_called = connection.execute(
         text(f"select last_value, is_called from {sequence}")
     ).one()
@@ -203,7 +204,7 @@ def _state(connection: Connection, sequence: str) -> tuple[int, bool]:
 
 
 def identifiers(table: TableCopy) -> tuple[sql.Identifier, sql.Composed]:
-    """The table and its columns as SQL."""
+    """The names of the table and of its columns as SQL."""
     columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
     return sql.Identifier(table.schema, table.name), columns
 
@@ -218,14 +219,14 @@ def _copy_out(connection: Connection, table: TableCopy, folder: Path) -> None:
 
 
 def revisions(connection: Connection) -> tuple[str, str]:
-    """How far our tables and Dagster's are migrated."""
-    ours = connection.scalar(text("select version_num from public.lms_assets_version"))
-    dagsters = connection.scalar(text("select version_num from dagster.alembic_version"))
-    return str(ours), str(dagsters)
+    """The migration revisions of our tables and of Dagster's."""
+    own_revision = connection.scalar(text("select version_num from public.lms_assets_version"))
+    dagster_revision = connection.scalar(text("select version_num from dagster.alembic_version"))
+    return str(own_revision), str(dagster_revision)
 
 
 def lake_keys(lake: Lake) -> list[str]:
-    """Every whole object of the lake."""
+    """The keys of all finished objects of the lake."""
     return [
         f"{kind}/{folder}/{name}"
         for kind in ("raw", "cleaned", "references")
@@ -242,5 +243,5 @@ def _copy_object(lake: Lake, key: str, target: Path) -> None:
         with lake.objects.opened(key) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
     except FileNotFoundError:
-        # Cleaned objects that a run has replaced since the list was read.
+        # A run has replaced this cleaned object since the keys were listed.
         target.unlink(missing_ok=True)

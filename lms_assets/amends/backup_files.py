@@ -1,11 +1,11 @@
-"""A backup as a folder of plain files, and the list that says whether it is whole.
+"""A backup as a folder of plain files, and the manifest that shows whether it is complete.
 
 manifest.json, manifest.sha256   every file with its size and SHA-256; the tables' columns
 tables/public/attempts.csv       a table as PostgreSQL's COPY writes CSV, with a header
-tables/dagster/runs.csv          likewise of Dagster: runs, events, schedules
+tables/dagster/runs.csv          the same for Dagster's tables: runs, events, schedules
 lake/raw/…, lake/cleaned/…       the lake's objects by their keys
-keys/erasure.key                 the key that knows erased students again, if there is one
-settings.env                     what was set, without secrets
+keys/erasure.key                 the key of the hashes of erased students, if there is one
+settings.env                     the settings, without secrets
 """
 
 import hashlib
@@ -30,9 +30,9 @@ class TableCopy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         schema: ``public`` or ``dagster``.
-        columns: Those that the file holds, in its order.
-        types: Column → type, of an earlier system's table, which no migration makes.
-        sequences: Column → the last value of its sequence, and whether that was given out.
+        columns: The columns in the file, in its order.
+        types: Column → type, only for an earlier system's table, which no migration makes.
+        sequences: Column → the last value of its sequence, and whether that value was used.
     """
 
     schema: str
@@ -43,21 +43,22 @@ class TableCopy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def file(self) -> str:
-        """Where its rows are in the backup."""
+        """The path of the table's rows in the backup."""
         return f"tables/{self.schema}/{self.name}.csv"
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a backup holds.
+    """The content of a backup.
 
     Attributes:
-        version: Of lms_assets, which made it.
-        made_at: ISO, UTC.
-        zone: Of the loaded days; None where none is loaded.
-        schema: The revision of our tables.
-        dagster_schema: The revision of Dagster's.
-        tables: In an order in which they can be filled.
-        files: Path in the backup → its SHA-256.
+        format: The version of this format.
+        version: The version of lms_assets that made the backup.
+        made_at: ISO 8601, UTC.
+        zone: The zone of the loaded days; None where none is loaded.
+        schema: The migration revision of our tables.
+        dagster_schema: The migration revision of Dagster's tables.
+        tables: The tables, each after those that it refers to.
+        files: Path in the backup → SHA-256 of the file.
     """
 
     format: int
@@ -71,30 +72,30 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def files_in(folder: Path) -> list[str]:
-    """Every file's path in the backup, but for the manifest's own."""
+    """The paths of all files of the backup except the manifest and its checksum."""
     paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     return sorted(path for path in paths if path not in (MANIFEST, SEAL))
 
 
 def seal(folder: Path, manifest: Manifest) -> None:
-    """The backup is whole: its manifest is written."""
-    said = msgspec.json.format(msgspec.json.encode(manifest))
-    write_whole(folder / MANIFEST, said)
-    write_whole(folder / SEAL, f"{hashlib.sha256(said).hexdigest()}  {MANIFEST}\n")
+    """The backup has its manifest and the manifest's checksum, so it is complete."""
+    content = msgspec.json.format(msgspec.json.encode(manifest))
+    write_whole(folder / MANIFEST, content)
+    write_whole(folder / SEAL, f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n")
 
 
 def opened_manifest(folder: Path) -> Manifest:
-    """What the backup holds, once every byte of it was seen to be as it was written.
+    """The manifest of a backup whose files all have their checksums.
 
     Raises:
-        PermanentFault: It is cut, altered, of another format, or no backup.
+        PermanentFault: The backup is incomplete, altered, of another format, or none.
     """
     try:
-        said = (folder / MANIFEST).read_bytes()
+        content = (folder / MANIFEST).read_bytes()
         sealed = (folder / SEAL).read_text(encoding="ascii").partition(" ")[0]
-        if hashlib.sha256(said).hexdigest() != sealed:
+        if hashlib.sha256(content).hexdigest() != sealed:
             raise PermanentFault("backup.altered", file=MANIFEST)
-        manifest = msgspec.json.decode(said, type=Manifest)
+        manifest = msgspec.json.decode(content, type=Manifest)
         _refuse_altered(folder, manifest)
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
@@ -105,9 +106,9 @@ def opened_manifest(folder: Path) -> Manifest:
 
 
 def _refuse_altered(folder: Path, manifest: Manifest) -> None:
-    there = set(files_in(folder))
+    present = set(files_in(folder))
     expected = manifest.files.keys() | {table.file for table in manifest.tables}
-    for file in sorted(there ^ expected):
+    for file in sorted(present ^ expected):
         raise PermanentFault("backup.altered", file=file)
     for file, checksum in manifest.files.items():
         path = folder / file

@@ -1,7 +1,7 @@
-"""A student who was erased leaves no trace in tables and lake, and stays erased.
+"""Erasure: a student's records leave the tables and the lake, and later pulls drop new ones.
 
-The tombstone comes first and the receipt is closed last: whatever ends an erasure in the middle,
-the same call again completes it. Publishing what shows students is the caller's business.
+The tombstone is written first and the receipt is closed last. So if an erasure is interrupted,
+the same call again completes it. The caller publishes the sheet and the page again.
 """
 
 from collections.abc import Callable, Collection
@@ -11,7 +11,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, text
 
 from lms_assets.amends.erasure_lake import LakeErasure, raw_objects, records_of
-from lms_assets.amends.erasure_tables import Found, Recompute, erase_from_tables, found_of, vacuum
+from lms_assets.amends.erasure_tables import (
+    Recompute,
+    StoredRows,
+    erase_from_tables,
+    stored_rows_of,
+    vacuum,
+)
 from lms_assets.amends.receipts import Receipt, close_receipt, open_receipt, receipt_of
 from lms_assets.amends.student import student_of
 from lms_assets.attempts.cleaning import NotAnArray
@@ -24,12 +30,12 @@ from lms_assets.resources.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class Erased:
-    """What an erasure came to.
+    """The result of an erasure.
 
     Attributes:
-        receipt: What was removed.
-        unreadable: Key of an object that cannot be read and may still hold the student → why.
-            While there is one, the receipt stays open and the erasure is to be called again.
+        receipt: Counts of what was removed.
+        unreadable: Key of an unreadable object that may still hold the student → the reason.
+            While there is one, the receipt stays open and the erasure must be called again.
     """
 
     receipt: Receipt
@@ -47,24 +53,25 @@ def erase(
     staff: Collection[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Erased:
-    """The student is in no table, no object of the lake and no figure, and will not come back.
+    """No table, object of the lake or figure holds the student, and no later pull brings them back.
 
-    Attempts that another user made with the student's id inside ``lis_result_sourcedid`` go as
-    well. Idempotent: again, it removes what is left. Runs may go on meanwhile.
+    Attempts of another user with the student's id in ``lis_result_sourcedid`` are removed too.
+    A second call removes what an interrupted call left. Runs may go on meanwhile.
 
     Args:
-        user_id: As it stands in ``attempts.user_id``.
-        warehouse: Migrated.
-        lake: Its raw and its cleaned objects are rewritten without the student.
-        erasure: Holds the keys.
-        zone: What says what a day is.
-        recompute: Computes the figures of the days given anew, in the same transaction.
-        staff: Who is left out of the figures, by a list of which a copy is kept.
-        progress: Is told of each object of the lake that was looked at.
+        user_id: The student's ``attempts.user_id``.
+        warehouse: A migrated database.
+        lake: Its raw and cleaned objects are rewritten without the student.
+        erasure: Holds the keys of the hashes.
+        zone: The zone of the days.
+        recompute: Computes the figures of the given days again, in the given transaction.
+        staff: The user ids in LMS_STAFF; these cannot be erased.
+        progress: Called with the key of each object of the lake that was read.
 
     Raises:
-        PermanentFault: No user id, one of the staff, or another key; nothing was begun.
-        Fault: The database's, by name.
+        PermanentFault: The user id is invalid or of the staff, or the key differs. Nothing was
+            changed.
+        Fault: The database failed or refused.
     """
     student = student_of(user_id, staff)
     with warehouse.session() as session:
@@ -88,22 +95,22 @@ def _ended(connection: Connection, receipt: int, *, is_whole: bool) -> Receipt:
 
 @dataclass(frozen=True)
 class Trace:
-    """What is known of a student before an erasure.
+    """What is stored of a student before an erasure.
 
     Attributes:
-        tables: What the tables hold.
-        raw_records: Records in the lake's raw answers; None where they were not looked at,
-            since the tables hold the student.
-        was_erased: Whether an erasure of this student was begun before.
+        tables: Counts of rows in the tables.
+        raw_records: Number of records in the lake's raw answers. None where the tables hold the
+            student: then the raw answers are not read.
+        was_erased: Whether an erasure of this student has begun before.
     """
 
-    tables: Found
+    tables: StoredRows
     raw_records: int | None
     was_erased: bool
 
     @property
     def is_known(self) -> bool:
-        """Whether there is or was anything of the student."""
+        """Whether anything of the student is or was stored."""
         return bool(self.tables or self.raw_records or self.was_erased)
 
 
@@ -116,28 +123,28 @@ def trace(
     zone: ZoneInfo,
     staff: Collection[str] = (),
 ) -> Trace:
-    """What an erasure would find; nothing is changed. Arguments as for :func:`erase`.
+    """What an erasure would remove; nothing is changed. Arguments as for :func:`erase`.
 
     Raises:
-        PermanentFault: As :func:`erase`.
+        PermanentFault: As for :func:`erase`.
     """
     student = student_of(user_id, staff)
     with warehouse.begin() as connection:
         erasure.tombstones_of(connection)
         hashes = [hash_of(key, user_id) for key in erasure.known_keys()]
-        known = text("select exists (select from tombstones where hash = any(:hashes))")
-        was_erased = bool(connection.scalar(known, {"hashes": hashes}))
-        tables = found_of(connection, student, zone)
+        query = text("select exists (select from tombstones where hash = any(:hashes))")
+        was_erased = bool(connection.scalar(query, {"hashes": hashes}))
+        tables = stored_rows_of(connection, student, zone)
     raw = None if tables else _raw_records(user_id, lake)
     return Trace(tables, raw, was_erased)
 
 
 def _raw_records(user_id: str, lake: Lake) -> int:
-    student, found = student_of(user_id, ()), 0
+    student, records = student_of(user_id, ()), 0
     for answer in raw_objects(lake):
         try:
-            found += records_of(student, lake, answer)
+            records += records_of(student, lake, answer)
         except NotAnArray:
-            # The erasure itself names what cannot be read.
+            # The erasure reports unreadable objects itself.
             continue
-    return found
+    return records

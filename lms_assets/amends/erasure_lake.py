@@ -1,7 +1,7 @@
-"""The lake without the student: raw answers, cleaned objects and what points at them.
+"""Raw answers, cleaned objects and the references to them are rewritten without the student.
 
-Each object is replaced while nobody else stores records, so that no pull reads it meanwhile or
-takes it for a twin of its own answer.
+While an object is replaced, no pull can store records. So no pull reads the object meanwhile, or
+finds that its own answer equals it and stores none.
 """
 
 import zlib
@@ -35,10 +35,10 @@ class LakeErasure:
 
     Args:
         student: Who is erased.
-        lake: Where their records may lie.
+        lake: The lake that may hold their records.
         warehouse: Holds the receipt and the locks.
         receipt: The erasure's row in ``erasure_receipts``.
-        progress: Is told of each object that was looked at.
+        progress: Called with the key of each object that was read.
     """
 
     student: Student
@@ -48,10 +48,10 @@ class LakeErasure:
     progress: Progress
 
     def run(self) -> dict[str, str]:
-        """No object holds the student, except those that cannot be read; nor does a killed pull.
+        """No readable object holds the student, and no file of a killed pull does.
 
         Returns:
-            The key of each that cannot be read, and why.
+            Key of each unreadable object → the reason.
         """
         unreadable: dict[str, str] = {}
         for answer in raw_objects(self.lake):
@@ -90,20 +90,20 @@ class LakeErasure:
         return {"raw_objects": 1, "raw_records": copied.dropped}
 
     def _erase_cleaned(self, key: str) -> dict[str, int]:
-        is_theirs: Callable[[pa.RecordBatch], Flags] = (
+        is_of_student: Callable[[pa.RecordBatch], Flags] = (
             self.student.rejected if key.endswith(REJECTED_ENDING) else self.student.attempts
         )
-        gone = sum(int(is_theirs(batch).sum()) for batch in self.lake.batches(key))
-        if not gone:
+        dropped = sum(int(is_of_student(batch).sum()) for batch in self.lake.batches(key))
+        if not dropped:
             return {}
-        with self._alone(), self.lake.write_parquet(key, self.lake.schema_of(key)) as rest:
+        with self._alone(), self.lake.write_parquet(key, self.lake.schema_of(key)) as sink:
             for batch in self.lake.batches(key):
-                rest.write_batch(batch.filter(pa.array(~is_theirs(batch))))
-        return {"cleaned_objects": 1, "cleaned_rows": gone}
+                sink.write_batch(batch.filter(pa.array(~is_of_student(batch))))
+        return {"cleaned_objects": 1, "cleaned_rows": dropped}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody stores records."""
+        """No other process stores records while the block runs."""
         with self.warehouse.session() as session:
             wait_for(session, WAIT, in_session=True)
             hold_in_session(session, Lock.TOMBSTONES)
@@ -117,24 +117,24 @@ def raw_objects(lake: Lake) -> list[RawAnswer]:
 
 
 def records_of(student: Student, lake: Lake, answer: RawAnswer) -> int:
-    """How many records of the student the answer holds.
+    """The number of the student's records in the answer.
 
     Raises:
-        NotAnArray: It is something else.
+        NotAnArray: The answer is no array of records.
     """
     with lake.open_raw(answer) as body:
         return sum(int(student.owns(records).sum()) for records in record_chunks(body))
 
 
 def _recount(lake: Lake, day: str) -> None:
-    """The day's reference to its cleaned objects counts as erased what they no longer hold."""
+    """The day's reference to its cleaned objects counts the removed rows as erased."""
     place = reference_key("cleaned_attempts", day)
     if not lake.objects.exists(place):
         return
     try:
         pull = msgspec.json.decode(lake.objects.read(place), type=Pull)
     except msgspec.DecodeError:
-        # An earlier version wrote it; nobody can begin from it any more.
+        # An earlier version wrote it, and no run can use it any more.
         lake.objects.remove(place)
         return
     objects = set(lake.cleaned_keys())

@@ -1,10 +1,10 @@
-"""The tables without the student, in one transaction; books and figures say so.
+"""The student's rows are deleted from the tables; ledger and figures agree. One transaction.
 
-The ids travel into the database by COPY and are compared there in temporary tables. So they stand
-in no statement that a server may write to its log.
+The ids go into temporary tables by COPY and are compared there. So they stand in no statement
+that the server may write to its log.
 
-Only tables of ours are touched, and those of earlier systems that adoption renamed: another
-program's table in the same schema may have a column ``user_id``, too.
+Only our tables and the renamed tables of earlier systems are touched. Another program's table in
+the same schema may have a column ``user_id`` too.
 """
 
 from collections import Counter
@@ -30,25 +30,25 @@ from lms_assets.resources.warehouse import Warehouse
 
 Recompute = Callable[[Connection, list[date]], None]
 
-# Every table of ours with a row per student or finer, but for the attempts themselves.
+# All our tables with a row per student or finer, except ``attempts``.
 STUDENT_TABLES = ("staff", "student_activity", "student_hours", "student_task_statistics")
 
 _CHUNK = 10_000
-_THEIRS = """(
+_OF_STUDENT = """(
     user_id in (select user_id from erased_student)
     or lis_result_sourcedid in (select lis_result_sourcedid from erased_sourcedids)
 )"""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the tables hold of a student.
+class StoredRows:
+    """Counts of a student's rows.
 
     Attributes:
         attempts: Rows of ``attempts``.
         rejected_records: Rows of ``rejected_records``.
         adopted_rows: Rows of the tables of earlier systems.
-        days: Days of those attempts and refused records.
+        days: Distinct days of these attempts and rejected records.
     """
 
     attempts: int
@@ -60,49 +60,49 @@ class Found:
         return bool(self.attempts or self.rejected_records or self.adopted_rows)
 
 
-def found_of(connection: Connection, student: Student, zone: ZoneInfo) -> Found:
-    """What the tables hold of the student; nothing is changed."""
+def stored_rows_of(connection: Connection, student: Student, zone: ZoneInfo) -> StoredRows:
+    """Counts of the student's rows; nothing is changed."""
     _name(connection, student, "attempts")
-    moments = connection.scalars(text(f"select created_at from attempts where {_THEIRS}")).all()
+    moments = connection.scalars(text(f"select created_at from attempts where {_OF_STUDENT}")).all()
     refused = _refused_of(connection, student)
     adopted = 0
     for table in adopted_tables(connection):
         _name(connection, student, table)
-        counted = connection.scalar(text(f"select count(*) from {table} where {_THEIRS}"))
+        counted = connection.scalar(text(f"select count(*) from {table} where {_OF_STUDENT}"))
         adopted += counted or 0
     days = {day_of(moment, zone) for moment in moments} | {row["day"] for row in refused}
-    return Found(len(moments), len(refused), adopted, len(days))
+    return StoredRows(len(moments), len(refused), adopted, len(days))
 
 
 def erase_from_tables(
     connection: Connection, student: Student, receipt: int, zone: ZoneInfo, recompute: Recompute
 ) -> None:
-    """No table holds the student; the books and the figures of their days are right.
+    """No table holds the student; the ledger and the figures of their days are correct.
 
     Args:
-        connection: In a transaction that began after the student's tombstone was committed.
+        connection: Its transaction began after the student's tombstone was committed.
         student: Who is erased.
         receipt: The erasure's row in ``erasure_receipts``.
-        zone: What says what a day is.
-        recompute: Computes the figures of the days given anew, in the same transaction.
+        zone: The zone of the days.
+        recompute: Computes the figures of the given days again, in the same transaction.
     """
     began = monotonic()
     _name(connection, student, "attempts")
     refused = _refused_of(connection, student)
-    theirs = connection.scalars(text(f"select created_at from attempts where {_THEIRS}"))
-    days = sorted({*(day_of(moment, zone) for moment in theirs), *(row["day"] for row in refused)})
+    moments = connection.scalars(text(f"select created_at from attempts where {_OF_STUDENT}"))
+    days = sorted({*(day_of(moment, zone) for moment in moments), *(row["day"] for row in refused)})
     for day in days:
         lock_day(connection, day)
     attempts = _delete_attempts(connection, zone)
     _delete_refused(connection, refused)
     for day in days:
         reasons = Counter(row["reason"] for row in refused if row["day"] == day)
-        gone = attempts[day] + reasons.total()
+        removed = attempts[day] + reasons.total()
         correct_books(
             connection,
             day,
-            left=Fates(received=gone, unchanged=attempts[day], rejected=reasons),
-            joined=Fates(received=gone, erased=gone),
+            left=Fates(received=removed, unchanged=attempts[day], rejected=reasons),
+            joined=Fates(received=removed, erased=removed),
             run_id=f"erasure-{receipt}",
             seconds=monotonic() - began,
         )
@@ -120,7 +120,7 @@ def erase_from_tables(
 
 
 def _name(connection: Connection, student: Student, table: str) -> None:
-    """The temporary tables name the student, and the sourcedids of ``table`` that name them."""
+    """Temporary tables hold the student's id and the sourcedids in ``table`` that contain it."""
     for name, column in (("student", "user_id"), ("sourcedids", "lis_result_sourcedid")):
         connection.execute(
             text(
@@ -130,7 +130,7 @@ def _name(connection: Connection, student: Student, table: str) -> None:
         connection.execute(text(f"truncate erased_{name}"))
     ids = pa.array([student.user_id], pa.string())
     copy(connection, "erased_student", [pa.record_batch({"user_id": ids})])
-    # In the user's part of a sourcedid only the escapes of a URL or of JSON could hide the id.
+    # A sourcedid may contain the id escaped, as in a URL or in JSON; such texts are suspects too.
     suspects = f"""
         select distinct lis_result_sourcedid
         from {table} cross join (select user_id as sought from erased_student) as student
@@ -144,14 +144,14 @@ def _name(connection: Connection, student: Student, table: str) -> None:
 
 
 def _delete_attempts(connection: Connection, zone: ZoneInfo) -> Counter[date]:
-    """The student's attempts are gone; how many of each day."""
-    statement = text(f"delete from attempts where {_THEIRS} returning created_at")
+    """The student's attempts are deleted; day → how many."""
+    statement = text(f"delete from attempts where {_OF_STUDENT} returning created_at")
     return Counter(day_of(moment, zone) for moment in connection.scalars(statement))
 
 
 def _refused_of(connection: Connection, student: Student) -> list[dict[str, Any]]:
     """The student's records in the quarantine: id, day, reason."""
-    found: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
     newest = 0
     page = text(
         "select id, day, reason, record from rejected_records where id > :newest "
@@ -159,13 +159,13 @@ def _refused_of(connection: Connection, student: Student) -> list[dict[str, Any]
     )
     while rows := connection.execute(page, {"newest": newest}).mappings().all():
         newest = rows[-1]["id"]
-        theirs = student.owns([as_api_record(row["record"]) for row in rows])
-        found += [
+        of_student = student.owns([as_api_record(row["record"]) for row in rows])
+        refused += [
             {name: row[name] for name in ("id", "day", "reason")}
-            for row, is_theirs in zip(rows, theirs, strict=True)
-            if is_theirs
+            for row, is_of_student in zip(rows, of_student, strict=True)
+            if is_of_student
         ]
-    return found
+    return refused
 
 
 def _delete_refused(connection: Connection, refused: list[dict[str, Any]]) -> None:
@@ -174,7 +174,7 @@ def _delete_refused(connection: Connection, refused: list[dict[str, Any]]) -> No
 
 
 def adopted_tables(connection: Connection) -> list[str]:
-    """The tables of earlier systems that adoption renamed and that are still there, quoted."""
+    """The quoted names of the adopted tables that still exist."""
     statement = """
         select quote_ident(name) from adopted_tables
         where to_regclass(format('public.%I', name)) is not null order by name
@@ -183,23 +183,23 @@ def adopted_tables(connection: Connection) -> list[str]:
 
 
 def _delete_elsewhere(connection: Connection, student: Student) -> int:
-    """No other table holds the student; how many rows went."""
-    theirs = "user_id in (select user_id from erased_student)"
-    gone = sum(
-        connection.execute(text(f"delete from {table} where {theirs}")).rowcount
+    """No other table holds the student; the number of deleted rows."""
+    of_student = "user_id in (select user_id from erased_student)"
+    deleted = sum(
+        connection.execute(text(f"delete from {table} where {of_student}")).rowcount
         for table in STUDENT_TABLES
     )
     for table in adopted_tables(connection):
         _name(connection, student, table)
-        gone += connection.execute(text(f"delete from {table} where {_THEIRS}")).rowcount
-    return gone
+        deleted += connection.execute(text(f"delete from {table} where {_OF_STUDENT}")).rowcount
+    return deleted
 
 
 def vacuum(warehouse: Warehouse) -> None:
-    """Neither dead rows nor the planner's samples hold the student.
+    """Neither dead rows nor the planner's statistics hold the student.
 
     Raises:
-        Fault: The database's, by name.
+        Fault: The database failed or refused.
     """
     with warehouse.begin() as connection:
         tables = ["attempts", "rejected_records", *STUDENT_TABLES, *adopted_tables(connection)]

@@ -1,4 +1,4 @@
-"""Receipts: what was removed and when, without the id of whom."""
+"""Receipts: what an erasure removed and when, without the student's id."""
 
 from dataclasses import dataclass, fields
 
@@ -7,18 +7,18 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True)
 class Receipt:
-    """What an erasure removed, over all calls that it took; nothing in it says whose.
+    """What an erasure removed in all its calls. The receipt does not name the student.
 
     Attributes:
-        id: Of its row in ``erasure_receipts``.
+        id: The id of its row in ``erasure_receipts``.
         days: Days whose books were corrected.
         attempts: Rows of ``attempts``.
         rejected_records: Rows of ``rejected_records``.
-        other_rows: Rows of the tables of figures and of tables that were adopted.
-        raw_objects: Stored answers that were rewritten.
-        raw_records: Records taken out of them.
-        cleaned_objects: Cleaned objects that were rewritten.
-        cleaned_rows: Rows taken out of them.
+        other_rows: Rows of the tables of figures and of adopted tables.
+        raw_objects: Rewritten raw answers.
+        raw_records: Records removed from raw answers.
+        cleaned_objects: Rewritten cleaned objects.
+        cleaned_rows: Rows removed from cleaned objects.
     """
 
     id: int
@@ -41,7 +41,7 @@ _NUMBERS = tuple(field.name for field in fields(Receipt))
 
 
 def open_receipt(connection: Connection, hashed: str) -> int:
-    """The student's open receipt: the one that an interrupted erasure left, or a new one."""
+    """The id of the student's open receipt: that of an interrupted erasure, or a new one."""
     statement = """
         insert into erasure_receipts (hash) values (:hash)
         on conflict (hash) where ended_at is null do update set begun_at = now() returning id
@@ -50,20 +50,20 @@ def open_receipt(connection: Connection, hashed: str) -> int:
 
 
 def note(connection: Connection, receipt: int, **removed: int) -> None:
-    """The receipt counts what was removed, too."""
+    """The receipt's counts are raised by ``removed``: column → number."""
     sums = ", ".join(f"{name} = {name} + :{name}" for name in removed)
     statement = f"update erasure_receipts set {sums} where id = :receipt"
     connection.execute(text(statement), {"receipt": receipt, **removed})
 
 
 def receipt_of(connection: Connection, receipt: int) -> Receipt:
-    """What the receipt says so far."""
+    """The receipt with its present counts."""
     statement = f"select {', '.join(_NUMBERS)} from erasure_receipts where id = :id"
     row = connection.execute(text(statement), {"id": receipt}).mappings().one()
     return Receipt(**{str(name): value for name, value in row.items()})
 
 
 def close_receipt(connection: Connection, receipt: int) -> None:
-    """All of it was removed."""
+    """The receipt is closed: the erasure is complete."""
     statement = "update erasure_receipts set ended_at = now() where id = :id"
     connection.execute(text(statement), {"id": receipt})

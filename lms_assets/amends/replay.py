@@ -1,4 +1,4 @@
-"""The quarantine of many days, cleaned again by today's rules: a transaction per day."""
+"""Replay: the quarantined records of many days are cleaned again by the present rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from lms_assets.resources.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class Replay:
-    """What became of the quarantined records of several days, which are in their order."""
+    """The result of a replay, day by day in order."""
 
     days: tuple[DayReplay, ...]
 
     @property
     def total(self) -> Fates:
-        """Of the records of all days."""
+        """The fates of the records of all days."""
         return sum((day.fates for day in self.days), Fates())
 
     @property
     def changed_days(self) -> list[date]:
-        """The days that have new attempts: their figures must be computed anew."""
+        """The days that have new attempts, so that their figures must be computed again."""
         return [day.day for day in self.days if day.fates.inserted]
 
 
@@ -40,29 +40,29 @@ def replay(
     tombstones: Tombstones | None = None,
     tell: Callable[[DayReplay], None] | None = None,
 ) -> Replay:
-    """The quarantine holds only what today's rules refuse, by the reason that they give.
+    """The quarantine holds only records that the present rules refuse, with their reason.
 
-    A transaction per day: what was replayed before a fault stays replayed, and a
-    second call goes on with the rest. What adoption set aside is left alone unless
-    its reason is asked for.
+    Each day is a transaction of its own: after a fault the finished days stay replayed, and a
+    second call does the others. Rows that an adoption set aside stay, unless ``reason`` asks for
+    them.
 
     Args:
-        warehouse: Migrated.
-        window_of: The half-open UTC window of a day.
-        tomorrow: The instant from which on an attempt cannot have been made yet.
-        run_id: What the ledger's rows are filed under.
-        reason: Only records set aside for it.
-        first: Only days from this one on.
-        last: Only days up to this one, included.
-        tombstones: Whose records are dropped.
-        tell: Is told of each day when it is done.
+        warehouse: A migrated database.
+        window_of: Gives a day's half-open UTC window.
+        tomorrow: The end of tomorrow, naive UTC; later attempts are refused.
+        run_id: The run id of the ledger's new rows.
+        reason: Only records with this reason.
+        first: Only this day and later ones.
+        last: Only this day and earlier ones.
+        tombstones: Know the erased students, whose records are dropped.
+        tell: Called with each day's result.
 
     Raises:
-        Fault: The database's, by name.
+        Fault: The database failed or refused.
     """
-    done: list[DayReplay] = []
+    days: list[DayReplay] = []
     for day in _days_with(warehouse, reason, first, last):
-        one = warehouse.in_transaction(
+        replayed = warehouse.in_transaction(
             lambda connection, day=day: replay_day(  # type: ignore[misc]
                 connection,
                 day,
@@ -73,10 +73,10 @@ def replay(
                 tombstones=tombstones,
             )
         )
-        done.append(one)
+        days.append(replayed)
         if tell:
-            tell(one)
-    return Replay(tuple(done))
+            tell(replayed)
+    return Replay(tuple(days))
 
 
 def _days_with(

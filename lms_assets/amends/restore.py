@@ -1,14 +1,14 @@
-"""A backup takes the place of what is here; whoever was erased since stays erased.
+"""A backup replaces the data of this installation; students who were erased since stay erased.
 
-The backup is seen to be whole before anything is touched. The tables are filled in one
-transaction, which also keeps the tombstones that are known here. The same call again completes a
-restore that was ended in the middle.
+The backup is checked before anything is changed. One transaction fills the tables and keeps this
+installation's tombstones. If a restore is interrupted, the same call again completes it.
 """
 
 import json
 import re
 import shutil
 from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,47 +45,48 @@ def refuse_unfit(
     """The backup can be restored here; nothing is changed.
 
     Raises:
-        PermanentFault: It is of another schema, of days of another zone, or those who were
-            erased here are known by another key.
+        PermanentFault: The backup has another schema, its days are of another zone, or its key
+            is not the key of this installation's tombstones.
     """
     with warehouse.begin() as connection:
         here = revisions(connection)
-        known = {(table.schema, table.name) for table in tables_of(connection)}
+        names = {(table.schema, table.name) for table in tables_of(connection)}
         has_tombstones = connection.scalar(text("select exists (select from tombstones)"))
-    found = (manifest.schema, manifest.dagster_schema)
+    revision = (manifest.schema, manifest.dagster_schema)
     strangers = [
         table
         for table in manifest.tables
-        if (table.schema, table.name) not in known
+        if (table.schema, table.name) not in names
         and not (table.types and table.schema == "public" and set(table.types.values()) <= _TYPES)
     ]
-    if found != here or strangers:
-        raise PermanentFault("backup.other_schema", found=", ".join(found), known=", ".join(here))
+    if revision != here or strangers:
+        facts = {"found": ", ".join(revision), "known": ", ".join(here)}
+        raise PermanentFault("backup.other_schema", **facts)
     if manifest.zone not in (None, zone):
         raise PermanentFault("settings.zone_changed", zone=zone, loaded=manifest.zone)
-    own, theirs = key_in(Path(erasure.key_file)), key_in(folder / KEY)
-    if has_tombstones and own and theirs and own != theirs:
+    own, backup_key = key_in(Path(erasure.key_file)), key_in(folder / KEY)
+    if has_tombstones and own and backup_key and own != backup_key:
         raise PermanentFault("backup.keys_differ", key_file=erasure.key_file)
 
 
 def restore(
     manifest: Manifest, folder: Path, *, warehouse: Warehouse, lake: Lake, erasure: Erasure
 ) -> list[str]:
-    """Tables, lake and key are those of the backup; tombstones those of both.
+    """Tables, lake and key are those of the backup; the tombstones are those of both.
 
     Args:
-        manifest: Of the backup, which is whole and fits.
+        manifest: The manifest of the backup, checked by :func:`refuse_unfit`.
         folder: The backup.
-        warehouse: Migrated, Dagster's tables too.
-        lake: Takes the objects of the backup; those that it has besides stay.
-        erasure: Its key's file is the backup's from now on, where there is one.
+        warehouse: A migrated database, Dagster's tables included.
+        lake: Gets the objects of the backup; its other objects stay.
+        erasure: Its key file becomes the backup's, if the backup has one.
 
     Returns:
-        The ids of students who are back though a tombstone knows them: to be erased again.
+        The ids of erased students whose records the backup holds. They must be erased again.
     """
-    theirs = key_in(folder / KEY)
-    if theirs:
-        write_whole(Path(erasure.key_file), theirs)
+    backup_key = key_in(folder / KEY)
+    if backup_key:
+        write_whole(Path(erasure.key_file), backup_key)
     warehouse.in_transaction(lambda connection: _fill(connection, manifest, folder))
     for path in sorted((folder / "lake").rglob("*")):
         if path.is_file():
@@ -120,7 +121,7 @@ def _fill(connection: Connection, manifest: Manifest, folder: Path) -> None:
                 (f'{table.schema}."{table.name}"', column, last, is_called),
             )
     cursor.execute("insert into tombstones select * from tombstones_here on conflict do nothing")
-    # Sheet and page show what was here before.
+    # Sheet and page still show the data from before the restore.
     mark_unpublished(connection)
 
 
@@ -134,47 +135,47 @@ def _make(cursor: Any, table: TableCopy) -> None:  # noqa: ANN401 - psycopg2 has
 
 
 def _returned(warehouse: Warehouse, lake: Lake, tombstones: Tombstones) -> set[str]:
-    """Whose records are here though a tombstone knows their students."""
+    """The ids of erased students who have records in the tables or in the lake."""
     with warehouse.begin() as connection:
         users = connection.scalars(text("select distinct user_id from attempts")).all()
-        named = "select distinct lis_result_sourcedid from attempts"
-        sourcedids = connection.scalars(text(named)).all()
+        query = "select distinct lis_result_sourcedid from attempts"
+        sourcedids = connection.scalars(text(query)).all()
         refused = connection.scalars(text("select record from rejected_records")).all()
-    found = _covered([*users, *_users_in(sourcedids)], tombstones)
-    found |= _named_in([as_api_record(record) for record in refused], tombstones)
+    returned = _covered([*users, *_users_in(sourcedids)], tombstones)
+    returned |= _named_in([as_api_record(record) for record in refused], tombstones)
     for answer in raw_objects(lake):
         with lake.open_raw(answer) as body:
             for records in record_chunks(body):
-                found |= _named_in(records, tombstones)
-    return found
+                returned |= _named_in(records, tombstones)
+    return returned
 
 
 def _named_in(records: list[bytes], tombstones: Tombstones) -> set[str]:
     if not records:
         return set()
-    found: set[str] = set()
-    theirs = whose(records, tombstones)
-    for record in (one for one, is_theirs in zip(records, theirs, strict=True) if is_theirs):
-        found |= _covered(_candidates(record), tombstones)
-    return found
+    users: set[str] = set()
+    is_erased = whose(records, tombstones)
+    for record in compress(records, is_erased):
+        users |= _covered(_candidates(record), tombstones)
+    return users
 
 
 def _candidates(record: bytes) -> list[str]:
-    """Every text of the record that may be the id of its student."""
-    said = record.decode(errors="replace")
-    words = _WORD.findall(said)
+    """All texts in the record that may be its student's id."""
+    record_text = record.decode(errors="replace")
+    words = _WORD.findall(record_text)
     try:
-        told = json.loads(said)
-        passback = str(told.get("passback_params") or "")
+        fields = json.loads(record_text)
+        passback = str(fields.get("passback_params") or "")
         sourcedid = re.search(r"lis_result_sourcedid\W+'([^']*)'", passback)
         users = _users_in([sourcedid.group(1)] if sourcedid else [])
-        return [*words, *users, str(told.get("lti_user_id"))]
+        return [*words, *users, str(fields.get("lti_user_id"))]
     except (ValueError, AttributeError):
         return words
 
 
 def _users_in(sourcedids: Iterable[str | None]) -> list[str]:
-    texts = pd.Series([one for one in sourcedids if one], dtype=object)
+    texts = pd.Series([sourcedid for sourcedid in sourcedids if sourcedid], dtype=object)
     return list(course_and_task(texts)["sourcedid_user"].dropna()) if len(texts) else []
 
 

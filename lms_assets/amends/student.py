@@ -1,4 +1,7 @@
-"""The student who is erased, and by what their records are known: either of two ids in each."""
+"""The student who is erased, and how their records are recognised.
+
+A record names its student in ``user_id`` and in the user's part of ``lis_result_sourcedid``.
+"""
 
 import json
 import re
@@ -17,25 +20,25 @@ from lms_assets.faults import PermanentFault
 
 @dataclass(frozen=True)
 class Student:
-    """One student, by the id in ``user_id`` or in the user's part of ``lis_result_sourcedid``."""
+    """One student, who owns every record that names the id in either of its two places."""
 
     user_id: str
 
     def covers(self, user_ids: "pd.Series[str]") -> "pd.Series[bool]":
-        """For each of the user ids, in order, whether it is theirs."""
+        """Which of the user ids are the student's, in order."""
         return user_ids == self.user_id
 
     def owns(self, records: list[bytes]) -> Flags:
-        """Which of the records, as the API gives them, are theirs."""
+        """Which of the records, as the API sends them, are the student's, in order."""
         places = [place for place, record in enumerate(records) if self._may_stand_in(record)]
-        theirs = np.zeros(len(records), dtype=bool)
+        is_of_student = np.zeros(len(records), dtype=bool)
         if places:
             suspects = [records[place] for place in places]
-            theirs[places] = whose(suspects, self, mention=self._mention)
-        return theirs
+            is_of_student[places] = whose(suspects, self, mention=self._mention)
+        return is_of_student
 
     def _may_stand_in(self, record: bytes) -> bool:
-        # Escaped by JSON, Python or a URL, an id can look like anything.
+        # Escapes of JSON, Python or a URL (a backslash or a percent sign) may hide the id.
         return self.user_id.encode() in record or b"\\" in record or b"%" in record
 
     @property
@@ -46,20 +49,20 @@ class Student:
         return re.compile(rf"(?<![0-9A-Za-z]){spelled}(?![0-9A-Za-z])")
 
     def sourcedids(self, texts: Collection[str]) -> list[str]:
-        """Which of these texts of ``lis_result_sourcedid`` name them."""
+        """Those of the texts of ``lis_result_sourcedid`` that name the student."""
         distinct = pd.Series(sorted(texts), dtype=object)
         users = course_and_task(distinct)["sourcedid_user"]
         return [str(sourcedid) for sourcedid in distinct[users == self.user_id]]
 
     def attempts(self, batch: pa.RecordBatch) -> Flags:
-        """Which clean attempts are theirs."""
+        """Which of the cleaned attempts are the student's, in order."""
         user_ids = batch.column("user_id").to_pandas()
         sourcedids = batch.column("lis_result_sourcedid").to_pandas()
         named = self.sourcedids(set(sourcedids.dropna()))
         return np.asarray((user_ids == self.user_id) | sourcedids.isin(named), dtype=bool)
 
     def rejected(self, batch: pa.RecordBatch) -> Flags:
-        """Which refused records are theirs."""
+        """Which of the rejected records are the student's, in order."""
         return self.owns([as_api_record(record) for record in batch.column("record").to_pylist()])
 
 
@@ -67,14 +70,14 @@ _NOWHERE = re.compile(r"(?!)")
 
 
 def student_of(user_id: str, staff: Collection[str]) -> Student:
-    """The student of that id.
+    """The student with that id.
 
     Args:
-        user_id: As it stands in ``attempts.user_id``.
-        staff: Who is left out of the figures, by a file from which the id would come back.
+        user_id: The student's ``attempts.user_id``.
+        staff: The user ids in LMS_STAFF. That file would bring an erased id back.
 
     Raises:
-        PermanentFault: No user id, or one of the staff.
+        PermanentFault: The user id is invalid, or of the staff.
     """
     if not 0 < len(user_id) <= MAX_USER_ID_LENGTH or "\0" in user_id:
         raise PermanentFault("erasure.user_id_invalid")

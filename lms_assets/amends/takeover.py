@@ -1,4 +1,4 @@
-"""What every step of one adoption needs: its transaction, its day zone, whom it drops."""
+"""The context that all steps of one adoption share."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _CHUNK_ROWS: Final = 10_000
 
 
 class RowCounter:
-    """Tells how many of all rows are done."""
+    """Reports how many of all rows are done."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress
@@ -24,7 +24,7 @@ class RowCounter:
         self._rows = 0
 
     def add(self, rows: int) -> None:
-        """So many more."""
+        """``rows`` more rows are done."""
         self._rows += rows
         if self._progress:
             self._progress(self._rows, self._total)
@@ -32,7 +32,7 @@ class RowCounter:
 
 @dataclass(frozen=True)
 class Takeover:
-    """What every step of one adoption needs."""
+    """The transaction, day zone, run id, clock, erased students and progress of one adoption."""
 
     connection: Connection
     day_zone: ZoneInfo
@@ -42,15 +42,15 @@ class Takeover:
     progress: RowCounter
 
     def execute(self, statement: str, **values: object) -> int:
-        """How many rows the statement changed."""
+        """The statement is executed; the number of rows that it changed."""
         return self.connection.execute(text(statement), values).rowcount
 
     def scalar(self, statement: str, **values: object) -> Any:  # noqa: ANN401
-        """The one value that the query gives."""
+        """The query's first value."""
         return self.connection.execute(text(statement), values).scalar()
 
     def chunks(self, statement: str, **values: object) -> Iterator[Sequence[Any]]:
-        """The rows of a query, a few thousand in memory at a time."""
+        """The query's rows in chunks of _CHUNK_ROWS, so that memory never holds them all."""
         options = {"stream_results": True, "max_row_buffer": _CHUNK_ROWS}
         rows = self.connection.execute(text(statement), values, execution_options=options)
         return rows.partitions(_CHUNK_ROWS)

@@ -153,7 +153,7 @@ def _show_adoption(one: Adoption) -> None:
     click.echo(
         f"{one.source}: {counted(one.rows_before, 'row')}, {one.kept:,} kept, "
         f"set aside: {aside or 'none'}; {counted(one.days, 'day')}; the old table is now "
-        f"{one.old_table_now}."
+        f"{one.renamed_to}."
     )
     if one.last_day:
         click.echo(

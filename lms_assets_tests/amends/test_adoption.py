@@ -162,7 +162,7 @@ def test_attempts_of_the_pipeline_become_ours(bare: Warehouse, pipeline: Databas
             days=2,
             first_day=date(2023, 5, 31),
             last_day=date(2023, 6, 1),
-            old_table_now="attempts_before_adoption",
+            renamed_to="attempts_before_adoption",
         ),
     )
     assert pipeline.attempts() == [
@@ -191,7 +191,7 @@ def test_lms_database_of_etl_project_becomes_ours(bare: Warehouse, etl_project: 
 
     assert (adoption.source, adoption.rows_before, adoption.kept) == ("etl_project", 8, 6)
     assert adoption.set_aside == {"adopted_duplicate": 1, "adopted_invalid": 1}
-    assert adoption.old_table_now == "lms_database_before_adoption"
+    assert adoption.renamed_to == "lms_database_before_adoption"
     assert [verdict for _, _, verdict, _ in etl_project.attempts()] == [
         None,
         True,
@@ -667,7 +667,7 @@ def test_a_name_that_is_taken_gets_a_number(bare: Warehouse, pipeline: Database)
     pipeline.execute(f'create index "{"ж" * 31}" on attempts (attempt_type)')
     pipeline.execute('create index "odd "":name" on attempts (is_correct)')
 
-    assert taken_over(bare)[0].old_table_now == "attempts_before_adoption_2"
+    assert taken_over(bare)[0].renamed_to == "attempts_before_adoption_2"
 
 
 def test_ordinary_loading_goes_on_after_an_adoption(bare: Warehouse, pipeline: Database) -> None:

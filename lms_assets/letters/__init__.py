@@ -1,1 +1,1 @@
-"""What people are told: from what a run came to, to the letter that was handed over."""
+"""Letters and short messages: from a run's outcome to the letter that the channel accepted."""

@@ -1,4 +1,4 @@
-"""Task alarms as the letters tell them: from the table ``task_alarms``; worded purely."""
+"""Task alarms in letters: read from the table ``task_alarms``, worded by pure functions."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -17,13 +17,13 @@ _ORDER = "order by kind, q, course, task"
 
 
 def alarms_of_day(connection: Connection, day: date, names: Names) -> list[Alarm]:
-    """The alarms of the day: collapsed tasks first, the surest first."""
+    """The alarms of the day: collapsed tasks before surged ones, the surest first."""
     statement = f"select {_COLUMNS} from task_alarms where day = :day {_ORDER}"  # noqa: S608
     return _read(connection, statement, {"day": day}, names)
 
 
 def alarms_begun(connection: Connection, days: Sequence[date], names: Names) -> list[Alarm]:
-    """The alarms that began on one of the days and that no letter has told of yet."""
+    """The alarms that began on one of the days and stand in no letter yet."""
     statement = f"""
         select {_COLUMNS} from task_alarms a where day = any(:days) and since = day
             and not exists (
@@ -39,7 +39,7 @@ def alarms_begun(connection: Connection, days: Sequence[date], names: Names) -> 
 def alarms_of_course(
     connection: Connection, course: str, after: date, last: date, names: Names
 ) -> list[Alarm]:
-    """The course's alarms of the days after ``after`` up to ``last``, each by its newest day."""
+    """The course's alarms after ``after`` and up to ``last``; of each the newest day's row."""
     statement = f"""
         select * from (
             select distinct on (oauth_consumer_key, task, kind) {_COLUMNS}, q from task_alarms
@@ -89,7 +89,7 @@ def alarm_sentence(alarm: Alarm, texts: Texts) -> str:
 
 
 def alarms_block(alarms: Sequence[Alarm], texts: Texts) -> Paragraphs | None:
-    """What a letter begins with when tasks behave unlike themselves."""
+    """The first block of a letter with alarms; None without alarms."""
     if not alarms:
         return None
     sentences = [alarm_sentence(alarm, texts) for alarm in alarms]

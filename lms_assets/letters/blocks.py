@@ -1,4 +1,4 @@
-"""What a letter is made of before it is drawn: blocks of text, numbers and charts; pure."""
+"""The blocks of a letter (text, numbers, charts) from which the templates draw it; pure."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Paragraphs:
-    """Sentences, under a title of their own or under the headline."""
+    """Sentences under a title; with an empty title they stand under the headline."""
 
     shape: ClassVar[str] = "paragraphs"
     title: str
@@ -15,7 +15,7 @@ class Paragraphs:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Names with their values; a name that is indented belongs to the one above it."""
+    """Names with their values; an indented name belongs to the unindented name above it."""
 
     shape: ClassVar[str] = "pairs"
     title: str
@@ -33,13 +33,13 @@ class Table:
 
     @property
     def widths(self) -> list[int]:
-        """Of each column, in characters, for plain text."""
+        """The width of each column in characters, for plain text."""
         return [max(map(len, column)) for column in zip(self.headings, *self.rows, strict=True)]
 
 
 @dataclass(frozen=True)
 class Quotation:
-    """Text of a program, as it was."""
+    """A program's text, unchanged."""
 
     shape: ClassVar[str] = "quotation"
     title: str
@@ -48,7 +48,7 @@ class Quotation:
 
 @dataclass(frozen=True)
 class LinkList:
-    """Names with where they lead; what is no web address is shown, but cannot be clicked."""
+    """Names with their addresses; a file's path is shown as text, not as a link."""
 
     shape: ClassVar[str] = "links"
     title: str
@@ -57,7 +57,7 @@ class LinkList:
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart, and in ``rows`` the numbers that it is drawn from, for those who do not see it."""
+    """A chart as PNG; ``rows`` holds its numbers for readers who do not see pictures."""
 
     shape: ClassVar[str] = "picture"
     title: str
@@ -72,10 +72,10 @@ Block = Paragraphs | Pairs | Table | Quotation | LinkList | Picture
 
 @dataclass(frozen=True)
 class Content:
-    """A letter before it is drawn.
+    """A letter as blocks.
 
     Attributes:
-        tone: ``good``, ``notable`` or ``bad``: the colour of its head.
+        tone: ``good``, ``notable`` or ``bad``; it decides the colour of the letter's head.
     """
 
     language: str

@@ -1,7 +1,7 @@
-"""The ways to tell people: letters by mail (or into a folder), and short messages.
+"""The channels: letters by mail (or into a folder), and short messages.
 
-A channel is what the outbox hands a notice to. Another way to tell people is a class here with
-the members of :class:`Channel`, its settings, and a line in ``systems.channels``.
+The outbox hands each notice to a channel. Another way to tell people needs a class here with the
+members of :class:`Channel`, its settings, and a line in ``systems.channels``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from lms_assets.resources.notify import Notifier
 
 @dataclass(frozen=True)
 class Notice:
-    """What is to be told, as the outbox keeps it.
+    """A letter or short message as the outbox keeps it.
 
     Attributes:
-        kind: Of ``lms_assets.letters.facts.KINDS``.
-        addressed_to: Everybody whom it is for; the channel's own recipients where it is None.
+        kind: A key of ``lms_assets.letters.facts.KINDS``.
+        addressed_to: All its recipients; None means the channel's recipients.
         message_id: The same at each try.
         written_at: Aware.
     """
@@ -40,29 +40,29 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """What the table ``letters`` calls it."""
+        """The channel's name in the table ``letters``."""
 
     @property
     def recipients(self) -> Sequence[str]:
-        """Whom it reaches, by names that hold no secret."""
+        """The names of its recipients, without secrets."""
 
     def carries(self, kind: str, facts: Mapping[str, Any]) -> bool:
-        """Whether such a notice is told this way."""
+        """Whether notices with this kind and these facts go through this channel."""
 
     def hand_over(self, notice: Notice, recipients: Sequence[str]) -> dict[str, Refusal | None]:
-        """The notice was handed over; each recipient with None or with why it was refused.
+        """The notice has been handed over; recipient → None, or its refusal.
 
         Raises:
-            TemporaryFault: Nobody got it, and a later try may do better.
-            AnswerLost: Whether it arrived is not known.
-            PermanentFault: Nobody got it, and a person must act first.
+            TemporaryFault: Nobody got it; a later try may succeed.
+            AnswerLost: Nobody knows whether it arrived.
+            PermanentFault: Nobody got it; a person must act first.
         """
 
     def check(self) -> str:
-        """How it was reached, or that it can be; nobody is told anything.
+        """A sentence that says how the channel was reached; nothing is sent.
 
         Raises:
-            Fault: As :meth:`hand_over`.
+            Fault: As for :meth:`hand_over`.
         """
 
 
@@ -75,35 +75,35 @@ class PostOffice(Protocol):
 
     @property
     def recipients(self) -> Sequence[str]:
-        """Everybody who gets a letter that names nobody else."""
+        """The recipients of letters that name no recipients."""
 
     def send(
         self, letter: EmailMessage, recipients: Sequence[str] | None = None
     ) -> dict[str, Refusal | None]:
-        """The letter was handed over; each recipient with None or with why it was refused."""
+        """The letter has been handed over; recipient → None, or its refusal."""
 
     def check(self) -> str:
-        """How it was reached; no letter is sent."""
+        """A sentence that says how it was reached; no letter is sent."""
 
 
 @dataclass(frozen=True)
 class Letters:
-    """Whole letters, by mail: every kind of notice."""
+    """Whole letters by mail, for every kind of notice."""
 
     mailer: PostOffice
     name: str = "mail"
 
     @property
     def recipients(self) -> Sequence[str]:
-        """Those of RECIPIENTS_EMAILS."""
+        """The addresses in RECIPIENTS_EMAILS."""
         return list(self.mailer.recipients)
 
     def carries(self, kind: str, facts: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        """Always."""
+        """True: every notice goes by mail."""
         return True
 
     def hand_over(self, notice: Notice, recipients: Sequence[str]) -> dict[str, Refusal | None]:
-        """The letter was composed in its language and handed to the mail server."""
+        """The letter has been composed in its language and handed to the mail server."""
         addressed_to = self.recipients if notice.addressed_to is None else notice.addressed_to
         letter = compose(
             notice.kind,
@@ -117,32 +117,32 @@ class Letters:
         return self.mailer.send(letter, recipients)
 
     def check(self) -> str:
-        """How the mail server was reached."""
+        """A sentence that says how the mail server was reached."""
         return self.mailer.check()
 
 
 @dataclass(frozen=True)
 class ShortMessages:
-    """Short messages to one address of NOTIFY_URLS: what someone must know at once."""
+    """Short messages to one address of NOTIFY_URLS, for urgent notices."""
 
     notifier: Notifier
 
     @property
     def name(self) -> str:
-        """The service's."""
+        """The name of the service."""
         return self.notifier.name
 
     @property
     def recipients(self) -> Sequence[str]:
-        """The service is its only one: who reads there, the service knows."""
+        """The service itself; only the service knows who reads there."""
         return [self.notifier.name]
 
     def carries(self, kind: str, facts: Mapping[str, Any]) -> bool:
-        """Failures, recoveries, days given up, empty days and alarms."""
+        """True for failures, recoveries, given-up days, empty days and alarms."""
         return is_worth_a_message(kind, facts)
 
     def hand_over(self, notice: Notice, recipients: Sequence[str]) -> dict[str, Refusal | None]:
-        """The message was worded in its language and handed to the service."""
+        """The message has been worded in its language and handed to the service."""
         message = short_message(
             notice.kind, notice.facts, language=notice.language, today=notice.written_at.date()
         )
@@ -150,5 +150,5 @@ class ShortMessages:
         return dict.fromkeys(recipients)
 
     def check(self) -> str:
-        """The service's name, when the address can be read."""
+        """The service's name, if its address is valid."""
         return self.notifier.check()

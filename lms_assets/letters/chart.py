@@ -1,4 +1,4 @@
-"""The small chart of a letter: a PNG, since mail clients draw nothing else."""
+"""The small chart of a letter, as PNG: mail clients show neither SVG nor scripts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,16 @@ from lms_assets.letters.facts import DayFigures
 from lms_assets.statistics.figures import name_of
 from lms_assets.texts import Texts
 
-# As on the page: a verdict has one colour everywhere.
+# The same colours as on the page.
 COLOURS = {"runs": "#2f6fce", "correct": "#0f8a6d", "wrong": "#cf6a1b", "ungraded": "#8a92a0"}
 SHARPNESS = 2
 
 
 def chart_png(recent: Sequence[DayFigures], texts: Texts) -> bytes:
-    """Bars of attempts by day, by kind and verdict; on white, for mailboxes that are dark."""
-    # Loaded when a letter is drawn: it is large, and nothing else here needs it.
+    """A PNG: a bar of attempts for each day, split by kind and verdict.
+
+    The background is white, so that the chart can be read in a dark mailbox too.
+    """
     import vl_convert
 
     by_custom = {
@@ -31,7 +33,7 @@ def chart_png(recent: Sequence[DayFigures], texts: Texts) -> bytes:
 
 
 def _chart(recent: Sequence[DayFigures], texts: Texts) -> dict[str, Any]:
-    """The chart in Vega-Lite, without the kinds of attempts that did not occur."""
+    """The chart in Vega-Lite; kinds of attempts that do not occur are left out."""
     shown = [kind for kind in COLOURS if any(getattr(day, kind) for day in recent)]
     names = {kind: name_of(kind, texts) for kind in shown}
     days = {day.day: _label(day, texts) for day in recent}
@@ -79,7 +81,7 @@ def _chart(recent: Sequence[DayFigures], texts: Texts) -> dict[str, Any]:
 
 
 def _label(day: DayFigures, texts: Texts) -> str:
-    """``24|Jul``: two lines of an axis."""
+    """The day as ``24|Jul``: the axis shows it in two lines."""
     return str(format_date(day.day, "d|MMM", locale=texts.language)).rstrip(".")
 
 

@@ -1,7 +1,7 @@
-"""What the letters say: facts of a run or a batch in, a complete letter out.
+"""A complete letter from the facts of a run or a batch; pure.
 
-Pure: no clock, no network, no Dagster. A letter is a list of blocks, and one template each draws
-them as HTML and as plain text, so that neither part says what the other does not.
+A letter is a list of blocks. One template draws them as HTML, another as plain text, so both
+parts say the same.
 """
 
 import hashlib
@@ -65,46 +65,46 @@ POLICY = SMTP.clone(cte_type="7bit")
 
 
 def message_id(kind: str, key: str, home_id: str) -> str:
-    """The same for the same letter of the same installation, in the form of a Message-ID.
+    """The Message-ID of a letter: always the same for the same letter of the same installation.
 
     Args:
         kind: A key of :data:`KINDS`.
         key: The batch or the run that the letter is about.
-        home_id: What tells this installation from others.
+        home_id: Differs between installations.
     """
     digest = hashlib.sha256(json.dumps([kind, key, home_id]).encode()).hexdigest()
     return f"<{kind}.{digest[:32]}@{HOST}>"
 
 
 def subject(kind: str, facts: Mapping[str, Any], *, language: str, today: date) -> str:
-    """One line that sorts and filters well: system, day, outcome.
+    """The subject line: system, day, outcome, so that mailboxes can sort and filter it.
 
     Args:
         kind: A key of :data:`KINDS`.
-        facts: As :func:`from_json` takes them.
-        language: Of :data:`lms_assets.texts.LANGUAGES`.
-        today: Stands in for the day of a failure that has none.
+        facts: JSON as :func:`from_json` takes it.
+        language: One of :data:`lms_assets.texts.LANGUAGES`.
+        today: Stands for the day of a failure that has none.
     """
     texts = Texts(language)
-    known = from_json(kind, facts)
+    typed = from_json(kind, facts)
     words = {"system": texts.text("letters.system")}
-    if isinstance(known, HistoryFacts):
-        words |= {"first": f"{known.first_day}", "last": f"{known.last_day}"}
-        words |= {"outcome": outcome(known, texts)}
+    if isinstance(typed, HistoryFacts):
+        words |= {"first": f"{typed.first_day}", "last": f"{typed.last_day}"}
+        words |= {"outcome": outcome(typed, texts)}
     else:
-        words |= {"day": f"{known.day or today}"}
-    if isinstance(known, CourseFacts):
-        words |= {"course": known.course}
-    if isinstance(known, SuccessFacts):
-        words |= {"received": texts.number(known.counts.received)}
-    if isinstance(known, FailureFacts | GivenUpFacts):
-        words |= {"stage": stage_name(known.cause, texts)}
-    alarms = getattr(known, "alarms", [])
+        words |= {"day": f"{typed.day or today}"}
+    if isinstance(typed, CourseFacts):
+        words |= {"course": typed.course}
+    if isinstance(typed, SuccessFacts):
+        words |= {"received": texts.number(typed.counts.received)}
+    if isinstance(typed, FailureFacts | GivenUpFacts):
+        words |= {"stage": stage_name(typed.cause, texts)}
+    alarms = getattr(typed, "alarms", [])
     if alarms:
         count = len(alarms)
         alarmed = texts.plural("letters.subject.alarms", count)
         words = {name: f"{text}" for name, text in words.items()} | {"alarms": alarmed}
-    is_without_a_day = isinstance(known, FailureFacts) and known.day is None
+    is_without_a_day = isinstance(typed, FailureFacts) and typed.day is None
     key = "failure_without_a_day" if is_without_a_day else kind
     line = texts.text(f"letters.subject.{key}", **words)
     return one_line(f"{line}, {words['alarms']}" if alarms else line)
@@ -120,23 +120,23 @@ def compose(
     message_id: str,
     date: datetime,
 ) -> EmailMessage:
-    """A letter that is ready to be sent: plain text, HTML, the chart inline, every header.
+    """A letter that is ready to be sent: plain text, HTML, the inline chart and all headers.
 
     Args:
         kind: A key of :data:`KINDS`.
-        facts: As :func:`from_json` takes them; masked, without a student's data.
-        language: Of :data:`lms_assets.texts.LANGUAGES`.
-        sender: The address it comes from.
-        recipients: All of them stand in To.
-        message_id: As :func:`message_id` makes it.
-        date: When it was written; aware.
+        facts: JSON as :func:`from_json` takes it; masked, without a student's data.
+        language: One of :data:`lms_assets.texts.LANGUAGES`.
+        sender: The address in From.
+        recipients: The addresses in To.
+        message_id: From :func:`message_id`.
+        date: The time of writing; aware.
     """
-    known = from_json(kind, facts)
-    letter = _envelope(kind, known, sender=sender, recipients=recipients)
+    typed = from_json(kind, facts)
+    letter = _envelope(kind, typed, sender=sender, recipients=recipients)
     letter["Date"] = format_datetime(date)
     letter["Message-ID"] = message_id
     letter["Subject"] = subject(kind, facts, language=language, today=date.date())
-    content = content_of(known, Texts(language))
+    content = content_of(typed, Texts(language))
     letter.set_content(_drawn("letter.txt.jinja", content), charset="utf-8")
     letter.add_alternative(_drawn("letter.html.jinja", content), subtype="html", charset="utf-8")
     _, html = cast("list[MIMEPart]", letter.get_payload())

@@ -1,7 +1,6 @@
-"""What each kind of letter says, as blocks of text, numbers and one chart, before it is drawn.
+"""The content of each kind of letter, as blocks of text, numbers and one chart; pure.
 
-Pure. Whatever came from outside is one line, without control characters; it is escaped where it
-is drawn.
+Text from outside systems is cut to one line without control characters. The templates escape it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +56,7 @@ CHART_CID = "attempts-by-day@lms-assets"
 
 
 def content_of(facts: Facts, texts: Texts) -> Content:
-    """What a letter with these facts says, in the language of ``texts``."""
+    """The content of a letter with these facts, in the language of ``texts``."""
     write: dict[type, Callable[[Any, Texts], tuple[str, str, list[Block | None]]]] = {
         SuccessFacts: _success,
         EmptyFacts: _empty,
@@ -69,8 +68,8 @@ def content_of(facts: Facts, texts: Texts) -> Content:
     }
     tone, headline, blocks = write[type(facts)](facts, texts)
     footer = "course" if isinstance(facts, CourseFacts) else "why"
-    kept = [block for block in blocks if block is not None]
-    return Content(texts.language, tone, headline, kept, texts.text(f"letters.footer.{footer}"))
+    present = [block for block in blocks if block is not None]
+    return Content(texts.language, tone, headline, present, texts.text(f"letters.footer.{footer}"))
 
 
 def _success(facts: SuccessFacts, texts: Texts) -> tuple[str, str, list[Block | None]]:
@@ -150,7 +149,7 @@ def _failure(facts: FailureFacts, texts: Texts) -> tuple[str, str, list[Block | 
 def _failure_without_a_day(
     facts: FailureFacts, texts: Texts
 ) -> tuple[str, str, list[Block | None]]:
-    """Nothing is missing because of it, so nothing is to be run again."""
+    """The letter of a run that was launched without a day: no day is missing or run again."""
     blocks = [
         *_cause(facts.cause, texts),
         _links(facts.links, texts),
@@ -219,11 +218,8 @@ def _course(facts: CourseFacts, texts: Texts) -> tuple[str, str, list[Block | No
     return "notable" if facts.alarms else "good", headline, blocks
 
 
-# The blocks.
-
-
 def _records(section: str, fates: Fates, texts: Texts) -> Pairs:
-    """Received, and what became of it; rare fates only where they happened."""
+    """Counts of the received records by fate; rare fates are left out where they are 0."""
     values = {
         "received": fates.received,
         "processed": fates.received - fates.rejected_in_all,
@@ -247,7 +243,7 @@ def _records(section: str, fates: Fates, texts: Texts) -> Pairs:
 
 
 def _refused(counts: Pulled, texts: Texts) -> Pairs | None:
-    """Of a day that was not loaded: how much came, and how much of it was bad."""
+    """Received and rejected records of a day that was not loaded."""
     values = {"received": counts.received, "rejected": sum(counts.rejected.values())}
     rows = [
         (texts.text(f"letters.count.{name}"), texts.number(value)) for name, value in values.items()
@@ -299,12 +295,12 @@ def _watch(facts: SuccessFacts, texts: Texts) -> Block | None:
 
 def _links(links: Links, texts: Texts) -> LinkList | None:
     names = ("sheet", "page", "dashboard", "run", "sheet_file", "page_file")
-    found = [
+    followable = [
         (texts.text(f"letters.link.{name}"), one_line(url))
         for name in names
         if (url := getattr(links, name))
     ]
-    return LinkList(texts.text("letters.section.links"), found) if found else None
+    return LinkList(texts.text("letters.section.links"), followable) if followable else None
 
 
 def _run(duration_s: float | None, next_run: datetime | None, texts: Texts) -> Pairs | None:
@@ -332,7 +328,7 @@ def _days(facts: HistoryFacts, texts: Texts) -> Pairs:
 
 
 def outcome(facts: HistoryFacts, texts: Texts) -> str:
-    """``362 done, 3 failed``."""
+    """Counts of days by outcome, as ``362 done, 3 failed``."""
     values = {"done": facts.done, "empty": facts.empty, "failed": len(facts.failures)}
     return ", ".join(
         texts.text(f"letters.outcome.{name}", count=texts.number(count))
@@ -342,7 +338,7 @@ def outcome(facts: HistoryFacts, texts: Texts) -> str:
 
 
 def _failures(failures: Sequence[DayFailure], texts: Texts) -> list[Block | None]:
-    """Each cause once, with the days that it hit; the one that hit most stands first."""
+    """Each cause once with its days; the cause of the most days comes first."""
     groups: dict[tuple[str, str], list[DayFailure]] = {}
     for failure in failures:
         cause = failure.cause
@@ -380,13 +376,13 @@ def _cause(cause: Cause, texts: Texts) -> list[Block | None]:
 
 
 def _error(error: str, texts: Texts) -> Quotation | None:
-    """The end of a traceback, where its cause stands: few lines, few characters."""
+    """The end of a traceback, which names the cause: at most 40 lines and 4096 characters."""
     if not error.strip():
         return None
     end = error[-LAST_ERROR_CHARACTERS:]
     lines = printable(end).strip("\n").split("\n")[-LAST_ERROR_LINES:]
-    left_out = error.strip("\n").count("\n") + 1 - len(lines)
-    if left_out > 0 or len(end) < len(error):
-        count = texts.number(max(left_out, 1))
+    omitted = error.strip("\n").count("\n") + 1 - len(lines)
+    if omitted > 0 or len(end) < len(error):
+        count = texts.number(max(omitted, 1))
         lines = [texts.text("letters.sentence.left_out", count=count), *lines]
     return Quotation(texts.text("letters.section.error"), lines)

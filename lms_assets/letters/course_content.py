@@ -1,4 +1,4 @@
-"""What a course's weekly letter says; pure."""
+"""The content of a course's weekly letter; pure."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,7 +12,7 @@ from lms_assets.texts import Texts
 
 
 def course_blocks(facts: CourseFacts, texts: Texts) -> list[Block | None]:
-    """Alarms first; then the week, and where students have trouble. The chart comes after."""
+    """All blocks but the chart: alarms, the week's figures, and tasks that give trouble."""
     return [
         alarms_block(facts.alarms, texts),
         _week(facts, texts),
@@ -42,23 +42,25 @@ def _hardest(tasks: Sequence[TaskLine], texts: Texts) -> Table | None:
     headings = [texts.text(f"letters.table.{name}") for name in names]
     rows = [
         [
-            one.task,
-            texts.number(one.students),
-            texts.percent(one.first_try_pct),
-            texts.percent(one.solve_pct),
+            task.task,
+            texts.number(task.students),
+            texts.percent(task.first_try_pct),
+            texts.percent(task.solve_pct),
         ]
-        for one in tasks
+        for task in tasks
     ]
     return Table(texts.text("letters.section.hardest"), headings, rows) if rows else None
 
 
 def _stuck(tasks: Sequence[TaskLine], texts: Texts) -> Table | None:
     headings = [texts.text(f"letters.table.{name}") for name in ("task", "stuck", "students")]
-    rows = [[one.task, texts.number(one.stuck), texts.number(one.students)] for one in tasks]
+    rows = [[task.task, texts.number(task.stuck), texts.number(task.students)] for task in tasks]
     return Table(texts.text("letters.section.stuck"), headings, rows) if rows else None
 
 
 def _stops(tasks: Sequence[TaskLine], texts: Texts) -> Table | None:
     headings = [texts.text(f"letters.table.{name}") for name in ("task", "stopped", "stopped_pct")]
-    rows = [[one.task, texts.number(one.stopped), texts.percent(one.stopped_pct)] for one in tasks]
+    rows = [
+        [task.task, texts.number(task.stopped), texts.percent(task.stopped_pct)] for task in tasks
+    ]
     return Table(texts.text("letters.section.stops"), headings, rows) if rows else None

@@ -1,7 +1,7 @@
-"""The facts of the weekly course letters: of the newest loaded Sunday, of each course alone.
+"""The facts of the weekly course letters, for the week that ends with the newest loaded Sunday.
 
-Aggregates only: a group of fewer than ``FEWEST`` students is not shown, so that no number tells
-of a single one.
+Aggregates only. A group of fewer than ``FEWEST`` students is left out, so that no number reveals
+a single student.
 """
 
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ WEEK = timedelta(days=7)
 CHART_DAYS = 14
 OLDEST = timedelta(days=7)
 
-# Each gives rows of TaskLine, the task by its id.
+# The columns of each are fields of TaskLine; ``task`` is the task's id.
 HARDEST = """
 select task, students, first_try_pct, solve_pct from hardest_tasks
 where course = :course and students >= :fewest limit :shown
@@ -38,20 +38,20 @@ order by stopped desc, task, oauth_consumer_key limit :shown
 """
 
 
-def course_letters(connection: Connection, wanted: CourseLetters, names: Names) -> list[DueLetter]:
-    """A letter for each course and its readers; none where no Sunday is due."""
+def course_letters(connection: Connection, readers: CourseLetters, names: Names) -> list[DueLetter]:
+    """A letter for each course and group of readers; empty where no Sunday is due."""
     sunday = newest_due_sunday(connection)
     if sunday is None:
         return []
     statement = "select distinct course from daily_figures where course <> '' order by course"
     courses = list(connection.scalars(text(statement)))
-    return [_letter(connection, readers, sunday, names) for readers in wanted.for_courses(courses)]
+    return [_letter(connection, each, sunday, names) for each in readers.for_courses(courses)]
 
 
 def newest_due_sunday(connection: Connection) -> date | None:
-    """The newest loaded Sunday, unless it is over 7 days old as of the newest loaded day.
+    """The newest loaded Sunday, or None if it is more than 7 days before the newest loaded day.
 
-    None also where the figures of its week lag behind the attempts: the next look finds it.
+    None too while the figures of its week lag behind the attempts; a later call returns it.
     """
     statement = """
         select max(day) as sunday, (select as_of from figure_settings) as as_of
@@ -95,7 +95,7 @@ def _letter(
 
 
 def _week(connection: Connection, course: str, last: date) -> dict[str, Any]:
-    """The course's figures of 7 days; nothing where too few students were active."""
+    """The course's figures of the 7 days up to ``last``; empty if too few students were active."""
     statement = """
         select count(distinct user_id) as users, sum(attempts) as attempts, sum(runs) as runs,
             sum(correct + wrong + ungraded) as submits, sum(correct) as correct,
@@ -116,7 +116,7 @@ def _tasks(connection: Connection, statement: str, course: str, names: Names) ->
 
 
 def _recent(connection: Connection, course: str, last: date) -> list[DayFigures]:
-    """The days of two weeks on which enough students were active."""
+    """The days of two weeks up to ``last``, without days on which too few students were active."""
     statement = """
         select day, runs, correct, wrong, ungraded from course_daily_statistics
         where course = :course and users >= :fewest and day > :before and day <= :last

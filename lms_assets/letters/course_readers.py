@@ -1,4 +1,4 @@
-"""Who reads about which course: the CSV file of LMS_COURSE_LETTERS."""
+"""Who gets which course's letter: the CSV file of LMS_COURSE_LETTERS."""
 
 import csv
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ COLUMNS = ["course", "recipients", "language"]
 
 @dataclass(frozen=True)
 class CourseReaders:
-    """A line of the file: people who get a course's letter, in their language.
+    """A line of the file: the recipients of a course's letter and their language.
 
     Attributes:
-        language: '' where the installation's is meant.
+        language: '' means LMS_LANGUAGE.
     """
 
     course: str
@@ -26,10 +26,11 @@ class CourseReaders:
 
 @dataclass(frozen=True)
 class CourseLetters:
-    """Who gets course letters.
+    """All recipients of course letters.
 
     Attributes:
-        of_every_course: Who gets those of all courses: in demo mode, where no file names any.
+        lines: The lines of the file.
+        of_every_course: Recipients of all courses' letters; only in demo mode, without a file.
     """
 
     lines: tuple[CourseReaders, ...] = ()
@@ -37,21 +38,23 @@ class CourseLetters:
 
     @property
     def are_wanted(self) -> bool:
-        """Whether anybody gets some."""
+        """Whether anybody gets course letters."""
         return bool(self.lines or self.of_every_course)
 
     def for_courses(self, courses: Sequence[str]) -> list[CourseReaders]:
-        """The readers of those courses that there are."""
+        """The readers of the given courses."""
         if self.of_every_course:
             return [CourseReaders(course, self.of_every_course) for course in courses]
         return [line for line in self.lines if line.course in courses]
 
 
 def read_course_letters(path: Path | None) -> CourseLetters:
-    """The lines of ``course,recipients,language``; recipients are separated by semicolons.
+    """The readers in the CSV file ``course,recipients,language``.
+
+    Semicolons separate the recipients of a line.
 
     Raises:
-        SettingsError: A line that cannot be understood, by its number.
+        SettingsError: The file cannot be read, or a line is wrong; it names the line's number.
     """
     if path is None:
         return CourseLetters()
@@ -82,14 +85,14 @@ def _line(row: Sequence[str], before: Sequence[CourseReaders], number: int) -> C
     if len(row) != len(COLUMNS):
         raise _wrong(number, f"has {len(row)} columns instead of {len(COLUMNS)}")
     course, recipients, language = (cell.strip() for cell in row)
-    addresses = tuple(one.strip() for one in recipients.split(";") if one.strip())
+    addresses = tuple(address.strip() for address in recipients.split(";") if address.strip())
     if not course:
         raise _wrong(number, "names no course")
     if not addresses or not all(map(_is_address, addresses)):
         raise _wrong(number, "must name mail addresses, separated by ';'")
     if language and language not in LANGUAGES:
         raise _wrong(number, f"must give one of the languages {', '.join(LANGUAGES)}")
-    if any((one.course, one.language) == (course, language) for one in before):
+    if any((line.course, line.language) == (course, language) for line in before):
         raise _wrong(number, "names again the course and language of a line above")
     return CourseReaders(course, addresses, language)
 

@@ -1,4 +1,4 @@
-"""Where a letter leads: only to addresses that its reader can follow."""
+"""The links of a letter: only addresses that its reader can open."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -12,14 +12,15 @@ from lms_assets.settings import Settings
 
 @dataclass(frozen=True)
 class Destinations:
-    """What there is to look at, as far as an installation has it.
+    """The places where an installation's results can be seen; None where it has no such place.
 
     Attributes:
         sheet: The spreadsheet's address.
         page: The report page's address.
+        dashboard: The address in DASHBOARD_URL.
         dagster: The address of Dagster's page.
-        sheet_file: Where the workbook lies on this machine, where no address leads to a sheet.
-        page_file: Where the report page lies on this machine, where no address leads to it.
+        sheet_file: The workbook's path on this machine, if there is no spreadsheet.
+        page_file: The report page's path on this machine, if it has no address.
     """
 
     sheet: str | None = None
@@ -31,7 +32,7 @@ class Destinations:
 
     @classmethod
     def of(cls, settings: Settings, *, sheet: str) -> Self:
-        """By the settings; ``sheet`` is the spreadsheet's or the workbook's URL."""
+        """The destinations in the settings; ``sheet`` is the spreadsheet's or workbook's URL."""
         page_file = settings.lms_home / "report.html"
         sheet_file = Path(unquote(urlsplit(sheet).path)) if sheet.startswith("file:") else None
         page = followable(settings.lms_page_url)
@@ -45,7 +46,7 @@ class Destinations:
         )
 
     def links(self, *, run: str | None) -> Links:
-        """For a letter of that run, or of several runs."""
+        """The links of a letter about ``run``; None for a letter about several runs."""
         dagster = self.dagster and self.dagster.rstrip("/")
         return Links(
             sheet=self.sheet,
@@ -58,7 +59,7 @@ class Destinations:
 
 
 def followable(url: str | None) -> str | None:
-    """The address, unless only this machine could follow it."""
+    """The address, or None if only this machine could open it."""
     if url is None or not url.startswith(("https://", "http://")):
         return None
     host = urlsplit(url).hostname or "localhost"

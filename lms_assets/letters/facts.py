@@ -1,6 +1,6 @@
-"""What a letter is about, by kind: plain JSON in the table ``letters``, typed here.
+"""The facts of each kind of letter: JSON in the table ``letters``, typed here; pure.
 
-Pure. Nothing here may hold a student's data or a secret: whoever gathers facts masks them.
+Facts hold no student's data and no secret: the code that gathers them masks them.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from lms_assets.faults.causes import Cause
 
 @dataclass(frozen=True, kw_only=True)
 class Links:
-    """Where a letter leads; what is None is left out.
+    """The links of a letter; those that are None are left out.
 
     Attributes:
-        sheet_file: Where the workbook lies, where no address leads to a sheet.
-        page_file: Where the report page lies, where no address leads to it.
+        sheet_file: The workbook's path, if there is no spreadsheet.
+        page_file: The report page's path, if it has no address.
     """
 
     sheet: str | None = None
@@ -33,12 +33,12 @@ class Links:
 
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
-    """What is known of the records of a day that failed.
+    """Counts of the records of a day that failed.
 
-    A day that was refused has no other fates: nothing of it was loaded.
+    A refused day has no other fates, because none of its records was loaded.
 
     Attributes:
-        received: Records that the API gave.
+        received: Records that the API sent.
         rejected: Reason code → records.
     """
 
@@ -48,12 +48,13 @@ class Pulled:
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """A task that behaves unlike itself on a day; aggregates only.
+    """A task whose solve rate on a day differs from its usual one; aggregates only.
 
     Attributes:
         kind: ``collapsed`` or ``surged``.
-        students: With a graded submit on the task that day; ``solved`` of them solved it.
-        usual_pct: The share of student-days on which it was solved in the 28 days before.
+        students: Students with a graded submit on the task that day.
+        solved: How many of them solved it.
+        usual_pct: The share of student-days with a solution in the 28 days before.
         since: The alarm's first day.
     """
 
@@ -82,25 +83,27 @@ class DayFigures:
 
     @property
     def attempts(self) -> int:
-        """All of them."""
+        """All attempts of the day."""
         return self.runs + self.correct + self.wrong + self.ungraded
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuccessFacts:
-    """A day is in, and something arrived for it.
+    """A day was loaded, and it has records.
 
     Attributes:
-        late_rows: Day → rows inserted for it by the same batch, days before ``day``.
+        counts: The fates of the day's records.
+        late_rows: Earlier day → rows that the same batch inserted for it.
         figures: The day's row of ``daily_statistics``.
-        week_before: The row of the same weekday a week before, where there is one.
+        week_before: The row of the same weekday a week before; None where there is none.
         recent: The days up to ``day``, oldest first, for the chart.
-        watch: What is kept but worth a look: counter of the ledger → records.
-        warnings: Checks that warn, in words.
-        alarms: Of the day; then those that began on other days of the batch, untold so far.
-        duration_s: Of the run or batch.
-        next_run: Aware, in the zone of the schedule.
-        tries: Runs of the day that it took, this one included.
+        watch: Counter of the ledger → records that were kept but deserve a look.
+        warnings: Checks that warned, in words.
+        alarms: The day's alarms, then those that began on other days of the batch and stand in no
+            letter yet.
+        duration_s: The duration of the run or batch.
+        next_run: Aware, in LMS_TIMEZONE.
+        tries: The number of runs of this day since its last success, this one included.
     """
 
     day: date
@@ -120,10 +123,10 @@ class SuccessFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class EmptyFacts:
-    """The API had nothing for a day.
+    """The API sent no records for a day.
 
     Attributes:
-        stored: Rows of the day in the table all the same, from earlier pulls.
+        stored: Rows of the day that the table holds from earlier pulls.
     """
 
     day: date
@@ -137,15 +140,15 @@ class EmptyFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class FailureFacts:
-    """A day's run failed and its own retries, if any, are over.
+    """A day's run failed, and its steps are not retried any more.
 
     Attributes:
-        day: None for a run without a day.
-        error: The traceback, masked; its end is shown.
-        will_be_retried: By itself, at ``retry_at`` where that is known.
-        tries: Runs that failed so far, this one included.
-        is_loaded: The attempts are in the table all the same: only what comes after failed.
-        counts: Of the pull, as far as it came; the rejected explain a refused day.
+        day: None for a run that was launched without a day.
+        error: The masked traceback; the letter shows its end.
+        will_be_retried: Another run will start by itself, at ``retry_at`` if that is known.
+        tries: Failed runs so far, this one included.
+        is_loaded: The attempts were loaded; only a later step failed.
+        counts: The pull's counts, if it came so far; ``rejected`` explains a refused day.
     """
 
     day: date | None = None
@@ -174,11 +177,12 @@ class HistoryFacts:
     """A batch of many days has ended.
 
     Attributes:
-        done: Days that are in with attempts.
-        empty: Days that are in, for which nothing arrived.
-        skipped: Days that were in before.
-        alarms: Of the newest day; in scheduled batches also untold ones of its other days.
-        again: The command that repeats what failed; the backfill of the range if left out.
+        done: Days that were loaded with records.
+        empty: Days that were loaded without records.
+        skipped: Days that had been loaded before.
+        alarms: The newest day's alarms; for a schedule's batch also those that began on its other
+            days and stand in no letter yet.
+        again: The command that repeats the failed days; None means the backfill of the range.
     """
 
     first_day: date
@@ -198,12 +202,12 @@ class HistoryFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveredFacts(SuccessFacts):
-    """A day of which a failure was told is good.
+    """A day was loaded after a letter had reported its failure.
 
     Attributes:
-        cause: Of the failure.
-        failed_at: When it failed first; aware.
-        failure_message_id: The letter that this one answers.
+        cause: The cause of the failure.
+        failed_at: The time of the failure's letter; aware.
+        failure_message_id: The Message-ID of the failure's letter, which this letter answers.
     """
 
     cause: Cause | None = None
@@ -213,12 +217,12 @@ class RecoveredFacts(SuccessFacts):
 
 @dataclass(frozen=True, kw_only=True)
 class GivenUpFacts:
-    """A day failed so often that it is not asked for any more.
+    """A day failed so often that the catch-up no longer requests it.
 
     Attributes:
-        tries: Runs that failed.
-        cause: Of the last one.
-        others: Days before it that were given up with it.
+        tries: The number of failed runs.
+        cause: The cause of the last failure.
+        others: Earlier days that were given up at the same time.
     """
 
     day: date
@@ -235,9 +239,9 @@ class TaskLine:
     """A task in a course's letter.
 
     Attributes:
-        task: Its title.
-        students: With a graded submit on it.
-        stuck: Of them, those who are stuck now.
+        task: The task's title.
+        students: Students with a graded submit on it.
+        stuck: How many of them are stuck now.
         stopped: Students who dropped the course and made their last attempt in it on this task.
         stopped_pct: Their share of all who dropped the course.
     """
@@ -253,16 +257,16 @@ class TaskLine:
 
 @dataclass(frozen=True, kw_only=True)
 class CourseFacts:
-    """A course's week, for its authors; no group of fewer than five students is in it.
+    """A course's week, for its authors; groups of fewer than five students are left out.
 
     Attributes:
-        course: Its title.
+        course: The course's title.
         first_day: The week's Monday.
         day: The week's Sunday.
         week: Figure → its value for these 7 days; empty where too few students were active.
         week_before: The same for the 7 days before.
-        alarms: Of the week, each by its newest day.
-        recent: Two weeks of days, for the chart.
+        alarms: The week's alarms; of each the newest day's row.
+        recent: The days of two weeks, for the chart.
     """
 
     course: str
@@ -304,10 +308,10 @@ def to_json(facts: Facts) -> dict[str, Any]:
 
 
 def from_json(kind: str, facts: Mapping[str, Any]) -> Facts:
-    """The facts of a letter of ``kind``; keys that it does not know are ignored.
+    """The typed facts of a letter of ``kind``; unknown keys are ignored.
 
     Raises:
-        KeyError: No such kind.
-        msgspec.ValidationError: They are not of that kind.
+        KeyError: There is no such kind.
+        msgspec.ValidationError: The facts are not of that kind.
     """
     return msgspec.convert(dict(facts), KINDS[kind], strict=False, str_keys=True)

@@ -13,7 +13,7 @@ from lms_assets.texts import MINUS, Texts
 
 
 def figures_table(facts: SuccessFacts, texts: Texts) -> Table | None:
-    """The figures that the day has, in the order of the registry; None where it has none."""
+    """The day's figures in the order of the registry; None where the day has none."""
     if not any(facts.figures.get(name) is not None for name in LETTER):
         return None
     before, day = facts.week_before, facts.day
@@ -31,17 +31,20 @@ def figures_beside(
     before: Mapping[str, Any] | None,
     texts: Texts,
 ) -> Table:
-    """Figures of a stretch of time beside those of the one before, and their change.
+    """Figures of a period beside those of an earlier period, and their change.
 
     Args:
-        spans: What the two stretches are called.
-        before: None where there is nothing to compare with.
+        title: The table's title.
+        spans: The names of the two periods, as column headings.
+        figures: Figure → value in the later period.
+        before: Figure → value in the earlier period; None leaves two columns out.
+        texts: The language.
     """
-    known = [name for name in LETTER if figures.get(name) is not None]
+    names = [name for name in LETTER if figures.get(name) is not None]
     headings = [texts.text("letters.table.figure"), spans[0]]
     if before is not None:
         headings += [spans[1], texts.text("letters.table.change")]
-    rows = [_figure_row(name, figures, before, texts) for name in known]
+    rows = [_figure_row(name, figures, before, texts) for name in names]
     return Table(title, headings, rows)
 
 
@@ -52,16 +55,19 @@ def _figure_row(
     row = [name_of(name, texts), as_text(name, now, texts)]
     if before is None:
         return row
-    then = None if before.get(name) is None else float(before[name])
-    return [*row, as_text(name, then, texts), _change(name, now, then, texts)]
+    earlier = None if before.get(name) is None else float(before[name])
+    return [*row, as_text(name, earlier, texts), _change(name, now, earlier, texts)]
 
 
-def _change(name: str, now: float, then: float | None, texts: Texts) -> str:
-    """Percentages differ by points, amounts by percent of what they were."""
+def _change(name: str, now: float, earlier: float | None, texts: Texts) -> str:
+    """The change of a figure: in points for a percentage, in percent for an amount.
+
+    50 % after 40 % is ``+10.0 points``, 50 students after 40 are ``+25.0 %``.
+    """
     unit = FIGURES[name].unit
-    if then is None or unit == "hour" or (unit != "percent" and not then):
+    if earlier is None or unit == "hour" or (unit != "percent" and not earlier):
         return "—"
-    difference = now - then if unit == "percent" else (now - then) / then * 100
+    difference = now - earlier if unit == "percent" else (now - earlier) / earlier * 100
     number = texts.number(abs(difference), 1)
     sign = "" if not re.search("[1-9]", number) else "+" if difference > 0 else MINUS
     if unit == "percent":

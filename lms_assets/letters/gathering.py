@@ -1,4 +1,4 @@
-"""The facts of each letter, gathered from what runs came to and from the database."""
+"""The facts of each letter, gathered from the outcomes of runs and from the database."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,11 +38,12 @@ CHART_DAYS = 14
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a letter says besides its run.
+    """The facts of a letter that do not depend on its run.
 
     Attributes:
+        destinations: The addresses for its links.
         names: Titles of courses and tasks.
-        next_run: When the schedule runs next; aware.
+        next_run: The schedule's next tick; aware.
     """
 
     destinations: Destinations
@@ -53,12 +54,12 @@ class Circumstances:
 def letter_of_run(
     connection: Connection, outcome: Outcome, around: Circumstances
 ) -> DueLetter | None:
-    """The letter that a run by itself makes; None for one that brought nothing to tell."""
+    """The letter of a single run; None for a run that needs no letter."""
     if outcome.will_be_retried or (outcome.succeeded and outcome.load is None):
         return None
     kind, facts = _day_letter(connection, outcome, [], around)
     if outcome.is_publication and kind not in ("failure", "recovered"):
-        # The day itself was told of when it came in.
+        # The run that loaded the day has its own letter.
         return None
     return DueLetter(kind, to_json(facts), outcome.day, outcome.run_id, None)
 
@@ -73,8 +74,8 @@ def letter_of_batch(
     """The one letter of a batch whose runs have ended.
 
     Args:
-        outcomes: Of its days, the last run of each, newest day first.
-        published: Of its publication, or None when no day succeeded.
+        outcomes: The outcome of each day's last run, newest day first.
+        published: The outcome of the publication; None if no day succeeded.
     """
     if not outcomes:
         return None
@@ -94,7 +95,7 @@ def _batch_letter(
     main, others = outcomes[0], outcomes[1:]
     failed = [outcome for outcome in outcomes if not outcome.succeeded]
     if published and not published.succeeded:
-        # The days are in; what people read of them is not.
+        # The days are loaded, but sheet and page do not show them.
         return _failure(published, around, is_loaded=True)
     is_one_day = not others or (batch.kind == "schedule" and failed in ([], [main]))
     if is_one_day:
@@ -183,7 +184,7 @@ def _history(
 def _alarms(
     connection: Connection, day: date, others: Sequence[Outcome], around: Circumstances
 ) -> list[Alarm]:
-    """Those of the day; then those that began on the others and that no letter told of."""
+    """The day's alarms, then those that began on the other days and stand in no letter yet."""
     days = [outcome.day for outcome in others if outcome.day and outcome.day != day]
     return [
         *alarms_of_day(connection, day, around.names),
@@ -192,7 +193,7 @@ def _alarms(
 
 
 def _pulled(load: Load | None, cause: Cause | None) -> Pulled | None:
-    """What came of a day that failed: of the books, or of the fault for which it was refused."""
+    """The record counts of a failed day, from the ledger or from the fault that refused it."""
     if load:
         return Pulled(received=load.fates.received, rejected=dict(load.fates.rejected))
     by_reason = cause.facts.get("by_reason") if cause else None
@@ -202,7 +203,7 @@ def _pulled(load: Load | None, cause: Cause | None) -> Pulled | None:
 
 
 def _watched(watch: Mapping[str, Any]) -> dict[str, int]:
-    """Each watched number that is not 0; of those by name the sum."""
+    """The watched numbers that are not 0; a number that is split by name is summed."""
     sums = {k: sum(v.values()) if isinstance(v, dict) else v for k, v in watch.items()}
     return {name: number for name, number in sums.items() if number}
 
@@ -220,7 +221,7 @@ def _recent(rows: Any) -> list[DayFigures]:  # noqa: ANN401
 
 
 def _plain(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The numbers of a row, as JSON has them."""
+    """The numeric columns of a row as floats, for JSON."""
     if row is None:
         return None
     return {k: float(v) if v is not None else None for k, v in row.items() if _is_number(v)}
@@ -231,7 +232,7 @@ def _is_number(value: object) -> bool:
 
 
 def _open_failure(connection: Connection, day: date) -> Mapping[str, Any] | None:
-    """The newest letter that told of the day's failure, when none told since that it is good."""
+    """The newest letter that reports the day's failure; None if a later one reports a success."""
     statement = """
         select * from letters where day >= :day and (
             day = :day and kind in ('failure', 'given_up', 'recovered')
@@ -255,11 +256,12 @@ def _open_failure(connection: Connection, day: date) -> Mapping[str, Any] | None
 def letter_of_given_up_days(
     days: Sequence[GivenUpDay], outcomes: Sequence[Outcome], around: Circumstances
 ) -> DueLetter:
-    """The one letter that these days are not asked for any more.
+    """The one letter that says that these days are given up.
 
     Args:
         days: Newest first.
-        outcomes: Of the last run of each, in the same order.
+        outcomes: The outcome of each day's last run, in the same order.
+        around: Links, names and the next tick.
     """
     newest, last = days[0], outcomes[0]
     facts = GivenUpFacts(
@@ -267,8 +269,8 @@ def letter_of_given_up_days(
         tries=newest.tries,
         cause=last.cause or Cause(),
         others=[
-            DayFailure(day=one.day, cause=outcome.cause or Cause())
-            for one, outcome in zip(days[1:], outcomes[1:], strict=True)
+            DayFailure(day=given_up.day, cause=outcome.cause or Cause())
+            for given_up, outcome in zip(days[1:], outcomes[1:], strict=True)
         ],
         error=last.error,
         links=around.destinations.links(run=newest.last_run_id),
@@ -278,12 +280,14 @@ def letter_of_given_up_days(
 
 
 def days_given_up(connection: Connection, oldest: date) -> set[date]:
-    """The days of which a letter is recorded that they are not asked for any more.
+    """The days that a recorded letter reports as given up.
 
     Args:
-        oldest: Letters of days before are not read; each is filed under its newest day.
+        oldest: Letters whose newest day is earlier are not read.
     """
     statement = text("select facts from letters where kind = 'given_up' and day >= :oldest")
     facts = connection.scalars(statement, {"oldest": oldest})
-    days = [day for one in facts for day in (one, *one.get("others", []))]
+    days = [
+        day for letter_facts in facts for day in (letter_facts, *letter_facts.get("others", []))
+    ]
     return {date.fromisoformat(day["day"]) for day in days}

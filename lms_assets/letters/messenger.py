@@ -1,7 +1,7 @@
-"""Tells people what runs and batches came to: records the letter, and has it sent.
+"""The messenger records the letter of each run and batch, and has letters sent.
 
-The same for the daemon's sensors and for commands in a terminal, so that a
-letter is recorded once whichever of them was there.
+The daemon's sensors and the commands in a terminal both use it. So each letter is recorded once,
+whichever of them sees the run end.
 """
 
 import logging
@@ -52,10 +52,10 @@ log = logging.getLogger("lms.letters")
 
 @dataclass(frozen=True)
 class Messenger:
-    """Who tells, and all that a letter needs to know besides its run.
+    """Records and sends letters.
 
     Attributes:
-        resources: The platform's resources by name: the sheet's address, the channels.
+        resources: The platform's resources by name, among them the spreadsheet and the channels.
     """
 
     settings: Settings
@@ -65,23 +65,23 @@ class Messenger:
 
     @cached_property
     def channels(self) -> Sequence[Channel]:
-        """The ways to tell people that the settings name; letters always."""
+        """The channels in the settings; mail is always among them."""
         return tuple(self.resources["channels"])
 
     @property
     def address(self) -> Address:
-        """In which language, and from which installation."""
+        """The language and the id of this installation."""
         return Address(self.settings.lms_language, str(self.settings.lms_home))
 
     def outcome(self, run_id: str) -> Outcome:
-        """What a run that has ended came to."""
+        """The outcome of a run that has ended."""
         return outcome_of(self.instance, self.warehouse, run_id)
 
     def tell_of_run(self, run_id: str, *, now: datetime) -> None:
-        """The letter of a run by itself is recorded; those of a batch wait for its end.
+        """The letter of a single run is recorded; a batch's run gets none before the batch ends.
 
         Raises:
-            TemporaryFault: The database did not answer; the run can be told of later.
+            TemporaryFault: The database did not answer; a later call can record the letter.
         """
         self._recorded(lambda: self._record_run(run_id, now), key=run_id, batch=None, now=now)
 
@@ -104,7 +104,7 @@ class Messenger:
         """The one letter of a batch that has ended is recorded, and the batch is closed.
 
         Raises:
-            TemporaryFault: The database did not answer; the batch can be told of later.
+            TemporaryFault: The database did not answer; a later call can record the letter.
         """
         self._recorded(
             lambda: self._record_batch(batch, now), key=batch.batch, batch=batch.batch, now=now
@@ -112,17 +112,17 @@ class Messenger:
         self.tell_of_courses(now=now)
 
     def tell_of_courses(self, *, now: datetime) -> None:
-        """Once a Sunday is in, each course's readers have its letter, once for each week."""
+        """When a Sunday has been loaded, the letter of each course's week is recorded once."""
         key = f"course-letters-{today(now, self.settings.zone)}"
         self._recorded(lambda: self._record_course_letters(now), key=key, batch=None, now=now)
 
     def _record_course_letters(self, now: datetime) -> None:
-        wanted: CourseLetters = self.resources.get("course_letters", CourseLetters())
-        if not wanted.are_wanted:
+        readers: CourseLetters = self.resources.get("course_letters", CourseLetters())
+        if not readers.are_wanted:
             return
         with self.warehouse.begin() as connection:
             names = self.resources["presentation"].names
-            for letter in course_letters(connection, wanted, names):
+            for letter in course_letters(connection, readers, names):
                 record(connection, letter, self.address, today=today(now, self.settings.zone))
 
     def _record_batch(self, batch: Batch, now: datetime) -> None:
@@ -140,18 +140,19 @@ class Messenger:
             self._beat()
 
     def tell_of_giving_up(self, days: Sequence[GivenUpDay], *, now: datetime) -> None:
-        """One letter that these days are not asked for any more is recorded, once for each.
+        """One letter reports these given-up days; days of an earlier such letter are left out.
 
         Args:
             days: Newest first.
+            now: Aware.
         """
         if not days:
             return
         with self.warehouse.begin() as connection:
-            known = days_given_up(connection, days[-1].day)
-        new = [one for one in days if one.day not in known]
+            with_letter = days_given_up(connection, days[-1].day)
+        new = [given_up for given_up in days if given_up.day not in with_letter]
         if new:
-            outcomes = [self.outcome(one.last_run_id) for one in new]
+            outcomes = [self.outcome(given_up.last_run_id) for given_up in new]
             letter = letter_of_given_up_days(new, outcomes, self._around(now))
             with self.warehouse.begin() as connection:
                 self._record(connection, letter, now)
@@ -159,17 +160,17 @@ class Messenger:
     def _recorded(
         self, tell: Callable[[], None], *, key: str, batch: str | None, now: datetime
     ) -> None:
-        """It was told; or else a letter says that it could not be, so that no other waits for it.
+        """``tell`` has recorded its letter; if it failed, a letter reports that instead.
 
-        What cannot be told today could not be told at the next tick either: without this, one
-        run with facts that make no letter would keep the letters of all others back.
+        An error in the facts of one run would come back at every tick. Without this letter it
+        would keep the letters of all other runs back.
         """
         try:
             tell()
         except TemporaryFault:
             raise
         except Exception as error:
-            log.exception("what %s came to cannot be told", key)
+            log.exception("the letter of %s cannot be made", key)
             self._record_untold(key, batch, error, now)
 
     def _record_untold(self, key: str, batch: str | None, error: Exception, now: datetime) -> None:
@@ -185,14 +186,14 @@ class Messenger:
                 close_batch(connection, batch)
 
     def _record(self, connection: Connection, letter: DueLetter, now: datetime) -> None:
-        """The letter waits for each channel that carries such."""
+        """The letter waits in the outbox, once for each channel that carries its kind."""
         for channel in self.channels:
             if channel.carries(letter.kind, letter.facts):
                 day = today(now, self.settings.zone)
                 record(connection, letter, self.address, today=day, channel=channel.name)
 
     def send(self, *, now: datetime) -> int:
-        """What is due was handed over; how many letters went out."""
+        """Due letters have been handed over; the number of letters sent."""
         return deliver(self.warehouse, self.channels, self.address, now=now)
 
     def _around(self, now: datetime) -> Circumstances:
@@ -204,7 +205,7 @@ class Messenger:
         )
 
     def _beat(self) -> None:
-        """The monitor at HEARTBEAT_URL hears that a scheduled batch went well."""
+        """HEARTBEAT_URL has been requested, which tells the monitor of a good scheduled batch."""
         url = self.settings.heartbeat_url
         if url is None:
             return
@@ -216,22 +217,25 @@ class Messenger:
 
 
 def _last_run_of_each_day(runs: list[BatchRun]) -> list[BatchRun]:
-    """Newest day first; where a day was run again, its last run speaks for it."""
+    """The last run of each day, newest day first."""
     last = {run.day: run for run in runs if not run.is_publication and run.day}
     return [last[day] for day in sorted(last, reverse=True)]
 
 
 def _went_well(batch: Batch, outcomes: list[Outcome], published: Outcome | None) -> bool:
-    """Each day that the batch asks for was run and is good, and so is what people read."""
+    """Whether all days of the batch succeeded, and its publication too."""
     days = {str(outcome.day) for outcome in outcomes if outcome.succeeded}
     return bool(published and published.succeeded) and days >= set(batch.days)
 
 
 def _brings_news(batch: Batch, outcomes: list[Outcome]) -> bool:
-    """A catch-up that failed again brings nothing new: giving up has its own letter."""
+    """Whether the batch needs a letter: a repeated catch-up without a success needs none.
+
+    When its days are given up, another letter reports that.
+    """
     return batch.kind != CATCH_UP_AGAIN or any(outcome.succeeded for outcome in outcomes)
 
 
 def utc_now() -> datetime:
-    """Now, aware."""
+    """The present time, aware."""
     return datetime.now(UTC)

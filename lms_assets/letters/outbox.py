@@ -1,7 +1,7 @@
-"""The outbox: notices that are due, and the one sender that hands them over.
+"""The outbox: the table ``letters`` with the notices that wait, and the sender.
 
-A notice is recorded once for each channel, whoever saw the run end; then it waits here until its
-channel has taken it, or until it was given up where people can see it (`./lms letters`).
+A notice is recorded once for each channel, whichever process saw the run end. It waits until its
+channel accepts it or it is given up. `./lms letters` shows both.
 """
 
 import json
@@ -30,23 +30,24 @@ LOST = "answer_lost"
 GIVE_UP_AFTER = timedelta(days=3)
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
-# A daemon's tick that takes over a minute is repeated: no letter is begun after this long.
+# Dagster aborts a tick after 60 seconds, so no letter is begun after this time.
 BEGIN_WITHIN_S = 10
 PATIENCE_S = 5
 
 
 @dataclass(frozen=True)
 class DueLetter:
-    """What a run, a batch or a course has to tell: one of each kind for each of them.
+    """A letter to be recorded: at most one for each run, batch, or course and week.
 
     Attributes:
-        kind: Of ``lms_assets.letters.facts.KINDS``.
-        facts: What it says, as JSON; no student's data.
-        day: The day it is about, if it is about one.
-        run_id: The run it is about.
-        batch: The batch (or the course and week) it is about, which then stands for the run.
-        recipients: Whom it is for, where that is not everybody whom its channel reaches.
-        language: Where it is not the installation's.
+        kind: A key of ``lms_assets.letters.facts.KINDS``.
+        facts: Its facts as JSON, without a student's data.
+        day: The day that it is about, if it is about one day.
+        run_id: The run that it is about.
+        batch: The batch, or the course and week, that it is about; takes precedence over
+            ``run_id``.
+        recipients: Its recipients; None means all recipients of its channel.
+        language: Its language; None means LMS_LANGUAGE.
     """
 
     kind: str
@@ -59,17 +60,17 @@ class DueLetter:
 
     @property
     def key(self) -> str:
-        """What the letter is about."""
+        """The batch, run or day that the letter is about."""
         return self.batch or self.run_id or str(self.day)
 
 
 @dataclass(frozen=True)
 class Address:
-    """Who writes, in which language.
+    """The installation that writes, and its language.
 
     Attributes:
         language: ``en`` or ``ru``.
-        home_id: What tells this installation from others.
+        home_id: Differs between installations.
     """
 
     language: str
@@ -84,10 +85,11 @@ def record(
     today: date,
     channel: str = "mail",
 ) -> bool:
-    """The letter waits in the outbox; False when one of its run or batch was recorded before.
+    """The letter waits in the outbox; False if its run or batch had a letter of any kind before.
 
-    Of whatever kind: once a recovery is told, whoever looks next sees a day that is good. It is
-    due at once, also where the database's clock is ahead of this machine's.
+    A second process may see the run later and judge it otherwise: after the letter of a recovery
+    it sees a plain success. The letter is due at once. The hour is subtracted because the
+    database's clock may be ahead of this machine's.
     """
     statement = """
         insert into letters (channel, kind, day, run_id, batch, subject, message_id, facts,
@@ -119,29 +121,32 @@ def record(
 def deliver(
     warehouse: Warehouse, channels: Sequence[Channel], address: Address, *, now: datetime
 ) -> int:
-    """Every letter that is due was handed over, put off, or given up; how many were sent.
+    """Every due letter has been sent, put off or given up; the number of letters sent.
 
-    One sender at a time: a second one waits a moment, then leaves the letters to the first.
-    Letters of a channel that is not configured any more wait, and are given up in time.
+    Only one process sends at a time. A second one waits PATIENCE_S, then leaves the letters to
+    the first. Letters of a channel that is no longer configured are given up.
 
     Args:
-        now: Aware; letters whose next try is later are left alone.
+        now: Aware; letters whose next try is later wait.
     """
     by_name = {channel.name: channel for channel in channels}
     sent, began = 0, time.monotonic()
     with _only_sender(warehouse) as is_mine:
-        # Looked for again after each: others may have recorded one meanwhile, and not wait.
+        # Queried again after each letter: another process may have recorded one meanwhile.
         while is_mine and time.monotonic() - began < BEGIN_WITHIN_S:
             row = _first_due(warehouse, now)
             if row is None:
                 break
-            sent += _deliver_one(warehouse, by_name.get(row["channel"]), address, row, now)
+            sent += _deliver_letter(warehouse, by_name.get(row["channel"]), address, row, now)
     return sent
 
 
 @contextmanager
 def _only_sender(warehouse: Warehouse) -> Iterator[bool]:
-    """Whether nobody else sends; a session's lock, so that no transaction stays open meanwhile."""
+    """Yields whether this process may send.
+
+    The lock belongs to a session, so that no transaction stays open while letters are sent.
+    """
     with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         until = time.monotonic() + PATIENCE_S
         while not (is_mine := try_in_session(connection, Lock.SENDER)):
@@ -160,14 +165,14 @@ def _first_due(warehouse: Warehouse, now: datetime) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def _deliver_one(
+def _deliver_letter(
     warehouse: Warehouse,
     channel: Channel | None,
     address: Address,
     row: Mapping[str, Any],
     now: datetime,
 ) -> bool:
-    """Whether it was sent; whatever its way raises, it is put off or given up, and no other is."""
+    """Whether the letter was sent; any error puts off or gives up this letter alone."""
     notice = Notice(
         kind=row["kind"],
         facts=row["facts"],
@@ -179,23 +184,23 @@ def _deliver_one(
     try:
         if channel is None:
             raise PermanentFault("notify.channel_missing", channel=row["channel"])
-        wanted = channel.recipients if row["recipients"] is None else row["recipients"]
-        left = [one for one in wanted if one not in row["delivered_to"]]
-        answers = channel.hand_over(notice, left)
+        recipients = channel.recipients if row["recipients"] is None else row["recipients"]
+        unreached = [recipient for recipient in recipients if recipient not in row["delivered_to"]]
+        answers = channel.hand_over(notice, unreached)
     except (KeyError, ValueError, ValidationError) as mistake:
-        # Of another version of the code: it would be the same mistake at each try.
+        # Another version of the code recorded it, so every try would fail in the same way.
         error = f"cannot be written: {type(mistake).__name__}: {mistake}"
         _put_off(warehouse, row, error, now, for_good=True)
         return False
     except Fault as fault:
-        # The server may have taken it: once more, and then no further duplicate.
+        # The server may have accepted it. One more try is made, so there is at most one duplicate.
         lost_again = isinstance(fault, AnswerLost) and LOST in (row["last_error"] or "")
         for_good = isinstance(fault, PermanentFault) or lost_again
-        _put_off(warehouse, row, _why(row, fault), now, for_good=for_good)
+        _put_off(warehouse, row, _recorded_error(row, fault), now, for_good=for_good)
         return False
     except Exception as error:
-        # The letters behind it must not wait for a mistake of ours: it is tried less and less
-        # often, and given up in time, with its reason in the table.
+        # An error in our code must not hold up the other letters. This one is tried less and less
+        # often and given up after GIVE_UP_AFTER, with the reason in the table.
         log.exception("letter %s cannot be told", row["id"])
         _put_off(warehouse, row, f"{type(error).__name__}: {error}", now, for_good=False)
         return False
@@ -208,9 +213,12 @@ def _take_note(
     answers: Mapping[str, Any],
     now: datetime,
 ) -> bool:
-    """Whether it is sent: to all who can be reached, and to one at least."""
+    """Whether the letter counts as sent: one recipient has it, and no other may get it later."""
     refused = {recipient: refusal for recipient, refusal in answers.items() if refusal is not None}
-    reached = [*row["delivered_to"], *(one for one in answers if one not in refused)]
+    reached = [
+        *row["delivered_to"],
+        *(recipient for recipient in answers if recipient not in refused),
+    ]
     error = "; ".join(f"{recipient}: {refusal.cause}" for recipient, refusal in refused.items())
     is_put_off = any(not refusal.is_permanent for refusal in refused.values())
     if is_put_off or not reached:
@@ -220,8 +228,8 @@ def _take_note(
     return True
 
 
-def _why(row: Mapping[str, Any], fault: Fault) -> str:
-    """What is kept of a failed try: that an answer was lost once is never forgotten."""
+def _recorded_error(row: Mapping[str, Any], fault: Fault) -> str:
+    """The error text of a failed try; it keeps the mark of an answer that was lost earlier."""
     is_lost = isinstance(fault, AnswerLost)
     was_lost = LOST in (row["last_error"] or "") and not is_lost
     return f"{fault.code}: {fault}{f' (before: {LOST})' if was_lost else ''}"
@@ -270,14 +278,18 @@ def _put_off(
 
 
 def wait_after(tries: int) -> timedelta:
-    """How long a letter waits that failed once more after so many tries: an hour at most."""
+    """The wait after another failed try: 1 min after the first, doubled each time, at most 1 h.
+
+    Args:
+        tries: The number of tries before this one.
+    """
     doublings = min(tries, (LONGEST_WAIT // FIRST_WAIT).bit_length())
     wait: timedelta = FIRST_WAIT * 2**doublings
     return min(wait, LONGEST_WAIT)
 
 
 def resend(connection: Connection, letter_id: int, *, now: datetime) -> bool:
-    """The letter waits again, for everybody, whatever became of it; False where there is none."""
+    """The letter waits again, for all its recipients; False if there is no such letter."""
     statement = """
         update letters set status = 'waiting', tries = 0, due_at = :now, next_try_at = :now,
             delivered_to = '[]', last_error = null, sent_at = null

@@ -1,4 +1,4 @@
-"""What a run came to: how it ended, and what it committed."""
+"""The outcome of a run: how it ended, and its row in the ledger."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,11 @@ FIGURES_LAG = "database.figures_lag"
 
 @dataclass(frozen=True)
 class Outcome(Ending):
-    """How a run ended, with what it committed, if it came so far."""
+    """How a run ended.
+
+    Attributes:
+        load: The ledger's row of the run's day; None if the run committed none.
+    """
 
     load: Load | None = None
 
@@ -30,7 +34,7 @@ class Outcome(Ending):
 
     @property
     def summary(self) -> str:
-        """One line for a person."""
+        """The outcome in one line, for a person."""
         if self.cause:
             return f"failed: {self.cause.explained()}"
         if self.load is None:
@@ -44,7 +48,7 @@ class Outcome(Ending):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """What `lms run --json` prints."""
+        """The object that `lms run --json` prints."""
         fates = self.load.fates if self.load else Fates()
         return {
             "day": str(self.day),
@@ -71,10 +75,10 @@ def outcome_of(instance: dg.DagsterInstance, warehouse: Warehouse, run_id: str) 
         load = load_of_run(connection, run_id)
         newest = newest_load(connection, ending.day) if ending.day else None
         if load is None and (ending.is_executed_again or ending.is_publication):
-            # Its first steps were another run's, which committed the day.
+            # An earlier run did the first steps and committed the day.
             load = newest
         is_newest = load is not None and load == newest
         if ending.succeeded and is_newest and ending.day in lagging_days(connection):
-            # Launched from the page for the assets up to the table alone.
+            # A person launched only the assets up to the table on Dagster's page.
             ending = replace(ending, cause=Cause.of(FIGURES_LAG, {"day": str(ending.day)}))
     return Outcome(**vars(ending), load=load)

@@ -1,4 +1,4 @@
-"""Short messages: what someone must know now, in 500 characters; pure."""
+"""Short messages: urgent news in at most 500 characters; pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from lms_assets.texts import Texts
 
 @dataclass(frozen=True)
 class ShortMessage:
-    """A message before it is cut.
+    """A message; as a string it is cut to LONGEST_TEXT characters.
 
     Attributes:
-        lines: The most important first.
+        lines: The most important line comes first.
     """
 
     lines: list[str]
@@ -37,30 +37,33 @@ class ShortMessage:
 
 
 def is_worth_a_message(kind: str, facts: Mapping[str, Any]) -> bool:
-    """Whether someone should hear of it at once: not of a day that is simply good."""
+    """Whether the notice is urgent; a plain success is not."""
     if facts.get("alarms"):
         return kind != "course"
     return kind in ("failure", "recovered", "given_up", "empty") or bool(facts.get("failures"))
 
 
 def short_message(kind: str, facts: Mapping[str, Any], *, language: str, today: date) -> str:
-    """The subject of the letter, then why and what to do, or the alarms.
+    """The letter's subject, then the cause and the remedy of a failure, or the alarms.
 
     Args:
-        facts: Masked, as those of a letter.
+        kind: A key of ``lms_assets.letters.facts.KINDS``.
+        facts: The letter's facts, masked.
+        language: One of :data:`lms_assets.texts.LANGUAGES`.
+        today: Stands for the day of a failure that has none.
     """
-    texts, known = Texts(language), from_json(kind, facts)
+    texts, typed = Texts(language), from_json(kind, facts)
     lines = [subject(kind, facts, language=language, today=today)]
-    match known:
+    match typed:
         case FailureFacts() | GivenUpFacts():
-            lines.append(str(known.cause.explained(language)))
-        case HistoryFacts() if known.failures:
-            lines.append(str(known.failures[0].cause.explained(language)))
+            lines.append(str(typed.cause.explained(language)))
+        case HistoryFacts() if typed.failures:
+            lines.append(str(typed.failures[0].cause.explained(language)))
         case EmptyFacts():
             lines.append(texts.text("letters.sentence.empty"))
-        case RecoveredFacts() if known.cause:
-            cause = known.cause.explained(language).cause
+        case RecoveredFacts() if typed.cause:
+            cause = typed.cause.explained(language).cause
             lines.append(texts.text("letters.sentence.recovered_cause", cause=cause))
-    if isinstance(known, SuccessFacts | HistoryFacts):
-        lines += [alarm_sentence(alarm, texts) for alarm in known.alarms]
+    if isinstance(typed, SuccessFacts | HistoryFacts):
+        lines += [alarm_sentence(alarm, texts) for alarm in typed.alarms]
     return str(ShortMessage([one_line(line) for line in lines]))

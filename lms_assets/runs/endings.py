@@ -92,7 +92,7 @@ def ending_of(instance: dg.DagsterInstance, run_id: str) -> Ending:
         raise LookupError(f"run {run_id} is not known")
     run = record.dagster_run
     day = run.tags.get(PARTITION_TAG)
-    cause, error = (None, "") if run.is_success else _why(instance, run)
+    cause, error = (None, "") if run.is_success else _cause_and_error(instance, run)
     return Ending(
         run_id=run_id,
         day=date.fromisoformat(day) if day else None,
@@ -128,7 +128,7 @@ def _tries(instance: dg.DagsterInstance, day: str, newest: int) -> int:
     return 1 + sum(1 for _ in failed)
 
 
-def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Cause, str]:
+def _cause_and_error(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Cause, str]:
     """The cause and the masked error of the first failed step.
 
     A run that failed without a failed step was interrupted.

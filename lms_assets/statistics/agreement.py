@@ -1,4 +1,4 @@
-"""What a worksheet shows, read back, beside what the database says now. Pure."""
+"""A worksheet that was read back is compared with the figures of the database; pure."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from lms_assets.resources.spreadsheet.tabs import SERIAL_EPOCH, Column, Grid, Pl
 from lms_assets.texts import Texts
 
 _MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d) UTC\b")
-# Thousands are set apart by a comma or by a space that does not break.
+# A comma or a no-break space separates the thousands.
 _NUMBER = re.compile(r"\d+(?:[,\u00a0\u202f]\d{3})*")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What a tab says of itself in its last cell."""
+    """The note in a tab's last cell: when it was made, from how many attempts and days."""
 
     made_at: datetime
     attempts: int
@@ -25,27 +25,27 @@ class Statement:
 
 
 def stated(grid: Grid) -> Statement | None:
-    """When and from what a worksheet says it was made; None where it does not say."""
+    """The note of a worksheet; None where it has none."""
     texts = (cell for row in reversed(grid) for cell in row if isinstance(cell, str))
     for cell in texts:
-        if found := _MOMENT.search(cell):
-            numbers = _NUMBER.findall(cell[: found.start()] + cell[found.end() :])
+        if moment := _MOMENT.search(cell):
+            numbers = _NUMBER.findall(cell[: moment.start()] + cell[moment.end() :])
             if len(numbers) == 2:
                 attempts, days = (int(re.sub(r"\D", "", number)) for number in numbers)
-                made_at = datetime.strptime(found[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+                made_at = datetime.strptime(moment[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
                 return Statement(made_at, attempts, days)
     return None
 
 
 def disagreements(grid: Grid, tab: Tab, language: str = "en") -> list[str]:
-    """Where a worksheet, read back, differs from what the database says now; a sentence each.
+    """A sentence for each difference between a worksheet and the tab that should stand there.
 
-    Rows are told apart by their keys, in whatever order they stand. No student's id is told.
+    Rows are matched by their keys, in any order. The sentences name no student's id.
     """
     texts = Texts(language)
     if not grid:
-        wanted = tab.made_if_missing
-        return [texts.text("sheet.disagreements.no_tab", tab=tab.title)] if wanted else []
+        is_expected = tab.made_if_missing
+        return [texts.text("sheet.disagreements.no_tab", tab=tab.title)] if is_expected else []
     missing = [column.heading for column in tab.columns if not has_headings(grid, [column])]
     return [
         *(
@@ -62,48 +62,46 @@ def _differing_rows(grid: Grid, tab: Tab, texts: Texts) -> Iterator[str]:
     expected = _by_key(
         tab, [[plain(c, kind) for c, kind in zip(row, kinds, strict=True)] for row in tab.rows]
     )
-    found = _by_key(tab, shown(tab, grid))
-    for key in expected.keys() | found.keys():
-        row = _told(tab, key, texts)
-        if key not in found:
+    present = _by_key(tab, shown(tab, grid))
+    for key in expected.keys() | present.keys():
+        row = _row_name(tab, key, texts)
+        if key not in present:
             yield texts.text("sheet.disagreements.no_row", tab=tab.title, row=row)
         elif key not in expected:
             yield texts.text("sheet.disagreements.other_row", tab=tab.title, row=row)
         else:
-            for column, is_shown, wanted in zip(
-                tab.columns, found[key], expected[key], strict=True
-            ):
-                if not _same(is_shown, wanted):
+            for column, cell, figure in zip(tab.columns, present[key], expected[key], strict=True):
+                if not _same(cell, figure):
                     yield texts.text(
                         "sheet.disagreements.other_value",
                         tab=tab.title,
                         row=row,
                         heading=column.heading,
-                        shown=is_shown,
-                        expected=wanted,
+                        shown=cell,
+                        expected=figure,
                     )
 
 
 def _by_key(tab: Tab, rows: Sequence[list[Plain]]) -> dict[tuple[Any, ...], list[Plain]]:
-    """Rows by their keys; one that comes again has its number in the key too."""
-    found: dict[tuple[Any, ...], list[Plain]] = {}
+    """Key and occurrence number → row. A key that occurs twice gets the numbers 0 and 1."""
+    by_key: dict[tuple[Any, ...], list[Plain]] = {}
     for row in rows:
         key = tuple(row[n] for n in tab.key_places)
         times = 0
-        while (*key, times) in found:
+        while (*key, times) in by_key:
             times += 1
-        found[(*key, times)] = row
-    return found
+        by_key[(*key, times)] = row
+    return by_key
 
 
-def _same(is_shown: Plain, wanted: Plain) -> bool:
-    """Whether a cell shows a figure: text exactly, numbers but for their last digits."""
-    if isinstance(is_shown, str) or isinstance(wanted, str) or is_shown is None or wanted is None:
-        return (is_shown if is_shown != "" else None) == wanted
-    return abs(is_shown - wanted) <= 1e-9 * max(1.0, abs(wanted))
+def _same(cell: Plain, figure: Plain) -> bool:
+    """Whether a cell shows a figure; numbers may differ by 1e-9 of their size."""
+    if isinstance(cell, str) or isinstance(figure, str) or cell is None or figure is None:
+        return (cell if cell != "" else None) == figure
+    return abs(cell - figure) <= 1e-9 * max(1.0, abs(figure))
 
 
-def _told(tab: Tab, key: tuple[Any, ...], texts: Texts) -> str:
+def _row_name(tab: Tab, key: tuple[Any, ...], texts: Texts) -> str:
     columns = [tab.columns[n] for n in tab.key_places]
     if any(column.key == "user_id" for column in columns):
         return texts.text("sheet.disagreements.a_student")

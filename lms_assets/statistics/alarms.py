@@ -1,9 +1,9 @@
-"""Figure 13: tasks that behave unlike themselves, seen on the day.
+"""Figure 13: tasks whose solve rate on a day differs from the usual one.
 
-A student-day is a student with an S on the task on a day, solved when one S of that day is
-correct. A day's student-days are compared with the usual ones: those of the 28 days before,
-without days on which the task was in alarm. An alarm is a matter of all days before it, so the
-days are gone through in order, and a day that changed has the later ones judged anew.
+A student-day is a student with a graded submit on a task on a day. It is solved if one of the
+day's graded submits is correct. A day's student-days are compared with the usual ones: those of
+the 28 days before, without days on which the task was in alarm. So an alarm depends on the days
+before it: days are judged in order, and when a day changes, later days are judged again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +23,9 @@ USUAL = timedelta(days=28)
 FEWEST_STUDENTS = 8
 FEWEST_USUAL = 20
 HIGHEST_Q = 0.01
-# At most so much of the usual share: a third.
+# The day's share must be at most the usual share divided by this.
 FLOOR = 3
-# What a day's alarms can depend on lies no further back: its usual days, and theirs.
+# A day's alarms depend on at most this many days before: its usual days, and their usual days.
 MEMORY = 2 * USUAL
 
 
@@ -38,7 +38,7 @@ class Task(NamedTuple):
 
 
 class StudentDays(NamedTuple):
-    """How many student-days there were, and how many of them were solved."""
+    """The number of student-days, and how many of them were solved."""
 
     students: int
     solved: int
@@ -51,8 +51,8 @@ class Alarm:
     Attributes:
         kind: ``collapsed`` or ``surged``.
         today: The day's student-days.
-        usual: Those that they were compared with.
-        q: The probability of the day's share, adjusted for all that was tested on the day.
+        usual: The usual student-days that they were compared with.
+        q: The probability of the day's share, adjusted for all tests of the day.
         since: The first day of the alarm.
     """
 
@@ -68,7 +68,7 @@ Day = Mapping[Task, StudentDays]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a day's tests gave: the tasks that were tested, and those of them in alarm."""
+    """The result of a day's tests: the tested tasks, and those in alarm."""
 
     tested: frozenset[Task] = frozenset()
     alarms: Mapping[Task, Alarm] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Verdict:
 
 
 def fisher(today: StudentDays, usual: StudentDays) -> tuple[float, float]:
-    """One-sided exact probabilities, margins fixed: of so few solved or fewer, so many or more."""
+    """The probabilities of as few or fewer solved, and of as many or more: Fisher's exact test."""
     n, m = today.students, usual.students
     solved, unsolved = today.solved + usual.solved, n + m - today.solved - usual.solved
     fewest, most = max(0, n - unsolved), min(n, solved)
@@ -93,13 +93,13 @@ def fisher(today: StudentDays, usual: StudentDays) -> tuple[float, float]:
 
 @cache
 def _log_factorials(bits: int) -> npt.NDArray[np.longdouble]:
-    """Logarithms of the factorials of all numbers of so many bits."""
+    """Logarithms of the factorials of 0 … 2^bits − 1."""
     numbers = np.arange(1, 1 << bits, dtype=np.longdouble)
     return np.concatenate(([np.longdouble(0)], np.cumsum(np.log(numbers))))
 
 
 def adjusted(probabilities: Sequence[float]) -> list[float]:
-    """Benjamini and Hochberg's q for each of the probabilities, in their order."""
+    """The q of Benjamini and Hochberg for each of the probabilities, in order."""
     p = np.asarray(probabilities, dtype=float)
     order = np.argsort(-p, kind="stable")
     ranks = np.arange(len(p), 0, -1)
@@ -109,7 +109,7 @@ def adjusted(probabilities: Sequence[float]) -> list[float]:
 
 
 def is_far(kind: str, today: StudentDays, usual: StudentDays) -> bool:
-    """Whether the share in question is at most a third of the usual one."""
+    """Whether the share of solved (surged: of unsolved) is at most a third of the usual share."""
     if kind == COLLAPSED:
         return FLOOR * today.solved * usual.students <= usual.solved * today.students
     unsolved, usually = today.students - today.solved, usual.students - usual.solved
@@ -120,7 +120,7 @@ def is_far(kind: str, today: StudentDays, usual: StudentDays) -> bool:
 
 
 class Watch:
-    """What the days so far leave to the next: usual student-days and open alarms."""
+    """The state after the days so far: usual student-days and open alarms."""
 
     def __init__(self) -> None:
         self._days: dict[date, Day] = {}
@@ -129,19 +129,19 @@ class Watch:
         self._alarm_days: dict[Task, list[date]] = {}
 
     def begin(self, day: date) -> None:
-        """What lies too long before the day is forgotten; alarms of 28 days close.
+        """Days more than 28 days before ``day`` are dropped; alarms that are 28 days old close.
 
-        Where an alarm closes, the task's days in alarm count as usual again.
+        When an alarm closes, the task's days in alarm count as usual days again.
         """
         for past in [d for d in self._days if d < day - USUAL]:
-            for task, gone in self._days.pop(past).items():
-                self._add(task, -gone.students, -gone.solved)
+            for task, counts in self._days.pop(past).items():
+                self._add(task, -counts.students, -counts.solved)
         for task in [t for t, alarm in self._open.items() if alarm.since + USUAL <= day]:
             del self._open[task]
             self._alarm_days.pop(task, None)
 
     def judge(self, day: date, counts: Day) -> Verdict:
-        """The day's tests; call :meth:`begin` before and :meth:`end` after."""
+        """The result of the day's tests; call :meth:`begin` before and :meth:`end` after."""
         usual = {
             task: self._usual(day, task)
             for task, today in counts.items()
@@ -153,13 +153,13 @@ class Watch:
         alarms = {}
         for task in tested:
             for kind in (COLLAPSED, SURGED):
-                found = Alarm(kind, counts[task], usual[task], next(q), day)
-                if found.q <= HIGHEST_Q and is_far(kind, found.today, found.usual):
-                    alarms[task] = self._since_its_first_day(task, found)
+                alarm = Alarm(kind, counts[task], usual[task], next(q), day)
+                if alarm.q <= HIGHEST_Q and is_far(kind, alarm.today, alarm.usual):
+                    alarms[task] = self._since_its_first_day(task, alarm)
         return Verdict(frozenset(tested), alarms)
 
     def end(self, day: date, counts: Day, verdict: Verdict) -> None:
-        """The day is one of those before: its verdict opens, continues and ends alarms."""
+        """The day now belongs to the past days: its verdict opens, continues and ends alarms."""
         self._days[day] = counts
         for task, today in counts.items():
             self._add(task, *today)
@@ -188,7 +188,7 @@ class Watch:
         self._sums[task] = StudentDays(before.students + students, before.solved + solved)
 
 
-def judged_anew(
+def judged_again(
     days: Mapping[date, Day],
     verdicts: Mapping[date, Verdict],
     *,
@@ -196,14 +196,14 @@ def judged_anew(
     last_changed: date,
     as_of: date,
 ) -> Iterator[tuple[date, Verdict]]:
-    """The verdicts from ``first`` on, as far as a change up to ``last_changed`` can reach. Pure.
+    """The verdicts of all days that a change of ``first`` … ``last_changed`` can affect; pure.
 
     Args:
         days: Each day's student-days, from :data:`MEMORY` before ``first`` on.
-        verdicts: What was found before; right for the days before ``first``.
-        first: The first day that changed.
-        last_changed: The last one.
-        as_of: The last day of all.
+        verdicts: The earlier verdicts; correct for the days before ``first``.
+        first: The first changed day.
+        last_changed: The last changed day.
+        as_of: The newest loaded day.
     """
     watch = Watch()
     for day in days_between(first - MEMORY, first - timedelta(days=1)):
@@ -226,7 +226,7 @@ def judged_anew(
 
 
 def refresh_alarms(connection: Connection, changed: Sequence[date], *, as_of: date) -> None:
-    """``task_alarms`` are what all of ``task_days`` gives, after some of its days changed."""
+    """``task_alarms`` agrees with ``task_days`` again, after some of its days changed."""
     first = min(changed)
     values = {"first": first - MEMORY, "as_of": as_of}
     days, tested = _student_days(connection, values)
@@ -234,12 +234,12 @@ def refresh_alarms(connection: Connection, changed: Sequence[date], *, as_of: da
     before = {
         d: Verdict(frozenset(tested.get(d, ())), alarms.get(d, {})) for d in {*tested, *alarms}
     }
-    found = list(judged_anew(days, before, first=first, last_changed=max(changed), as_of=as_of))
-    for day, verdict in found:
-        known = before.get(day, Verdict())
-        if verdict.tested != known.tested:
-            _write_tested(connection, day, verdict.tested ^ known.tested)
-        if verdict.alarms != known.alarms:
+    judged = list(judged_again(days, before, first=first, last_changed=max(changed), as_of=as_of))
+    for day, verdict in judged:
+        earlier = before.get(day, Verdict())
+        if verdict.tested != earlier.tested:
+            _write_tested(connection, day, verdict.tested ^ earlier.tested)
+        if verdict.alarms != earlier.alarms:
             _write_alarms(connection, day, verdict.alarms)
 
 
@@ -258,9 +258,9 @@ def _student_days(
     ):
         name = Task(key, course, task)
         days.setdefault(day, {})[name] = StudentDays(students, solved)
-        known = tested.setdefault(day, set())
+        tested_tasks = tested.setdefault(day, set())
         if is_tested:
-            known.add(name)
+            tested_tasks.add(name)
     return days, tested
 
 
@@ -279,13 +279,13 @@ def _alarms(connection: Connection, values: Mapping[str, date]) -> dict[date, di
     return alarms
 
 
-def _write_tested(connection: Connection, day: date, others: frozenset[Task]) -> None:
-    """The tasks are marked the other way round."""
+def _write_tested(connection: Connection, day: date, tasks: frozenset[Task]) -> None:
+    """The mark ``is_tested`` of the tasks is inverted on this day."""
     statement = """
         update task_days set is_tested = not is_tested where day = :day
             and oauth_consumer_key = :oauth_consumer_key and course = :course and task = :task
     """
-    connection.execute(text(statement), [{"day": day, **task._asdict()} for task in others])
+    connection.execute(text(statement), [{"day": day, **task._asdict()} for task in tasks])
 
 
 def _write_alarms(connection: Connection, day: date, alarms: Mapping[Task, Alarm]) -> None:
@@ -300,7 +300,9 @@ def _write_alarms(connection: Connection, day: date, alarms: Mapping[Task, Alarm
                 :solved_pct, :usual_pct, :usual_student_days, :usual_solved, :q, :since
             )
         """
-        connection.execute(text(statement), [_row(day, *found) for found in alarms.items()])
+        connection.execute(
+            text(statement), [_row(day, task, alarm) for task, alarm in alarms.items()]
+        )
 
 
 def _row(day: date, task: Task, alarm: Alarm) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From the table to what people read: daily_statistics → statistics_sheet and statistics_page."""
+"""The assets after the table: daily_statistics, then statistics_sheet and statistics_page."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,11 +23,11 @@ from lms_assets.statistics import figures, measures
 from lms_assets.statistics.page.edition import edition_of, is_of
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
-from lms_assets.statistics.unpublished import PAGE, SHEET, marks_of, take_away
+from lms_assets.statistics.unpublished import PAGE, SHEET, marks_of, remove_marks
 from lms_assets.texts import rounded
 
 GROUP = "statistics"
-# Longer than a publication may take that Google holds up.
+# Longer than a publication that Google slows down.
 WAIT = "15min"
 PAGE_MODE = 0o644
 BARS = "▁▂▃▄▅▆▇█"
@@ -37,9 +37,9 @@ IN_PAGE = tuple(dict.fromkeys(chain.from_iterable(figures.PAGE_TABLES.values()))
 
 
 def column_schema(relation: str, columns: Sequence[str]) -> dg.TableSchema:
-    """The columns as the asset's page shows them: each with its unit and its meaning."""
+    """The columns with units and definitions, for the asset's page in Dagster."""
     meanings = figures.column_comments(relation)
-    units = {name: known.unit for name in columns if (known := figures.figure_of(relation, name))}
+    units = {name: figure.unit for name in columns if (figure := figures.figure_of(relation, name))}
     return dg.TableSchema(
         [dg.TableColumn(name, type=units[name], description=meanings[name]) for name in columns]
     )
@@ -59,11 +59,11 @@ def column_schema(relation: str, columns: Sequence[str]) -> dg.TableSchema:
 def daily_statistics(
     context: dg.AssetExecutionContext, warehouse: Warehouse, presentation: Presentation
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The figures hold all that the day's attempts can change, computed from the stored attempts.
+    """All figures that the day's attempts affect are computed from the stored attempts.
 
-    Not only the day's own row: a student's first attempt, the active students of the
-    weeks after it, the tasks that were tried. Each figure is defined once, in
-    `lms_assets/statistics/measures.py`; `docs/figures.md` tells what each means.
+    A day's attempts affect more than the day's row: the new students of later days, the active
+    students of the weeks after it, the figures of its tasks. The SQL of each figure stands in
+    `lms_assets/statistics/sql/`; `docs/figures.md` says what each figure means.
 
     Grain: one row per day in `daily_statistics`; the other figures have tables of their own.
     Zone: days are those of LMS_TIMEZONE. As of: the end of the newest loaded day.
@@ -71,11 +71,11 @@ def daily_statistics(
     with faults_as_failures():
         day = date.fromisoformat(context.partition_key)
         with warehouse.begin() as connection:
-            # Before the newest day is read: another run may be about to change it.
+            # The lock is taken before the newest day is read, because another run may change it.
             measures.take_turn(connection)
             as_of = newest_loaded_day(connection)
             if as_of:
-                # The marks say which days changed; an unchanged one costs nothing.
+                # No days are passed: the table `lagging_days` says which ones changed.
                 measures.refresh(
                     connection,
                     [],
@@ -87,7 +87,7 @@ def daily_statistics(
 
 
 def _figures_of(warehouse: Warehouse, day: date) -> dict[str, Any]:
-    """The day's row, and the last 14 days as bars."""
+    """The day's row of figures, and charts of the last 14 days."""
     newest = warehouse.rows(
         """
         select * from daily_statistics where day <= :day and day > cast(:day as date) - 14
@@ -109,22 +109,22 @@ def _figures_of(warehouse: Warehouse, day: date) -> dict[str, Any]:
 
 
 def bars(values: Sequence[float | None]) -> str:
-    """The values as a line of bars, the highest as a full one."""
+    """The values as a line of block characters; the highest value is a full block."""
     highest = max((value or 0 for value in values), default=0) or 1
     return "".join(BARS[round((value or 0) / highest * (len(BARS) - 1))] for value in values)
 
 
-def left_to_its_batch() -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """A day of a batch: written once for all of them, when the last run has ended."""
+def left_to_batch() -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The result for a day of a batch: the batch's publication writes once for all its days."""
     return dg.MaterializeResult(metadata={"published": "once, with its batch"})
 
 
 @contextmanager
 def publication_turn(warehouse: Warehouse) -> Iterator[None]:
-    """Nobody else publishes meanwhile: else the older figures could be written last.
+    """While the block runs, no other process publishes: older figures cannot replace newer ones.
 
-    The turn is a lock of a session without a transaction: a sheet may keep its publisher waiting
-    for minutes, and servers end transactions that are idle. Whoever comes second waits as long.
+    A session without a transaction holds the lock: writing the sheet may take minutes, and
+    servers end idle transactions. A second publisher waits up to WAIT.
     """
     with warehouse.session() as session:
         session.execute(text("select set_config('lock_timeout', :wait, false)"), {"wait": WAIT})
@@ -146,24 +146,24 @@ def statistics_sheet(
     presentation: Presentation,
     google_sheets: dg.ResourceParam[Spreadsheet],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The sheet shows what the database holds: the same figures, rebuilt whole.
+    """The sheet shows the figures of the database; all its rows are rebuilt.
 
-    Days of a batch leave the writing to the batch's publication, which stands for them
-    all. They are materialized all the same: a backfill of the page would end as failed.
+    A day of a batch writes nothing: the batch's publication writes once for all its days. The day
+    is materialized nevertheless, or else a backfill on Dagster's page would end as failed.
 
-    Grain: a row per day in the tab of days, a row per course and task in theirs.
-    What people added (tabs, columns) is left alone.
+    Grain: a row per day, per course, per task, and per task alarm, each in its tab. Tabs and
+    columns that people added stay untouched.
     """
     if not publishes(context.run.tags):
-        return left_to_its_batch()
+        return left_to_batch()
     with faults_as_failures(), publication_turn(warehouse):
         with warehouse.begin() as connection:
             marks = marks_of(connection, SHEET)
-            held = figures_for_sheet(connection)
-        tabs = tabs_of(held, presentation, made_at=datetime.now(UTC))
+            sheet_figures = figures_for_sheet(connection)
+        tabs = tabs_of(sheet_figures, presentation, made_at=datetime.now(UTC))
         shown = google_sheets.publish(tabs)
         with warehouse.begin() as connection:
-            take_away(connection, marks)
+            remove_marks(connection, marks)
     return dg.MaterializeResult(
         metadata={
             "sheet": dg.MetadataValue.url(google_sheets.url),
@@ -184,13 +184,12 @@ def statistics_sheet(
 def statistics_page(
     context: dg.AssetExecutionContext, warehouse: Warehouse, presentation: Presentation
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The page `report.html` shows what the database holds: one file, no network, no student.
+    """The page `report.html` shows the figures of the database: one file, no network, no student.
 
-    Written once per batch, as the sheet is, and not at all where nothing in it would be other
-    than its time. Open it with `./lms page`.
+    A batch writes it once. It is not written if only its time would change. `./lms page` opens it.
     """
     if not publishes(context.run.tags):
-        return left_to_its_batch()
+        return left_to_batch()
     page = Path(presentation.page)
     with faults_as_failures(), publication_turn(warehouse):
         with warehouse.begin() as connection:
@@ -199,7 +198,7 @@ def statistics_page(
         if html is not None:
             write_whole(page, html, mode=PAGE_MODE)
         with warehouse.begin() as connection:
-            take_away(connection, marks)
+            remove_marks(connection, marks)
         size_kb = round(page.stat().st_size / 1024)
     return dg.MaterializeResult(
         metadata={
@@ -211,7 +210,7 @@ def statistics_page(
 
 
 def new_page(connection: Connection, presentation: Presentation) -> str | None:
-    """The page of today's figures; None where the file is that one already."""
+    """The page with the present figures; None if the file shows them already."""
     edition = edition_of(connection, presentation)
     if is_of(Path(presentation.page), edition):
         return None

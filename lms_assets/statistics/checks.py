@@ -1,4 +1,4 @@
-"""The sheet agrees with the table, and no task behaves unlike itself."""
+"""Checks of the statistics: the sheet agrees with the database, and no task is in alarm."""
 
 from datetime import UTC, date, datetime
 
@@ -23,7 +23,7 @@ def the_sheet_agrees_with_the_table(
     presentation: Presentation,
     google_sheets: dg.ResourceParam[Spreadsheet],
 ) -> dg.AssetCheckResult:
-    """What the sheet holds, read back, is what the database says now."""
+    """The sheet, read back, shows the figures that the database holds now."""
     if not publishes(context.run.tags):
         return dg.AssetCheckResult(passed=True, description="Left to the batch's publication.")
     with faults_as_failures():
@@ -32,13 +32,14 @@ def the_sheet_agrees_with_the_table(
         tabs = tabs_of(figures, presentation, made_at=datetime.now(UTC))
         shown = [tab for tab in tabs if tab.made_if_missing]
         grids = google_sheets.read_all([tab.title for tab in shown])
-        found = [
+        differences = [
             line
             for tab in shown
             for line in disagreements(grids[tab.title], tab, presentation.language)
         ]
         return dg.AssetCheckResult(
-            passed=not found, metadata={"disagreements": len(found), "first": "; ".join(found[:5])}
+            passed=not differences,
+            metadata={"disagreements": len(differences), "first": "; ".join(differences[:5])},
         )
 
 
@@ -46,7 +47,7 @@ def the_sheet_agrees_with_the_table(
 def no_task_is_in_alarm(
     context: dg.AssetCheckExecutionContext, warehouse: Warehouse
 ) -> dg.AssetCheckResult:
-    """No task was solved much less or much more than usual on the day; a warning names those."""
+    """No task was solved much less or much more often than usual on the day; it warns otherwise."""
     day = date.fromisoformat(context.partition_key) if context.has_partition_key else None
     with faults_as_failures(), warehouse.begin() as connection:
         day = day or newest_loaded_day(connection)

@@ -1,7 +1,6 @@
 """Attempts and figures as files: Parquet for programs, CSV for spreadsheets.
 
-A table is read by a server-side cursor and written chunk by chunk, so that memory does not grow
-with history.
+A server-side cursor reads each table in chunks, so that memory does not grow with the history.
 """
 
 import csv
@@ -24,10 +23,10 @@ from lms_assets.resources.warehouse import Warehouse
 Rows = list[tuple[Any, ...]]
 
 CHUNK_ROWS = 50_000
-# What a spreadsheet takes for the beginning of a formula.
+# A spreadsheet program takes a text that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
-# PostgreSQL's name of a type, as information_schema has it → Arrow's.
+# PostgreSQL's type in information_schema → Arrow's type.
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "bigint": pa.int64(),
     "integer": pa.int32(),
@@ -43,7 +42,7 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
 
 @dataclass(frozen=True)
 class Exported:
-    """A table or view of the schema ``public``: which rows of it, in which order."""
+    """A table or view of the schema ``public``, with the condition and order of its rows."""
 
     name: str
     order: str
@@ -53,7 +52,7 @@ class Exported:
 _OF_THE_DAYS = "day between :first and :last"
 
 ATTEMPTS = Exported("attempts", "created_at, id", "created_at >= :start and created_at < :end")
-# Those by day: the days that were asked for. The others: as of the newest loaded day.
+# Figures by day are exported for the given days, the others as of the newest loaded day.
 FIGURES = (
     Exported("daily_statistics", "day", _OF_THE_DAYS),
     Exported("course_daily_statistics", "day, course", _OF_THE_DAYS),
@@ -71,21 +70,21 @@ FIGURES = (
 def export(
     warehouse: Warehouse, first: date, last: date, to: Path, *, zone: ZoneInfo
 ) -> list[Path]:
-    """Each table is in ``to`` as ``NAME.parquet`` and ``NAME.csv``, all as of one moment.
+    """``to`` holds each table as ``NAME.parquet`` and ``NAME.csv``, all read in one snapshot.
 
-    Files that were there are replaced, and only once every new one is whole. In the CSV a text
-    that a spreadsheet would take for a formula begins with an apostrophe; in the Parquet every
-    value is as stored.
+    Existing files are replaced when all new files are complete. In the CSV an apostrophe is put
+    before a text that a spreadsheet program would take for a formula. The Parquet file holds
+    every value unchanged.
 
     Args:
-        warehouse: Where attempts and figures are; nothing in it is changed.
+        warehouse: Holds attempts and figures; nothing is changed.
         first: The first day of the attempts and of the figures by day.
         last: The last of these days, included.
-        to: Made if it is not there.
-        zone: Says what a day is.
+        to: The folder; it is made if it does not exist.
+        zone: The zone of the days.
 
     Returns:
-        The files, in the order written.
+        The paths of the files, in the order of writing.
 
     Raises:
         Fault: The database cannot be read.
@@ -107,7 +106,7 @@ def export(
 
 
 def _window(first: date, last: date, zone: ZoneInfo) -> dict[str, datetime]:
-    """Half-open, naive UTC, as ``created_at`` is."""
+    """The half-open window of the days, naive UTC as ``created_at``."""
     window = window_between(first, last, zone)
     return {"start": window.start, "end": window.end}
 
@@ -141,7 +140,7 @@ def _schema(connection: Connection, name: str) -> pa.Schema:
 def _chunks(
     connection: Connection, table: Exported, columns: list[str], values: dict[str, Any]
 ) -> Iterator[Rows]:
-    """The rows as tuples, at most ``CHUNK_ROWS`` at once; the server keeps the rest."""
+    """The rows as tuples, ``CHUNK_ROWS`` at a time."""
     statement = (
         f"select {', '.join(columns)} from public.{table.name} "  # noqa: S608 - names of ours
         f"where {table.where} order by {table.order}"
@@ -153,7 +152,7 @@ def _chunks(
 
 @contextmanager
 def _parquet(path: Path, schema: pa.Schema) -> Iterator[Callable[[Rows], None]]:
-    """What writes rows to the file, a row group per call."""
+    """Yields a function that appends rows to the Parquet file, one row group per call."""
 
     def write(rows: Rows) -> None:
         columns = [
@@ -168,8 +167,8 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[Callable[[Rows], None]]:
 
 @contextmanager
 def _csv(path: Path, columns: list[str]) -> Iterator[Callable[[Rows], None]]:
-    """What writes rows to the file, below a heading row."""
-    # Without the mark at its beginning Excel takes UTF-8 for the machine's old code page.
+    """Yields a function that appends rows to the CSV file, below a heading row."""
+    # Without a byte-order mark Excel reads the file in the machine's old code page, not as UTF-8.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -177,7 +176,7 @@ def _csv(path: Path, columns: list[str]) -> Iterator[Callable[[Rows], None]]:
 
 
 def _in_csv(value: object) -> object:
-    """The value as a spreadsheet reads it: a text stays a text, a number a number."""
+    """The value as CSV, so that a spreadsheet program reads a text as text, never as a formula."""
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA_STARTS) else value
     return str(value).lower() if isinstance(value, bool) else value

@@ -1,12 +1,12 @@
 """The registry: each figure once, with its unit, its n and the places that show it.
 
-A figure's name is the name of its column in the database. Its name for people and its
-definition stand in ``texts/<language>/figures.toml``. The headings and *Definitions* of the
-sheet, the page's words, the letter's lines, the comments on the database's columns and
-``docs/figures.md`` are made from these two.
+A figure's name is the name of its column in the database. Its name for people and its definition
+stand in ``texts/<language>/figures.toml``. From these two are made: the headings and
+*Definitions* of the sheet, the words of the page, the lines of the letter, the comments on the
+database's columns, and ``docs/figures.md``.
 
-Another figure is: its SQL, a line in :data:`FIGURES`, its name in the lists of the places that
-show it, and its words in each language.
+A new figure needs its SQL, a line in ``_DEFINED``, its name in the lists of the places that show
+it, and its words in each language.
 """
 
 import tomllib
@@ -31,7 +31,7 @@ Unit = Literal[
     "datetime",
     "text",
 ]
-"""What the figure is counted in. Percent runs from 0 to 100."""
+"""The unit of a figure. Percentages are 0 to 100."""
 
 DECIMALS: Mapping[Unit, int] = {
     "number": 1,
@@ -40,7 +40,7 @@ DECIMALS: Mapping[Unit, int] = {
     "percent": 1,
     "minutes": 1,
 }
-"""Digits after the point where a figure is shown as text; units without any are left out."""
+"""Digits after the point where a figure is shown as text; 0 for the units that are not here."""
 
 Pattern = Literal["low", "high", "days_28", "before_28", "days_0", "previous"]
 
@@ -50,12 +50,12 @@ class Figure:
     """One figure.
 
     Args:
-        name: Of its column in the database, and of its words.
-        unit: What it is counted in.
-        n: The column that says from how many it was made; '' for a plain count.
-        has_interval: It stands with ``…_low…`` and ``…_high…``, the bounds of its 95 % interval.
-        base: The figure that this one's words are made from by ``pattern``.
-        pattern: How: as a bound of an interval, or as ``base`` over a period.
+        name: The name of its column in the database, and the key of its words.
+        unit: Its unit.
+        n: The column with the number of cases behind it; '' for a plain count.
+        has_interval: Whether columns ``…_low…`` and ``…_high…`` hold its 95 % interval.
+        base: The figure from whose words this one's words are made.
+        pattern: How they are made: a bound of an interval, or ``base`` over a period.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Figure:
 
     @property
     def decimals(self) -> int:
-        """Digits after the point where it is shown as text."""
+        """Digits after the point where the figure is shown as text."""
         return DECIMALS.get(self.unit, 0)
 
 
@@ -163,7 +163,7 @@ _DEFINED = (
     Figure("hour", "hour"),
 )
 
-# Where a column of one table means another figure than its name says elsewhere.
+# Table or view → column → figure, where a column holds another figure than its name says.
 _OF_A_TASK = {"submits": "graded", "success_pct": "task_success_pct"}
 _OF_A_STUDENT_TASK = {"graded": "student_graded", "runs": "student_runs"}
 OWN_MEANING: Mapping[str, Mapping[str, str]] = {
@@ -182,8 +182,8 @@ OWN_MEANING: Mapping[str, Mapping[str, str]] = {
     "task_alarms": {"kind": "alarm_kind", "students": "alarm_students"},
 }
 
-# Where each figure is shown, in the order in which people meet it.
-# The columns of the LMS Analytics Pipeline's sheet, then of ETL-Project's worksheet, then ours.
+# The places that show figures, each with its figures in their order.
+# The columns of the LMS Analytics Pipeline's sheet, then those of ETL-Project, then ours.
 DAILY = (
     *("day", "attempts", "users", "correct", "success_pct", "runs", "submits"),
     *("mean_attempts_per_user", "median_attempts_per_user", "run_to_success_pct"),
@@ -191,7 +191,7 @@ DAILY = (
     *("new_users", "returning_users", "wau", "mau", "stickiness_pct"),
     *("attempts_trend_pct", "without_task", "busiest_hour"),
 )
-# ETL-Project's metrics in its order, then ours, then its counts by verdict.
+# ETL-Project's metrics in their order, then ours, then its counts by verdict.
 REPORT = (
     *("day", "attempts", "users", "mean_attempts_per_user", "median_attempts_per_user"),
     *("run_to_success_pct", "success_pct", "success_low_pct", "success_high_pct"),
@@ -231,8 +231,8 @@ LETTER = (
     *("mean_attempts_per_user", "median_attempts_per_user", "wau", "mau", "stickiness_pct"),
     *("attempts_trend_pct", "busiest_hour"),
 )
-# The page: its tiles, each with the figures that stand under it; of sections, the figures of a list
-# and of a table. A lower bound stands there for its interval.
+# The page: its tiles, each with the figures below it; then the figures of each section's list and
+# table. A lower bound stands for its whole interval.
 TILES: Mapping[str, tuple[str, ...]] = {
     "attempts": ("mean_attempts_per_user", "median_attempts_per_user"),
     "users": (),
@@ -298,12 +298,12 @@ def _with_interval(figure: Figure) -> Iterator[Figure]:
 
 
 def bound(name: str, side: Literal["low", "high"]) -> str:
-    """The column of a bound: ``success_low_pct_28`` of ``success_pct_28``."""
+    """The column of a bound: for ``success_pct_28`` and low it is ``success_low_pct_28``."""
     return name.replace("_pct", f"_{side}_pct", 1) if "_pct" in name else f"{name}_{side}"
 
 
 def _over_periods(figure: Figure) -> Iterator[Figure]:
-    """As the columns of `period_statistics`, with the period's days: ``users_28``, ``users_0``."""
+    """The figure over periods, as columns of `period_statistics`: ``users_28``, ``users_0``."""
     patterns: Mapping[str, Pattern] = {
         f"{figure.name}_28": "days_28",
         f"{figure.name}_0": "days_0",
@@ -330,43 +330,43 @@ def _every_figure() -> Iterator[Figure]:
 
 
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _every_figure()}
-"""Every figure by the name of its column, with those that are made from others."""
+"""Column → figure, for all figures, those made from others included."""
 
 
 def name_of(figure: str, texts: Texts) -> str:
-    """What people call the figure, in the language of ``texts``: the same everywhere."""
-    known = FIGURES[figure]
-    if known.pattern is None:
+    """The figure's name for people, in the language of ``texts``; the same in all places."""
+    entry = FIGURES[figure]
+    if entry.pattern is None:
         return texts.text(f"figures.{figure}.name")
-    base = name_of(known.base, texts)
-    return texts.text(f"figures.pattern.{known.pattern}.name", figure=base)
+    base = name_of(entry.base, texts)
+    return texts.text(f"figures.pattern.{entry.pattern}.name", figure=base)
 
 
 def definition_of(figure: str, texts: Texts) -> str:
-    """What the figure means, in one or a few sentences."""
-    known = FIGURES[figure]
-    if known.pattern is None:
+    """The figure's definition, in one or a few sentences."""
+    entry = FIGURES[figure]
+    if entry.pattern is None:
         return texts.text(f"figures.{figure}.definition")
-    base = name_of(known.base, texts)
-    return texts.text(f"figures.pattern.{known.pattern}.definition", figure=base)
+    base = name_of(entry.base, texts)
+    return texts.text(f"figures.pattern.{entry.pattern}.definition", figure=base)
 
 
 def as_text(figure: str, value: float | Decimal | None, texts: Texts) -> str:
-    """The figure as people read it in a sentence or a letter: rounded, by the language's custom."""
-    known = FIGURES[figure]
-    match known.unit:
+    """The figure in a sentence or a letter: rounded, in the language's notation."""
+    entry = FIGURES[figure]
+    match entry.unit:
         case "percent":
             return texts.percent(value)
         case "hour" if value is not None:
             return f"{int(value):02d}:00"
         case _:
-            return texts.number(value, known.decimals)
+            return texts.number(value, entry.decimals)
 
 
 def other_names(figure: str, texts: Texts) -> tuple[str, ...]:
-    """Names that a sheet of ours may still bear: earlier ones, and those of other languages."""
+    """Other headings of the figure in our sheet: earlier ones and those of other languages."""
     own = name_of(figure, texts)
-    found = [
+    names = [
         name
         for language in (texts.language, *LANGUAGES)
         for name in (
@@ -374,24 +374,24 @@ def other_names(figure: str, texts: Texts) -> tuple[str, ...]:
             *lists(language).get(f"figures.{figure}.earlier", ()),
         )
     ]
-    return tuple(name for name in dict.fromkeys(found) if name != own)
+    return tuple(name for name in dict.fromkeys(names) if name != own)
 
 
 def figure_of(relation: str, column: str) -> Figure | None:
-    """The figure that a column of a table or view holds; None where it holds no figure."""
+    """The figure in a column of a table or view; None where the column holds no figure."""
     return FIGURES.get(OWN_MEANING.get(relation, {}).get(column, column))
 
 
 def column_of(relation: str, figure: str) -> str:
-    """The column of a table or view that holds the figure: the other way of `figure_of`."""
+    """The column of a table or view that holds the figure: the inverse of `figure_of`."""
     own = {name: column for column, name in OWN_MEANING.get(relation, {}).items()}
     return own.get(figure, figure)
 
 
 def column_comments(relation: str) -> dict[str, str]:
-    """What each column of a table or view means, in English: column → sentence.
+    """Column → its meaning in English, for a table or view.
 
-    Holds every column that is known anywhere; the caller takes those that the relation has.
+    It holds more columns than the relation has; the caller takes those that it needs.
     """
     texts = Texts("en")
     comments = {name: _comment(figure, texts) for name, figure in FIGURES.items()}
@@ -403,12 +403,12 @@ def column_comments(relation: str) -> dict[str, str]:
 
 
 def relation_comments() -> dict[str, str]:
-    """What each table and view of the figures holds, in English: its grain and its key."""
+    """Table or view of the figures → its grain and key, in English."""
     return dict(_database()["relations"])
 
 
 def function_comments() -> dict[str, str]:
-    """What each function of the figures gives, in English."""
+    """Function of the figures → its result, in English."""
     return dict(_database()["functions"])
 
 
@@ -419,5 +419,5 @@ def _comment(figure: Figure, texts: Texts) -> str:
 
 @cache
 def _database() -> dict[str, Any]:
-    """Words for those who read the database: tables, and columns that hold no figure."""
+    """The comments in ``columns.toml``: on tables, and on columns that hold no figure."""
     return tomllib.loads(files(__package__).joinpath("columns.toml").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Writes what ``docs/figures.md`` says of each figure, from the registry and the views' SQL.
+"""Makes the part of ``docs/figures.md`` about each figure, from the registry and the views' SQL.
 
-``python -m lms_assets.statistics.figures_page`` writes it anew between the file's two markers; what
-stands around them is written by hand.
+``python -m lms_assets.statistics.figures_page`` replaces the text between the file's two markers.
+People write the text around the markers.
 """
 
 import re
@@ -46,28 +46,28 @@ _VIEW = re.compile(r"create view (figure_(\d\d)_\w+) as\s+select\s+(.*?)\s+from\
 _PARENTHESES = re.compile(r"\([^()]*\)")
 
 
-def written(page: str) -> str:
-    """The page with what is made between its markers as it is today."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    made = "\n".join(_sections())
-    return f"{before}{BEGIN}\n\n{made}\n{END}{after}"
+def page_written(page: str) -> str:
+    """The page with the made part brought up to date."""
+    before, _, after = page.partition(BEGIN)
+    _, _, after = after.partition(END)
+    sections = "\n".join(_sections())
+    return f"{before}{BEGIN}\n\n{sections}\n{END}{after}"
 
 
 def _sections() -> Iterator[str]:
     texts, views = Texts("en"), _views()
-    told: dict[str, None] = {}
+    listed: dict[str, None] = {}
     for number, title in enumerate(TITLES, start=1):
         shown = {view: columns for view, (of, columns) in views.items() if of == number}
         figures = _figures(shown)
-        told |= dict.fromkeys(figures)
+        listed |= dict.fromkeys(figures)
         yield f"### {number}. {title}\n"
         yield from (f"- `{view}`: {relation_comments()[view]}" for view in shown)
         yield ""
         yield from _table(figures, texts)
-    rest = {f.name: f.name for f in FIGURES.values() if not f.pattern and f.name not in told}
+    others = {f.name: f.name for f in FIGURES.values() if not f.pattern and f.name not in listed}
     yield "### Beside them\n"
-    yield from _table(rest, texts)
+    yield from _table(others, texts)
     yield "## Tables and views\n\n| name | what it holds |\n|---|---|"
     yield from (
         f"| `{relation}` | {meaning} |"
@@ -91,10 +91,10 @@ def _items(columns: str) -> list[str]:
 
 
 def _figures(views: dict[str, list[str]]) -> dict[str, str]:
-    """Figure → the column that holds it, once each; bounds are told with their figures."""
-    columns = [(view, column) for view, held in views.items() for column in held]
-    found = [(figure_of(view, column), column) for view, column in columns if column not in KEYS]
-    return {figure.name: column for figure, column in found if figure and not figure.pattern}
+    """Figure → its column; bounds of intervals are left out, as they stand with their figures."""
+    columns = [(view, column) for view, names in views.items() for column in names]
+    figures = [(figure_of(view, column), column) for view, column in columns if column not in KEYS]
+    return {figure.name: column for figure, column in figures if figure and not figure.pattern}
 
 
 def _table(figures: Mapping[str, str], texts: Texts) -> Iterator[str]:
@@ -113,7 +113,7 @@ def _table(figures: Mapping[str, str], texts: Texts) -> Iterator[str]:
 
 
 def _places(figure: str) -> list[str]:
-    """Sheet, letter and page, where they show the figure or one made from it."""
+    """Those of sheet, letter and page that show the figure or a figure made from it."""
     shown = [(place.partition(".")[0], name) for place, names in PLACES.items() for name in names]
     shown += [("page", name) for names in PAGE_LISTS.values() for name in names]
     shown += [("page", name) for tile, others in TILES.items() for name in (tile, *others)]
@@ -123,14 +123,14 @@ def _places(figure: str) -> list[str]:
 
 
 def _origin(figure: str) -> str:
-    """The figure that another one is made from, through a period and a bound."""
+    """The figure from which ``figure`` is made: ``success_pct`` for ``success_low_pct_28``."""
     base = FIGURES[figure].base
     return _origin(base) if base else figure
 
 
 def main() -> None:
-    """Writes the page of this checkout anew."""
-    write_whole(PAGE, written(PAGE.read_text(encoding="utf-8")), mode=0o644)
+    """``docs/figures.md`` of this checkout is up to date."""
+    write_whole(PAGE, page_written(PAGE.read_text(encoding="utf-8")), mode=0o644)
 
 
 if __name__ == "__main__":

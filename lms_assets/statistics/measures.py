@@ -1,12 +1,12 @@
-"""The twelve figures, kept up to date in PostgreSQL and read from there by all who show them.
+"""The fifteen figures in PostgreSQL: how they are brought up to date and read.
 
-Each figure is defined once, in SQL: in ``sql/`` where it is kept in a table, in the schema's
-history (``migrations/versions/0002_statistics.py``) where it is a view over kept ones. This module
-says what must be computed anew when some days' attempts changed, and in which order. What each
-figure means is said by the comment on its column, and in ``docs/figures.md``.
+Each figure is defined once, in SQL: in ``sql/`` if a table stores it, in ``sql/views/`` if a view
+computes it from stored ones. This module decides what is computed again when the attempts of
+some days changed, and in which order. The comments on the columns and ``docs/figures.md`` say
+what each figure means.
 
-Figures are as of the end of the newest loaded day and never of the clock, by the days of the set
-zone, without staff. Nothing here depends on Dagster.
+Figures describe the state at the end of the newest loaded day, whatever the clock says. Days are
+those of LMS_TIMEZONE, and staff are left out. Nothing here depends on Dagster.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -35,9 +35,9 @@ Row = dict[str, Any]
 def take_turn(connection: Connection) -> None:
     """No other refresh runs until this transaction ends.
 
-    Take it before reading which day is the newest, so that ``as_of`` never goes back because two
-    runs overtook each other. Taking it again in the same transaction is free. A refresh may take
-    longer than the time that a connection waits for locks, hence a wait of its own.
+    Call it before you read the newest loaded day: two runs may overtake each other, and ``as_of``
+    must not go back. A second call in the same transaction does nothing. The wait has its own
+    limit, because a refresh may take longer than the connection's ``lock_timeout``.
     """
     before = connection.scalar(text("select current_setting('lock_timeout')"))
     limit = text("select set_config('lock_timeout', :limit, true)")
@@ -54,33 +54,33 @@ def refresh(
     as_of: date,
     staff: Collection[str] = (),
 ) -> None:
-    """Every figure is what a full recomputation would give, at the cost of the changed days.
+    """All figures are what a full recomputation would give; only changed days are computed.
 
-    The transaction must read what others have committed meanwhile (READ COMMITTED, the default).
+    The transaction must see what others commit meanwhile (READ COMMITTED, the default).
 
     Args:
-        connection: In a transaction; its commit publishes the figures at once.
-        days: Computed anew beside those that lag behind their attempts.
-        zone: IANA zone that says what a day is.
-        as_of: The newest loaded day; attempts after it are left out until it moves on.
-        staff: Ids of users who are left out.
+        connection: In a transaction; readers see the new figures when it commits.
+        days: Days to compute besides those in ``lagging_days``.
+        zone: The IANA zone of the days.
+        as_of: The newest loaded day; later attempts are left out.
+        staff: User ids that are left out.
     """
     take_turn(connection)
     before = _settings(connection)
     if before is None or not _can_go_on(connection, before, zone, as_of, staff):
         return refresh_all(connection, zone=zone, as_of=as_of, staff=staff)
     changed = {day for day in take_marks(connection).union(days) if day <= as_of}
-    not_seen = days_between(before["as_of"] + timedelta(days=1), as_of)
-    if changed or not_seen:
+    new_days = days_between(before["as_of"] + timedelta(days=1), as_of)
+    if changed or new_days:
         _write_settings(connection, zone, as_of)
-        _recompute(connection, changed.union(not_seen), ZoneInfo(zone), as_of)
+        _recompute(connection, changed.union(new_days), ZoneInfo(zone), as_of)
     return None
 
 
 def _can_go_on(
     connection: Connection, before: Row, zone: str, as_of: date, staff: Collection[str]
 ) -> bool:
-    """Whether what is kept was made by today's definitions, of the same days and students."""
+    """Whether the stored figures have the present definitions, zone, staff and offsets."""
     return (
         (before["zone"], before["definition"]) == (zone, definition_of_figures())
         and before["as_of"] <= as_of
@@ -92,7 +92,7 @@ def _can_go_on(
 def refresh_all(
     connection: Connection, *, zone: str, as_of: date, staff: Collection[str] = ()
 ) -> None:
-    """Every figure is computed anew from all attempts. Arguments as for :func:`refresh`."""
+    """All figures are computed from all attempts. Arguments as for :func:`refresh`."""
     take_turn(connection)
     take_marks(connection)
     _write_settings(connection, zone, as_of)
@@ -104,7 +104,7 @@ def refresh_all(
 
 
 def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: date) -> None:
-    """What the attempts of ``days`` can change is computed anew, each step from the one before."""
+    """All figures that the attempts of ``days`` affect are computed again, step by step."""
     mark_unpublished(connection)
     connection.execute(text("set local work_mem = '128MB'"))
     connection.execute(text("set local jit = off"))
@@ -159,9 +159,9 @@ def _write_staff(connection: Connection, staff: Collection[str]) -> None:
 
 
 def _parts_of(days: set[date]) -> Iterator[tuple[date, date]]:
-    """The days as first and last of unbroken spans, in order.
+    """The first and last day of each unbroken span, in order.
 
-    A span is no longer than a month, so that even a whole history is sorted in memory.
+    A span has at most 31 days, so that PostgreSQL can sort its attempts in memory.
     """
     for start, last in spans(days):
         for first in days_between(start, last)[:: LONGEST_SPAN.days]:
@@ -169,7 +169,7 @@ def _parts_of(days: set[date]) -> Iterator[tuple[date, date]]:
 
 
 def as_of(connection: Connection) -> date | None:
-    """The day at whose end the figures stand; None before the first refresh."""
+    """The day at whose end the figures hold; None before the first refresh."""
     settings = _settings(connection)
     return settings["as_of"] if settings else None
 
@@ -213,7 +213,7 @@ def overall(connection: Connection) -> Row | None:
 
 
 def courses(connection: Connection) -> list[Row]:
-    """Figures over the whole history by course, by its id."""
+    """Figures over the whole history by course, in the order of the course ids."""
     return _rows(connection, "select * from course_statistics where course <> '' order by course")
 
 
@@ -227,7 +227,7 @@ def tasks(connection: Connection) -> list[Row]:
 
 
 def students_who_need_help(connection: Connection) -> list[Row]:
-    """A row per student and task: the stuck ones first, the latest first; then who gave up."""
+    """A row per student and task: stuck ones, then those who gave up; the latest submit first."""
     return _rows(
         connection,
         "select * from students_who_need_help order by state desc, last_submit_at desc, user_id, "
@@ -246,7 +246,7 @@ def retention(connection: Connection) -> list[Row]:
 
 
 def alarms(connection: Connection, day: date | None = None) -> list[Row]:
-    """The day's task alarms, else all: the newest day first, collapsed before surged, then by q."""
+    """The day's task alarms, or all: the newest day first, collapsed before surged, then by q."""
     return _rows(
         connection,
         "select * from task_alarms where day = coalesce(cast(:day as date), day) "
@@ -256,12 +256,12 @@ def alarms(connection: Connection, day: date | None = None) -> list[Row]:
 
 
 def discrimination(connection: Connection) -> list[Row]:
-    """Tasks with enough students to compare, those to check first."""
+    """Tasks with enough students to compare, the lowest discrimination first."""
     return _rows(connection, "select * from figure_14_discrimination")
 
 
 def stops(connection: Connection) -> list[Row]:
-    """Tasks at which students stopped, by course, the most first."""
+    """Tasks at which students stopped, by course; the task with the most students comes first."""
     return _rows(connection, "select * from figure_15_where_students_stop")
 
 

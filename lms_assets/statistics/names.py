@@ -1,7 +1,7 @@
-"""What people read instead of ids, and whose attempts are left out: LMS_NAMES and LMS_STAFF.
+"""The files LMS_NAMES (titles instead of ids) and LMS_STAFF (user ids left out of the figures).
 
-Both are files that a person keeps by hand, often in a spreadsheet program: a byte-order mark, CRLF
-and a semicolon between the columns are fine; anything that could be misread is refused by its line.
+People write both files, often with a spreadsheet program. So a byte-order mark, CRLF and
+semicolons between the columns are accepted. An ambiguous line is refused with its number.
 """
 
 import csv
@@ -20,7 +20,7 @@ SHORT_TASK = 8
 
 @dataclass(frozen=True)
 class Name:
-    """What a course or a task is called, and where it is; '' where the file does not say."""
+    """The title and the address of a course or task; '' where the file has none."""
 
     title: str = ""
     link: str = ""
@@ -28,21 +28,21 @@ class Name:
 
 @dataclass(frozen=True)
 class Names:
-    """Titles and links of courses and tasks; short ids for those without.
+    """Titles and links of courses and tasks; those without a title get a short id.
 
     Args:
-        known: (course, task) → its name; the task is '' for the course itself. A task stands
-            there by its whole id or by the part after the last hyphen: the block's 32 hex digits.
+        known: (course, task) → name; the task is '' for the course itself. A task's key is its
+            whole id or the part after the last hyphen, the block's 32 hex digits.
     """
 
     known: Mapping[tuple[str, str], Name] = field(default_factory=dict)
 
     def course_title(self, course: str) -> str:
-        """The course's title, else its id without what all ids begin with."""
+        """The course's title, else its id without the prefix ``course-v1:``."""
         return self._course(course).title or short_course(course)
 
     def course_link(self, course: str) -> str:
-        """The course's address; '' where the file does not say."""
+        """The course's address; '' where the file has none."""
         return self._course(course).link
 
     def task_title(self, course: str, task: str) -> str:
@@ -50,26 +50,27 @@ class Names:
         return self._task(course, task).title or short_task(task)
 
     def task_titles(self, tasks: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The title of each task; where two would look the same, with what tells them apart.
+        """The title of each task, made distinct where two tasks have the same title.
 
-        Two sites may each have a Moodle instance 5: ``5 (siteA)`` and ``5 (siteB)``. Two tasks of
-        one site with the same title get the ends of their ids.
+        Two sites may each have a task 5: their titles are ``5 (siteA)`` and ``5 (siteB)``. Two
+        tasks of one site with the same title get their ids in parentheses.
 
         Args:
-            tasks: Rows with ``oauth_consumer_key``, ``course`` and ``task``; one may come again.
+            tasks: Rows with ``oauth_consumer_key``, ``course`` and ``task``; a task may occur
+                more than once.
         """
         titles = [self.task_title(row["course"], row["task"]) for row in tasks]
-        seen = [(self.course_title(r["course"]), t) for r, t in zip(tasks, titles, strict=True)]
+        shown = [(self.course_title(r["course"]), t) for r, t in zip(tasks, titles, strict=True)]
         alike: dict[tuple[str, str], set[tuple[str, str]]] = {}
-        for row, key in zip(tasks, seen, strict=True):
+        for row, key in zip(tasks, shown, strict=True):
             alike.setdefault(key, set()).add((row.get("oauth_consumer_key") or "", row["task"]))
         return [
             title if len(alike[key]) == 1 else f"{title} ({_difference(row, alike[key])})"
-            for row, title, key in zip(tasks, titles, seen, strict=True)
+            for row, title, key in zip(tasks, titles, shown, strict=True)
         ]
 
     def task_link(self, course: str, task: str) -> str:
-        """The task's address; '' where the file does not say."""
+        """The task's address; '' where the file has none."""
         return self._task(course, task).link
 
     def _course(self, course: str) -> Name:
@@ -81,7 +82,7 @@ class Names:
 
 
 def _difference(row: Mapping[str, Any], alike: set[tuple[str, str]]) -> str:
-    """What of the task's key the tasks that look like it do not share."""
+    """The parts of the task's key in which the tasks with the same title differ."""
     consumer, task = row.get("oauth_consumer_key") or "—", row["task"]
     parts = [consumer] if len({key[0] for key in alike}) > 1 else []
     parts += [task] if len({key[1] for key in alike}) > 1 else []
@@ -99,35 +100,35 @@ def short_task(task: str) -> str:
 
 
 def read_names(path: Path | None) -> Names:
-    """The names of LMS_NAMES: a CSV file with the columns course, task, title, link.
+    """The names in LMS_NAMES: a CSV file with the columns course, task, title, link.
 
-    A row without a task names the course. Nothing is known where there is no file.
+    A row without a task names the course. Without a file there are no names.
 
     Raises:
-        SettingsError: A line that cannot be understood, by its number.
+        SettingsError: The file cannot be read, or a line is wrong; it names the line's number.
     """
     if path is None:
         return Names()
     lines = _lines(path, "LMS_NAMES")
     delimiter = ";" if lines and ";" in lines[0] and "," not in lines[0] else ","
     reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
-    known: dict[tuple[str, str], Name] = {}
+    names: dict[tuple[str, str], Name] = {}
     try:
         _refuse_wrong_heading(reader.fieldnames or ())
         for row in reader:
             key, name = _named(row, reader.line_num)
-            if known.setdefault(key, name) != name:
+            if names.setdefault(key, name) != name:
                 raise _wrong("LMS_NAMES", reader.line_num, "names again what is named above")
     except csv.Error as error:
         raise _wrong("LMS_NAMES", reader.line_num, f"is not CSV: {error}") from None
-    return Names(known)
+    return Names(names)
 
 
 def read_staff(path: Path | None) -> frozenset[str]:
-    """The user ids of LMS_STAFF, one a line; empty lines do not count. None where there is no file.
+    """The user ids in LMS_STAFF, one a line, without empty lines; empty where there is no file.
 
     Raises:
-        SettingsError: A line that cannot be a user id, by its number.
+        SettingsError: The file cannot be read, or a line is no user id; it names the line's number.
     """
     if path is None:
         return frozenset()
@@ -151,8 +152,8 @@ def _lines(path: Path, variable: str) -> list[str]:
 
 
 def _refuse_wrong_heading(heading: Iterable[str]) -> None:
-    found = [name.strip() for name in heading]
-    if sorted(found) != sorted(COLUMNS):
+    columns = [name.strip() for name in heading]
+    if sorted(columns) != sorted(COLUMNS):
         raise _wrong("LMS_NAMES", 1, f"must be the heading {','.join(COLUMNS)}")
 
 
@@ -163,11 +164,11 @@ def _named(row: dict[str, str | None], number: int) -> tuple[tuple[str, str], Na
     if not fields["course"]:
         raise _wrong("LMS_NAMES", number, "has no course")
     link = fields["link"]
-    # A link is written into the sheet and the page, where another scheme could run as code.
+    # The sheet and the page show the link; a scheme such as javascript: would run as code there.
     if link and urlsplit(link).scheme not in ("http", "https"):
         raise _wrong("LMS_NAMES", number, "has a link that does not begin with https:// or http://")
     return (fields["course"], fields["task"]), Name(fields["title"], link)
 
 
-def _wrong(variable: str, line: int, what: str) -> SettingsError:
-    return SettingsError(f"{variable}: line {line} {what}")
+def _wrong(variable: str, line: int, problem: str) -> SettingsError:
+    return SettingsError(f"{variable}: line {line} {problem}")

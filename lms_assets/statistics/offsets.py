@@ -1,7 +1,7 @@
-"""The zone's offsets in the database, where no zone's name is known.
+"""The table ``zone_offsets``: how far the zone's clocks are ahead of UTC, and when.
 
-PostgreSQL's edition of the zone database may be another one than the ``tzdata`` package, so
-``zone_offsets`` says by how much the clocks were ahead of UTC, and when.
+PostgreSQL's edition of the zone database may differ from the ``tzdata`` package. So SQL reads
+this table and no zone's name.
 """
 
 from datetime import date, datetime
@@ -13,7 +13,7 @@ from lms_assets.days import OffsetSpan, Window, midnight, offset_spans
 
 
 def write_offsets(connection: Connection, zone: ZoneInfo, first: date, last: date) -> None:
-    """``zone_offsets`` cover the years of all days from ``first`` to ``last``, and the next."""
+    """``zone_offsets`` covers the years from ``first`` to ``last``, and one more year."""
     start = datetime(first.year - 1, 12, 1)  # noqa: DTZ001
     spans = offset_spans(Window(start, datetime(last.year + 2, 1, 1)), zone)  # noqa: DTZ001
     connection.execute(text("delete from zone_offsets"))
@@ -24,13 +24,13 @@ def write_offsets(connection: Connection, zone: ZoneInfo, first: date, last: dat
 
 
 def offsets_hold(connection: Connection, zone: ZoneInfo, as_of: date) -> bool:
-    """Whether the offsets that are written, up to the end of ``as_of``, are those of tzdata."""
+    """Whether ``zone_offsets`` agrees with ``tzdata`` up to the beginning of ``as_of``."""
     rows = connection.execute(text("select starts, ends, ahead from zone_offsets order by starts"))
     written = [OffsetSpan(row.starts, row.ends, row.ahead) for row in rows]
     if not written:
         return False
-    known = Window(written[0].start, midnight(as_of, zone))
-    return _changes(written, known) == _changes(offset_spans(known, zone), known)
+    window = Window(written[0].start, midnight(as_of, zone))
+    return _changes(written, window) == _changes(offset_spans(window, zone), window)
 
 
 def _changes(spans: list[OffsetSpan], within: Window) -> list[tuple[datetime, object]]:

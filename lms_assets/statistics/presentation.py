@@ -1,4 +1,4 @@
-"""How the figures are shown: the language, the titles, who is left out, what is published."""
+"""The settings of the figures: language, titles, staff, and what is published."""
 
 from functools import cached_property
 from pathlib import Path
@@ -9,16 +9,16 @@ from lms_assets.statistics.names import Names, read_names, read_staff
 
 
 class Presentation(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """What the settings say of the figures and of those who read them.
+    """The settings of the figures, as a resource.
 
     Args:
-        language: ``en`` or ``ru``, of the sheet, the page and the letters.
-        timezone: The zone that says what a day is.
-        names_file: ``course,task,title,link``; ids are shown without it.
-        staff_file: User ids, one a line, left out of the figures.
-        sheet_students: The sheet has the tab of students who need help, ids only.
-        sheet_per_day: The sheet has a worksheet per report day, the newest 31.
-        page: Where the page is written.
+        language: ``en`` or ``ru``, for the sheet, the page and the letters.
+        timezone: The zone of the days.
+        names_file: A CSV file ``course,task,title,link``; without it ids are shown.
+        staff_file: A file of user ids, one a line, who are left out of the figures.
+        sheet_students: Whether the sheet has a tab of students who need help, by id.
+        sheet_per_day: Whether the sheet has a worksheet for each of the newest 31 days.
+        page: The path of the page.
     """
 
     language: str = "en"
@@ -36,5 +36,5 @@ class Presentation(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @cached_property
     def staff(self) -> frozenset[str]:
-        """Users whose attempts are no students'."""
+        """The user ids of the staff."""
         return read_staff(Path(self.staff_file) if self.staff_file else None)

@@ -1,7 +1,7 @@
 """Attempts in ProgSnap2, the format in which researchers share data on learning to program.
 
-A run is an event ``Run.Program``, a submit ``Submit``. What students wrote is not known, so there
-is one code state, and it is empty. Staff are left out.
+A run is an event ``Run.Program``, a submit is ``Submit``. The API does not send the students'
+code, so there is one code state, and it is empty. Staff are left out.
 
 Version 6 is the one that BlockPy's published datasets state, with the zone in a column of its
 own. The machine-readable specification that CSSPLICE began in 2025 is numbered 1.0 and has no
@@ -44,7 +44,7 @@ TOOL = "LMS"
 NO_CODE = "0"
 UTC_OFFSET = "+0000"
 CODE_STATES = (("CodeStateID", "Code"), (NO_CODE, ""))
-# In the order of a student's attempts: a run before a submit, wrong before right.
+# At the same instant a run comes before a submit, and a wrong submit before a correct one.
 _EVENTS = """
     select id, user_id, is_run, created_at, coalesce(course, ''), coalesce(task, ''),
         case when is_graded then is_correct::int end
@@ -63,20 +63,20 @@ def export_progsnap2(
     names: Names,
     key: bytes | None,
 ) -> list[Path]:
-    """The folder holds the attempts of the days as a ProgSnap2 dataset, all as of one moment.
+    """The folder holds the days' attempts as a ProgSnap2 dataset, read in one snapshot.
 
     Args:
-        warehouse: Where the attempts are; nothing in it is changed.
+        warehouse: Holds the attempts; nothing is changed.
         first: The first day.
         last: The last day, included.
-        to: Made if it is not there.
-        zone: Says what a day is; the timestamps are UTC.
+        to: The folder; it is made if it does not exist.
+        zone: The zone of the days; the timestamps in the files are UTC.
         names: Titles for the link tables of courses and problems.
-        key: Of the hashes that stand for students, the same in each export with the same key;
-            None: their real ids.
+        key: The key of the hashes that replace students' ids: the same key gives the same
+            hashes. None keeps the real ids.
 
     Returns:
-        The files, in the order written.
+        The paths of the files, in the order of writing.
     """
     links = to / "LinkTables"
     for folder in (links, to / "CodeStates"):

@@ -1,8 +1,8 @@
-"""The figures as tabs: which columns in which order, and what the sheet says of itself.
+"""The figures as tabs of the sheet: their columns, rows, notes and charts.
 
-Pure but for :func:`figures_for_sheet`, which reads the tables. The figures are
-defined in `measures.py`; here each has one heading and one definition, in
-``texts/<language>/sheet.toml``, and rounding is left to the sheet's formats.
+Pure except :func:`figures_for_sheet`, which reads the database. Headings and definitions come
+from the registry in `figures.py`, other texts from ``texts/<language>/sheet.toml``. Figures are
+not rounded; the formats of the cells round them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from lms_assets.texts import LANGUAGES, Texts
 
 Figures = Mapping[str, Any]
 
-DAY_TABS_KEPT = 31
+NEWEST_DAY_TABS = 31
 
 KINDS: Mapping[figures.Unit, Kind] = {
     "count": "integer",
@@ -38,7 +38,7 @@ KINDS: Mapping[figures.Unit, Kind] = {
 
 @dataclass(frozen=True)
 class SheetFigures:
-    """What the sheet is made from, as the tables hold it: percentages unrounded, 0 to 100.
+    """The rows of the database from which the sheet is made; percentages are 0 to 100, unrounded.
 
     Args:
         daily: Rows of `daily_statistics`, the newest day last.
@@ -56,16 +56,16 @@ class SheetFigures:
 
     @property
     def attempts(self) -> int:
-        """From how many attempts the figures were made."""
+        """The number of attempts behind the figures."""
         return sum(int(row["attempts"]) for row in self.daily)
 
 
 class Presented(Protocol):
-    """What the settings say of the sheet."""
+    """The settings of the sheet."""
 
     @property
     def language(self) -> str:
-        """Of titles, headings and definitions."""
+        """The language of titles, headings and definitions."""
 
     @property
     def sheet_students(self) -> bool:
@@ -81,7 +81,7 @@ class Presented(Protocol):
 
 
 def figures_for_sheet(connection: Connection) -> SheetFigures:
-    """The figures as they are committed now; the table of attempts is not read."""
+    """The committed figures, read from the tables of statistics; attempts are not read."""
     periods = text("select * from period_statistics where course <> '' and period_days in (0, 28)")
     return SheetFigures(
         daily=measures.daily(connection),
@@ -99,7 +99,7 @@ def figures_for_sheet(connection: Connection) -> SheetFigures:
 
 
 def _with_their_own(tasks: Sequence[Figures], *others: Sequence[Figures]) -> list[Figures]:
-    """Each task's row with what other tables say of it."""
+    """Each task's row with its columns from the other tables."""
     more: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in (row for rows in others for row in rows):
         more.setdefault(_task_key(row), {}).update(row)
@@ -110,68 +110,71 @@ def _task_key(row: Figures) -> tuple[str, ...]:
     return row["oauth_consumer_key"], row["course"], row["task"]
 
 
-def tabs_of(held: SheetFigures, presented: Presented, *, made_at: datetime) -> list[Tab]:
+def tabs_of(sheet_figures: SheetFigures, presented: Presented, *, made_at: datetime) -> list[Tab]:
     """All tabs that the settings ask for."""
     in_language = partial(
         tabs,
-        held,
+        sheet_figures,
         names=presented.names,
         with_students=presented.sheet_students,
         made_at=made_at,
     )
-    made = in_language(language=presented.language)
-    others = [one for one in LANGUAGES if one != presented.language]
-    left = [tab for other in others for tab in in_language(language=other)]
-    made = [
-        replace(tab, earlier=tuple(left[n + at].title for at in range(0, len(left), len(made))))
-        for n, tab in enumerate(made)
+    own_tabs = in_language(language=presented.language)
+    others = [language for language in LANGUAGES if language != presented.language]
+    other_tabs = [tab for other in others for tab in in_language(language=other)]
+    starts = range(0, len(other_tabs), len(own_tabs))
+    own_tabs = [
+        replace(tab, earlier=tuple(other_tabs[start + n].title for start in starts))
+        for n, tab in enumerate(own_tabs)
     ]
     if presented.sheet_per_day:
-        newest = [row["day"] for row in held.daily[-DAY_TABS_KEPT:]]
-        made += [per_day_tab(held, d, presented.language, made_at=made_at) for d in newest]
-    # Where both languages' tabs are there, the other's would go on showing older figures.
-    return made + [replace(tab, made_if_missing=False) for tab in left]
+        newest = [row["day"] for row in sheet_figures.daily[-NEWEST_DAY_TABS:]]
+        own_tabs += [
+            per_day_tab(sheet_figures, d, presented.language, made_at=made_at) for d in newest
+        ]
+    # If a sheet has tabs in both languages, those of the other language are updated too.
+    return own_tabs + [replace(tab, made_if_missing=False) for tab in other_tabs]
 
 
 def tabs(
-    held: SheetFigures,
+    sheet_figures: SheetFigures,
     *,
     language: str,
     names: Names,
     with_students: bool,
     made_at: datetime,
 ) -> list[Tab]:
-    """The tabs of the statistics, in the order in which people meet them.
+    """The tabs of the statistics in one language, in their order in the sheet.
 
     Args:
-        held: What the database holds.
-        language: Of titles, headings and definitions.
+        sheet_figures: Rows of the database.
+        language: The language of titles, headings and definitions.
         names: Titles of courses and tasks.
-        with_students: Else the tab of students is emptied where it exists, and not made.
-        made_at: When, with its zone.
+        with_students: Whether there is a tab of students. If not, an existing one is emptied.
+        made_at: The time of making, aware.
     """
     texts = Texts(language)
-    note = _note(held, made_at, texts)
+    note = _note(sheet_figures, made_at, texts)
     shown_tabs = [
-        _daily(held, texts, note),
-        _report(held, texts, note),
-        _alarms(held, names, texts, note),
-        _courses(held, names, texts, note),
-        _tasks(held, names, texts, note),
-        _students(held if with_students else None, names, texts, note),
+        _daily(sheet_figures, texts, note),
+        _report(sheet_figures, texts, note),
+        _alarms(sheet_figures, names, texts, note),
+        _courses(sheet_figures, names, texts, note),
+        _tasks(sheet_figures, names, texts, note),
+        _students(sheet_figures if with_students else None, names, texts, note),
     ]
     return [*shown_tabs, _definitions(shown_tabs, texts, note)]
 
 
-def per_day_tab(held: SheetFigures, day: date, language: str, *, made_at: datetime) -> Tab:
-    """A worksheet for one report day, as ETL-Project made; the newest 31 of them stay.
+def per_day_tab(sheet_figures: SheetFigures, day: date, language: str, *, made_at: datetime) -> Tab:
+    """A worksheet for one report day, as ETL-Project made them; the newest 31 stay.
 
-    Its title bears the whole date: ETL-Project's worksheets ``Отчет за 24.07`` are not ours.
+    Its title has the whole date: ETL-Project's worksheets ``Отчет за 24.07`` stay untouched.
     """
     texts = Texts(language)
     series, *others = _in_languages("sheet.tabs.report_of", texts)
-    rows = [row for row in held.daily if row["day"] <= day]
-    note = _note(held, made_at, texts)
+    rows = [row for row in sheet_figures.daily if row["day"] <= day]
+    note = _note(sheet_figures, made_at, texts)
     columns = _metric_columns(texts)
     return Tab(
         title=f"{series}{day.isoformat()}",
@@ -179,17 +182,17 @@ def per_day_tab(held: SheetFigures, day: date, language: str, *, made_at: dateti
         rows=_metrics(rows, texts),
         note=note,
         series=series,
-        kept=DAY_TABS_KEPT,
+        kept=NEWEST_DAY_TABS,
         earlier=tuple(f"{other}{day.isoformat()}" for other in others),
     )
 
 
-def _note(held: SheetFigures, made_at: datetime, texts: Texts) -> str:
+def _note(sheet_figures: SheetFigures, made_at: datetime, texts: Texts) -> str:
     return texts.text(
         "sheet.note.made",
         moment=f"{made_at.astimezone(UTC):%Y-%m-%d %H:%M}",
-        attempts=texts.number(held.attempts),
-        days=texts.number(len(held.daily)),
+        attempts=texts.number(sheet_figures.attempts),
+        days=texts.number(len(sheet_figures.daily)),
     )
 
 
@@ -209,17 +212,17 @@ def _cells(row: Figures, names: Sequence[str]) -> tuple[Cell, ...]:
     return tuple(row.get(name) for name in names)
 
 
-def _daily(held: SheetFigures, texts: Texts, note: str) -> Tab:
-    rows = [_cells(row, figures.DAILY) for row in held.daily]
+def _daily(sheet_figures: SheetFigures, texts: Texts, note: str) -> Tab:
+    rows = [_cells(row, figures.DAILY) for row in sheet_figures.daily]
     return Tab(texts.text("sheet.tabs.daily"), _columns(figures.DAILY, texts), rows, note)
 
 
-def _report(held: SheetFigures, texts: Texts, note: str) -> Tab:
+def _report(sheet_figures: SheetFigures, texts: Texts, note: str) -> Tab:
     daily = texts.text("sheet.tabs.daily")
     return Tab(
         title=texts.text("sheet.tabs.report"),
         columns=_metric_columns(texts),
-        rows=_metrics(held.daily, texts),
+        rows=_metrics(sheet_figures.daily, texts),
         note=note,
         charts=(
             _chart("attempts", daily, ("attempts", "users"), texts),
@@ -240,7 +243,7 @@ def _in_languages(key: str, texts: Texts) -> list[str]:
 
 
 def _column(name: str, kind: Kind, texts: Texts, width_px: int | None = None) -> Column:
-    """A column that holds no figure of its own."""
+    """A column that is no figure of the registry."""
     heading, *others = _in_languages(f"sheet.columns.{name}", texts)
     return Column(name, heading, kind, width_px, tuple(others))
 
@@ -254,7 +257,7 @@ def _metric_columns(texts: Texts) -> tuple[Column, ...]:
 
 
 def _metrics(daily: Sequence[Figures], texts: Texts) -> list[tuple[Cell, ...]]:
-    """The last of the days, a metric a row, beside the same weekday of the week before."""
+    """One row per metric: its values on the newest day and on the same weekday a week before."""
     if not daily:
         return []
     newest = daily[-1]
@@ -268,7 +271,7 @@ def _metrics(daily: Sequence[Figures], texts: Texts) -> list[tuple[Cell, ...]]:
 
 
 def _typed(row: Figures, key: str) -> Cell:
-    """The figure with a type that says how it is shown."""
+    """The figure as a value whose type decides the cell's format."""
     value: Cell = row.get(key)
     if value is None:
         return None
@@ -281,10 +284,10 @@ def _typed(row: Figures, key: str) -> Cell:
             return value
 
 
-def _courses(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
-    """One row per course that has an attempt: the most tried in the last 28 days first."""
+def _courses(sheet_figures: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
+    """One row per course; the course with the most attempts in the last 28 days comes first."""
     by_course: dict[str, dict[str, Any]] = {}
-    for row in held.courses:
+    for row in sheet_figures.courses:
         period = {f"{key}_{row['period_days']}": value for key, value in row.items()}
         by_course.setdefault(row["course"], {}).update(period)
     titled = [
@@ -295,12 +298,12 @@ def _courses(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
     return Tab(texts.text("sheet.tabs.courses"), _columns(figures.COURSES, texts), rows, note)
 
 
-def _tasks(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
-    """One row per task, in the order given."""
-    told = names.task_titles(held.tasks)
+def _tasks(sheet_figures: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
+    """One row per task, in the given order."""
+    titles = names.task_titles(sheet_figures.tasks)
     rows = [
         _cells(_named_task(row, title, names, texts), figures.TASKS)
-        for row, title in zip(held.tasks, told, strict=True)
+        for row, title in zip(sheet_figures.tasks, titles, strict=True)
     ]
     title, columns = texts.text("sheet.tabs.tasks"), _columns(figures.TASKS, texts)
     return Tab(title, columns, rows, note, key=("course", "task"))
@@ -323,8 +326,8 @@ def _named_task(row: Figures, title: str, names: Names, texts: Texts) -> Figures
 TINTS = {"collapsed": "F8D7DA", "surged": "FFF3CD"}
 
 
-def _alarms(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
-    """One row per task and day in alarm, the newest day first, coloured by its kind."""
+def _alarms(sheet_figures: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
+    """One row per task and day with an alarm, the newest day first, coloured by its kind."""
     rows = [
         {
             **row,
@@ -333,7 +336,9 @@ def _alarms(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
             "alarm_kind": texts.text(f"sheet.alarm.{row['kind']}"),
             "alarm_students": row["students"],
         }
-        for row, title in zip(held.alarms, names.task_titles(held.alarms), strict=True)
+        for row, title in zip(
+            sheet_figures.alarms, names.task_titles(sheet_figures.alarms), strict=True
+        )
     ]
     return Tab(
         title=texts.text("sheet.tabs.alarms"),
@@ -341,13 +346,13 @@ def _alarms(held: SheetFigures, names: Names, texts: Texts, note: str) -> Tab:
         rows=[_cells(row, figures.ALARMS) for row in rows],
         note=note,
         key=("day", "course", "task"),
-        tints=[TINTS[row["kind"]] for row in held.alarms],
+        tints=[TINTS[row["kind"]] for row in sheet_figures.alarms],
     )
 
 
-def _students(held: SheetFigures | None, names: Names, texts: Texts, note: str) -> Tab:
-    """One row per student and task, in the order given; ids only."""
-    rows_held = held.students if held else []
+def _students(sheet_figures: SheetFigures | None, names: Names, texts: Texts, note: str) -> Tab:
+    """One row per student and task, in the given order; students appear by id only."""
+    students = sheet_figures.students if sheet_figures else []
     rows = [
         _cells(
             {
@@ -359,7 +364,7 @@ def _students(held: SheetFigures | None, names: Names, texts: Texts, note: str) 
             },
             figures.STUDENTS,
         )
-        for row, title in zip(rows_held, names.task_titles(rows_held), strict=True)
+        for row, title in zip(students, names.task_titles(students), strict=True)
     ]
     return Tab(
         title=texts.text("sheet.tabs.students"),
@@ -367,12 +372,12 @@ def _students(held: SheetFigures | None, names: Names, texts: Texts, note: str) 
         rows=rows,
         note=note,
         key=("user_id", "course", "task"),
-        made_if_missing=held is not None,
+        made_if_missing=sheet_figures is not None,
     )
 
 
 def _definitions(tabs_shown: Sequence[Tab], texts: Texts, note: str) -> Tab:
-    """One row per figure that any tab shows: its heading and what it means."""
+    """One row per figure in any tab: its heading and its definition."""
     metrics = {"metric", "value", "week_before"}
     keys = dict.fromkeys(c.key for tab in tabs_shown for c in tab.columns if c.key not in metrics)
     rows = [(figures.name_of(key, texts), figures.definition_of(key, texts)) for key in keys]

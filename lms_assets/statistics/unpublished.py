@@ -1,8 +1,8 @@
-"""Figures that changed and were not shown since: the sheet or the page lags behind them.
+"""Marks of figures that changed but are not yet on the sheet or the page.
 
-The refresh of the figures marks each place in its own transaction; whoever has written a place
-takes away the marks that it saw before it read the figures. So a publication that failed, or that
-was killed, is seen as not done.
+The refresh marks both places in its own transaction. A publication reads the marks before the
+figures, and removes them after it has written. So the marks of a failed or killed publication
+stay.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ PLACES = (SHEET, PAGE)
 
 
 def mark_unpublished(connection: Connection) -> None:
-    """Each place lags behind the figures once the caller's transaction commits."""
+    """Both places are marked, once the caller's transaction commits."""
     mark = text("insert into unpublished_changes (place) select unnest(cast(:places as text[]))")
     connection.execute(mark, {"places": list(PLACES)})
 
@@ -31,7 +31,7 @@ def marks_of(connection: Connection, place: str) -> list[int]:
     return list(connection.scalars(statement, {"place": place}))
 
 
-def take_away(connection: Connection, marks: Collection[int]) -> None:
-    """The place shows all that was marked by these."""
+def remove_marks(connection: Connection, marks: Collection[int]) -> None:
+    """The marks are removed: their place shows the figures."""
     statement = text("delete from unpublished_changes where id = any(:marks)")
     connection.execute(statement, {"marks": list(marks)})

@@ -1,7 +1,7 @@
-"""The views and functions of the figures, with the comments that say what each column means.
+"""The views and functions of the figures, with the comments on their columns.
 
-Their text stands in ``sql/views/``, in the order in which they are made. ``resources.schema``
-makes them anew in the database when the text has changed.
+Their SQL stands in ``sql/views/``; the file names give the order. ``resources.schema`` makes them
+again in the database when their SQL or comments have changed.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ FIGURES_OF_PAIRS = "figures_of_pairs.sql"
 
 @cache
 def figure_views() -> Repeatable:
-    """All of them, for :meth:`Warehouse.migrate`."""
+    """All views and functions, for :meth:`Warehouse.migrate`."""
     folder = files(__package__).joinpath("sql/views")
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
     return Repeatable(
@@ -31,7 +31,7 @@ def figure_views() -> Repeatable:
 
 @cache
 def script(name: str) -> str:
-    """A file of ``sql/``; a comment that names the figures of pairs stands for their text."""
+    """The text of a file in ``sql/``; ``/* figures_of_pairs.sql */`` is replaced by that file."""
     text = files(__package__).joinpath(f"sql/{name}").read_text(encoding="utf-8")
     marker = f"/* {FIGURES_OF_PAIRS} */"
     return text.replace(marker, script(FIGURES_OF_PAIRS)) if marker in text else text
@@ -39,7 +39,7 @@ def script(name: str) -> str:
 
 @cache
 def definition_of_figures() -> str:
-    """The hash of all SQL that figures are made by: another one, and all are computed anew."""
+    """A hash of all SQL of the figures; when it changes, all figures are computed again."""
     steps = files(__package__).joinpath("sql").iterdir()
     names = sorted(file.name for file in steps if file.name.endswith(".sql"))
     return sha256("".join([*map(script, names), *figure_views().scripts]).encode()).hexdigest()

@@ -17,7 +17,7 @@ from lms_assets.embedded.demo_api import DemoApi, DemoGraderApi, days_in
 from lms_assets.embedded.demo_students import DemoStudents
 from lms_assets.faults import PermanentFault
 from lms_assets.resources.grader_api import GraderApi
-from lms_assets.statistics.alarms import COLLAPSED, SURGED, StudentDays, Task, judged_anew
+from lms_assets.statistics.alarms import COLLAPSED, SURGED, StudentDays, Task, judged_again
 
 DATA = Path(__file__).parents[1] / "data"
 REAL = DATA / "recodex_2017_attempts.json"
@@ -232,7 +232,7 @@ def test_three_days_show_one_broken_task_and_one_leaked_one_on_any_day_of_the_we
     students = DemoStudents(faults_from=at(newest.isoformat()))
     days = {day: student_days(day, students) for day in days_between(newest - 2 * DAY, newest)}
     first = newest - 2 * DAY
-    verdicts = dict(judged_anew(days, {}, first=first, last_changed=newest, as_of=newest))
+    verdicts = dict(judged_again(days, {}, first=first, last_changed=newest, as_of=newest))
     kinds = [alarm.kind for verdict in verdicts.values() for alarm in verdict.alarms.values()]
     assert sorted(kinds) == [COLLAPSED, SURGED]
     assert {alarm.since for alarm in verdicts[newest].alarms.values()} == {newest}

@@ -17,7 +17,7 @@ from lms_assets.statistics.alarms import (
     adjusted,
     fisher,
     is_far,
-    judged_anew,
+    judged_again,
 )
 from lms_assets_tests.statistics import oracle_beyond as plain
 from lms_assets_tests.statistics.oracle import Attempt, Oracle
@@ -90,7 +90,7 @@ def verdicts_of(shares: Iterable[tuple[int, int] | None]) -> dict[int, Verdict]:
         if one is not None
     }
     last = max(days)
-    found = judged_anew(days, {}, first=FIRST, last_changed=last, as_of=last)
+    found = judged_again(days, {}, first=FIRST, last_changed=last, as_of=last)
     return {(day - FIRST).days: verdict for day, verdict in found}
 
 
@@ -147,16 +147,18 @@ def test_the_usual_needs_twenty_student_days_and_the_day_eight() -> None:
 def test_a_change_without_effect_is_judged_no_further_than_it_can_reach() -> None:
     days = {FIRST + timedelta(days=n): {T1: StudentDays(*GOOD)} for n in range(200)}
     last = max(days)
-    before = dict(judged_anew(days, {}, first=FIRST, last_changed=last, as_of=last))
+    before = dict(judged_again(days, {}, first=FIRST, last_changed=last, as_of=last))
     changed = FIRST + timedelta(days=60)
     days[changed] = {T1: StudentDays(21, 14)}
-    again = dict(judged_anew(days, before, first=changed, last_changed=changed, as_of=last))
+    again = dict(judged_again(days, before, first=changed, last_changed=changed, as_of=last))
     assert max(again) == changed + timedelta(days=28)
-    assert before | again == dict(judged_anew(days, {}, first=FIRST, last_changed=last, as_of=last))
+    assert before | again == dict(
+        judged_again(days, {}, first=FIRST, last_changed=last, as_of=last)
+    )
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_days_that_changed_judged_anew_give_what_all_days_judged_anew_give(seed: int) -> None:
+def test_judging_the_changed_days_again_gives_what_judging_all_days_gives(seed: int) -> None:
     seeded = random.Random(seed)
 
     def some_day() -> dict[Task, StudentDays]:
@@ -168,7 +170,7 @@ def test_days_that_changed_judged_anew_give_what_all_days_judged_anew_give(seed:
     last = max(days)
 
     def all_anew() -> dict[date, Verdict]:
-        return dict(judged_anew(days, {}, first=FIRST, last_changed=last, as_of=last))
+        return dict(judged_again(days, {}, first=FIRST, last_changed=last, as_of=last))
 
     verdicts = all_anew()
     for _ in range(15):
@@ -178,7 +180,7 @@ def test_days_that_changed_judged_anew_give_what_all_days_judged_anew_give(seed:
             days[day] = some_day()
             verdicts[day] = Verdict(alarms=verdicts[day].alarms)
         verdicts |= dict(
-            judged_anew(days, verdicts, first=first, last_changed=max(changed), as_of=last)
+            judged_again(days, verdicts, first=first, last_changed=max(changed), as_of=last)
         )
         assert verdicts == all_anew()
 

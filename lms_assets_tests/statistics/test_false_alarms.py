@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_assets.statistics.alarms import COLLAPSED, StudentDays, Task, Verdict, judged_anew
+from lms_assets.statistics.alarms import COLLAPSED, StudentDays, Task, Verdict, judged_again
 
 RECORDED = Path(__file__).parents[1] / "data" / "recodex_2017_attempts.json"
 FIRST = date(2024, 1, 1)
@@ -21,7 +21,7 @@ Days = Mapping[date, Mapping[Task, StudentDays]]
 
 def judged(days: Days) -> dict[date, Verdict]:
     first, last = min(days), max(days)
-    return dict(judged_anew(days, {}, first=first, last_changed=last, as_of=last))
+    return dict(judged_again(days, {}, first=first, last_changed=last, as_of=last))
 
 
 def false_and_tested(days: Days) -> tuple[int, int]:

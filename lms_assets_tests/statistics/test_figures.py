@@ -91,7 +91,7 @@ def test_a_column_may_mean_another_figure_in_a_table_of_its_own() -> None:
 def test_the_documentation_of_the_figures_is_current() -> None:
     """Else: python -m lms_assets.statistics.figures_page"""
     page = figures_page.PAGE.read_text(encoding="utf-8")
-    assert figures_page.written(page) == page
+    assert figures_page.page_written(page) == page
 
 
 def test_the_documentation_has_each_of_the_fifteen_and_every_defined_figure() -> None:

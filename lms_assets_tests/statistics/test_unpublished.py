@@ -11,7 +11,7 @@ from lms_assets.statistics.unpublished import (
     SHEET,
     is_anything_unpublished,
     marks_of,
-    take_away,
+    remove_marks,
 )
 from lms_assets_tests.day_loads import DAY, loaded, record
 
@@ -27,7 +27,7 @@ def test_what_changed_is_unpublished_until_both_places_show_it(
 
     def shown(place: str, marks: list[int]) -> bool:
         with warehouse.begin() as connection:
-            take_away(connection, marks)
+            remove_marks(connection, marks)
             return not marks_of(connection, place) and not is_anything_unpublished(connection)
 
     loaded(warehouse, lake, [record("one")])

@@ -1,8 +1,8 @@
-"""The page `report.html`: what the database holds, in one file that loads nothing.
+"""The page `report.html`: the figures of the database in one file that needs no network.
 
-A figure goes into the page as it stands in the tables of statistics, rounded: the page's script
-chooses and shows, it defines nothing. Names and definitions come from the registry of figures.
-No student's id is read here.
+The page holds the figures of the tables of statistics, rounded. Its script selects and shows
+them; it computes no figure. Names and definitions come from the registry of figures. No
+student's id is read.
 """
 
 import json
@@ -26,8 +26,8 @@ from lms_assets.statistics.presentation import Presentation
 from lms_assets.texts import Texts, catalogue
 
 FULL_LOCALES: Mapping[str, Literal["en-US", "ru-RU"]] = {"en": "en-US", "ru": "ru-RU"}
-# Section → the figures that its question mark explains; the first one names a section without a
-# heading of its own.
+# Section → the figures that its question mark explains. A section without a heading of its own
+# gets the name of the first figure.
 EXPLAINED: Mapping[str, tuple[str, ...]] = {
     "alarms": ("alarm_kind", "q"),
     "activity": ("attempts", "submits", "runs", "ungraded"),
@@ -42,14 +42,14 @@ EXPLAINED: Mapping[str, tuple[str, ...]] = {
     "retention": ("active_pct", "active_students", "at_risk_students", "dropped_students"),
     "heat": ("attempts", "users"),
 }
-# Parts of one script, in the order in which they stand on each other.
+# The parts of the script; each uses only parts before it.
 SCRIPTS = ("words", "choice", "tiles", "drawings", "charts", "tables", "task", "page")
 
 
 def page_of(
     connection: Connection, presentation: Presentation, *, made_at: datetime, edition: str
 ) -> str:
-    """The whole page, of the figures that stand in the database now."""
+    """The page with the present figures of the database."""
     return render(
         figures_for_page(connection),
         language=presentation.language,
@@ -65,11 +65,11 @@ def render(
     """The page as HTML: one file, no network, no student.
 
     Args:
-        figures: What it shows.
+        figures: The figures to show.
         language: ``en`` or ``ru``.
         names: Titles and links of courses and tasks.
-        made_at: The instant it is made at, aware; shown in the zone of the figures.
-        edition: What it is made of; see ``edition.py``.
+        made_at: The time of making, aware; the page shows it in the figures' zone.
+        edition: The hash from ``edition.py``.
     """
     texts = Texts(language)
 
@@ -95,7 +95,7 @@ def render(
 
 
 def _heading(section: str, texts: Texts) -> str:
-    """A section's own heading, else the name of the figure that it is about."""
+    """The section's own heading, else the name of its first explained figure."""
     own = catalogue(texts.language).get(f"page.section.{section}")
     return own or name_of(EXPLAINED[section][0], texts)
 
@@ -137,19 +137,19 @@ def _part(name: str) -> str:
 
 @cache
 def _script() -> str:
-    """The parts of the script as one function, so that none of their names is the page's."""
+    """The script, wrapped in a function, so that its names are not global in the page."""
     parts = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
     return f'"use strict";\n(() => {{\n{parts}\n}})();'
 
 
 @cache
 def vega_bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as a script that may stand inside HTML; makes `vegaEmbed`.
+    """Vega, Vega-Lite and Vega-Embed as a script for use in HTML; it defines `vegaEmbed`.
 
-    What would end the script or open a comment can stand in its strings alone,
-    where a backslash changes nothing.
+    ``</script`` and ``<!--`` occur only in the script's strings, where a backslash before a
+    character changes nothing.
     """
-    # Imported late: it starts a JavaScript engine.
+    # Imported late, because it starts a JavaScript engine.
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
@@ -157,7 +157,7 @@ def vega_bundle() -> str:
 
 
 def as_json_in_html(value: object) -> str:
-    """The value as JSON that may stand inside a script element, whatever its texts hold."""
+    """The value as JSON that is safe in a script element, whatever texts it contains."""
     plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -165,7 +165,7 @@ def as_json_in_html(value: object) -> str:
 def _lines(
     figures: PageFigures, as_of: date, first: date, texts: Texts, made_at: datetime
 ) -> list[str]:
-    """What stands under the heading: of when the figures are, and from what they were made."""
+    """The lines under the heading: the figures' day, their history, and the time of making."""
     local = made_at.astimezone(ZoneInfo(figures.zone))
     moment = format_datetime(local, "d MMMM y, HH:mm", locale=texts.language)
     attempts = sum(row["attempts"] for row in figures.days if row["course"] == ALL_COURSES)
@@ -183,7 +183,7 @@ def _locale(language: str) -> dict[str, Any]:
 
     full = FULL_LOCALES[language]
     return {
-        # Day before month, as the headings have it.
+        # en-GB puts the day before the month, as the headings do.
         "dates": {"en": "en-GB", "ru": "ru-RU"}[language],
         "numbers": vl_convert.get_format_locale(full),
         "days": vl_convert.get_time_format_locale(full),

@@ -1,9 +1,9 @@
-"""What the charts of the page look like: Vega-Lite specs without their data; pure.
+"""The charts of the page: Vega-Lite specs without their data; pure.
 
-A spec reads rows named ``rows``, which the page's script makes from the figures of the chosen
-period and course; fields ``tip_…`` hold what a tooltip says, in the reader's language. Colours
-are CSS variables of the page, so that one drawing serves light, dark and paper; a heat map's
-strength is the opacity of one colour for the same reason.
+A spec reads the data set ``rows``, which the page's script makes from the figures of the selected
+period and course. Fields ``tip_…`` hold the texts of a tooltip. Colours are CSS variables of the
+page, so that one chart works on light, dark and paper. For the same reason a heat map varies the
+opacity of one colour.
 """
 
 import json
@@ -32,8 +32,8 @@ def chart_specs(word: Word, name: Name) -> dict[str, Spec]:
     """The spec of each chart, by the name of its section in the page.
 
     Args:
-        word: The text under a key of ``page.toml``, as ``word.hour``.
-        name: What a figure of the registry is called.
+        word: Gives the text under a key of ``page.toml``, such as ``word.hour``.
+        name: Gives the name of a figure for people.
     """
     return {
         "activity": _activity(name),
@@ -53,7 +53,7 @@ def chart_specs(word: Word, name: Name) -> dict[str, Spec]:
 def _activity(name: Name) -> Spec:
     """Rows: a day or week and a kind; ``day``, ``until`` (UTC ms), ``kind``, ``from``, ``to``."""
     kinds = [name(kind) for kind in KINDS]
-    told = tooltip_of(name, "day", "attempts", *KINDS)
+    tips = tooltip_of(name, "day", "attempts", *KINDS)
     return chart(
         mark={"type": "bar", "x2Offset": -0.5},
         encoding={
@@ -62,7 +62,7 @@ def _activity(name: Name) -> Spec:
             "y": {"field": "from", "type": "quantitative", "axis": {"title": None}},
             "y2": {"field": "to"},
             "color": {"field": "kind", **colours(kinds, list(KINDS))},
-            "tooltip": told,
+            "tooltip": tips,
         },
     )
 
@@ -146,7 +146,7 @@ def _retention(name: Name) -> Spec:
         "type": "ordinal",
         "axis": {"title": name("weeks_later"), "orient": "top", "labelAngle": 0},
     }
-    told = tooltip(
+    tips = tooltip(
         cohort=name("cohort_week"),
         later=name("weeks_later"),
         active=name("active"),
@@ -155,7 +155,7 @@ def _retention(name: Name) -> Spec:
         "y": task_axis(),
         "x": x,
         "fillOpacity": _cells("pct", 0.65, {"domain": [0, 100]}),
-        "tooltip": told,
+        "tooltip": tips,
     }
     complete = {"type": "rect", "fill": "var(--heat)", "stroke": "var(--card)"}
     running = {**complete, "stroke": "var(--ink)", "strokeDash": [3, 2], "strokeWidth": 1.5}
@@ -165,7 +165,7 @@ def _retention(name: Name) -> Spec:
             "y": task_axis(),
             "x": x,
             "text": {"field": "label"},
-            "tooltip": told,
+            "tooltip": tips,
         },
     }
     return by_row(

@@ -1,4 +1,4 @@
-"""What a page was made of. It says so in its head: the same edition need not be made again."""
+"""The edition of a page: a hash in its head that shows whether the page is still current."""
 
 from functools import cache
 from hashlib import sha256
@@ -10,15 +10,16 @@ from sqlalchemy import Connection, text
 
 from lms_assets.statistics.presentation import Presentation
 
-# The head stands in the first bytes, before styles and scripts.
+# The hash stands before styles and scripts, within the first bytes.
 _HEAD_BYTES = 2_000
 _REFRESHED = "select extract(epoch from max(refreshed_at))::text from figure_settings"
 
 
 def edition_of(connection: Connection, presentation: Presentation) -> str:
-    """A hash of all that the page shows and is made by: the figures by their last refresh.
+    """A hash of the figures' last refresh, the language, the names and the code.
 
-    Read it before the figures: a page that is newer than it says is only made once more.
+    Read it before the figures. If they change in between, the page is made once more than needed,
+    but never too seldom.
     """
     refreshed = connection.scalar(text(_REFRESHED))
     names = sorted((key, name.title, name.link) for key, name in presentation.names.known.items())
@@ -26,10 +27,10 @@ def edition_of(connection: Connection, presentation: Presentation) -> str:
 
 
 def is_of(page: Path, edition: str) -> bool:
-    """Whether the file is there and of this edition.
+    """Whether the file exists and has this edition.
 
     Raises:
-        OSError: It is there and cannot be read.
+        OSError: The file exists but cannot be read.
     """
     if not page.exists():
         return False
@@ -39,17 +40,17 @@ def is_of(page: Path, edition: str) -> bool:
 
 @cache
 def _code() -> str:
-    """A hash of the code, SQL, templates and texts that figures and page are made by."""
+    """A hash of the code, SQL, templates and texts from which figures and page are made."""
     rooms = (files("lms_assets.statistics"), files("lms_assets.texts"))
     contents = sorted(content for room in rooms for content in _contents(room))
     return sha256(b"".join(contents)).hexdigest()
 
 
 def _contents(room: Traversable) -> list[bytes]:
-    found: list[bytes] = []
+    contents: list[bytes] = []
     for item in room.iterdir():
         if item.is_dir() and item.name != "__pycache__":
-            found += _contents(item)
+            contents += _contents(item)
         elif item.is_file():
-            found.append(item.read_bytes())
-    return found
+            contents.append(item.read_bytes())
+    return contents

@@ -1,6 +1,6 @@
 """Axes, frames and tooltips of the charts; pure.
 
-Colours are CSS variables of the page, so that one drawing serves light, dark and paper.
+Colours are CSS variables of the page, so that one chart works on light, dark and paper.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ DAY_MS = 86_400_000
 LONG_SPAN_MS = 200 * DAY_MS
 HEIGHT_PX = 240
 CONFIG: Spec = {
-    # The drawing as a whole has its label in the page, and its figures are there as a table.
+    # The page itself labels the chart and holds its figures as a table.
     "aria": False,
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -34,15 +34,15 @@ CONFIG: Spec = {
 
 
 def by_row(step_px: int, **rest: Any) -> Spec:  # noqa: ANN401
-    """A chart as high as its places; the script counts them.
+    """A chart with ``step_px`` of height for each row; the page's script sets the height.
 
-    Vega-Lite would do so by a height of steps, but warns whenever the width is the container's.
+    Vega-Lite's own height by steps warns when the width is that of the container.
     """
     return chart(None, usermeta={"step": step_px}, **rest)
 
 
 def chart(height: int | None = HEIGHT_PX, **rest: Any) -> Spec:  # noqa: ANN401
-    """A chart as wide as its place in the page."""
+    """A chart as wide as its container."""
     return {
         "data": {"name": "rows"},
         "width": "container",
@@ -54,17 +54,17 @@ def chart(height: int | None = HEIGHT_PX, **rest: Any) -> Spec:  # noqa: ANN401
 
 
 def tooltip(**columns: str) -> list[Spec]:
-    """What a tooltip says: field ``tip_…`` of a row → its title."""
+    """A tooltip that shows the fields ``tip_…`` of a row, each with its title."""
     return [{"field": f"tip_{field}", "title": title} for field, title in columns.items()]
 
 
 def tooltip_of(name: Name, *figures: str) -> list[Spec]:
-    """A tooltip that says these figures by their names."""
+    """A tooltip that shows these figures with their names."""
     return tooltip(**{figure: name(figure) for figure in figures})
 
 
 def day_axis(field: str = "day") -> Spec:
-    """Days from the first to the last of what is shown."""
+    """The axis of days, from the first to the last day of the selection."""
     shape = f"last - first > {LONG_SPAN_MS} ? '%b %Y' : '%-d %b'"
     return {
         "field": field,
@@ -74,7 +74,7 @@ def day_axis(field: str = "day") -> Spec:
             "title": None,
             "grid": False,
             "labelOverlap": "greedy",
-            # No more marks than days: a day must not be named twice.
+            # At most one tick per day, or else a day would be labelled twice.
             "tickCount": {"expr": f"min(8, max(1, (last - first) / {DAY_MS}))"},
             "labelSeparation": 6,
             "labelExpr": f"utcFormat(datum.value, {shape})",
@@ -83,7 +83,10 @@ def day_axis(field: str = "day") -> Spec:
 
 
 def task_axis() -> Spec:
-    """Titles may repeat, places do not: the row is its place, its label the title after it."""
+    """An axis of ``place``, which is ``rank<tab>title``; only the title is shown.
+
+    The rank keeps tasks with the same title apart.
+    """
     return {
         "field": "place",
         "type": "ordinal",
@@ -93,7 +96,7 @@ def task_axis() -> Spec:
 
 
 def colours(domain: list[str], variables: list[str]) -> Spec:
-    """A colour of the page for each kind, told by a legend."""
+    """A colour of the page for each kind, with a legend."""
     return {
         "type": "nominal",
         "scale": {"domain": domain, "range": [f"var(--{name})" for name in variables]},
@@ -102,7 +105,7 @@ def colours(domain: list[str], variables: list[str]) -> Spec:
 
 
 def percent_axis(**rest: Any) -> Spec:  # noqa: ANN401
-    """0 to 100 percent."""
+    """An axis from 0 to 100 percent."""
     return {
         "type": "quantitative",
         "scale": {"domain": [0, 100]},
@@ -111,9 +114,9 @@ def percent_axis(**rest: Any) -> Spec:  # noqa: ANN401
 
 
 def on_hover(tooltip: list[Spec]) -> Spec:
-    """A band under the pointer, as wide as its day or week, that says its figures.
+    """A band under the pointer, as wide as its day or week, with a tooltip.
 
-    Not the nearest point by Vega-Lite's own way: its tooltips then say "undefined" of texts.
+    Vega-Lite's selection of the nearest point is not used: its tooltips show texts as "undefined".
     """
     band = {"param": "pointed", "empty": False, "value": 0.1}
     return {

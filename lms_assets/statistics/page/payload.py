@@ -1,7 +1,7 @@
-"""What the page's script shows: the figures of the database as lists, rounded; pure.
+"""The data for the page's script: the figures of the database as lists, rounded; pure.
 
-A figure is called by its name in the registry, whatever its column is called. Nothing is defined
-here.
+A figure has its name from the registry, even where its column has another name. No figure is
+computed here.
 """
 
 from collections import Counter
@@ -43,7 +43,7 @@ _ALARM = PLACES["sheet.tabs.alarms"][3:]
 def payload_of(
     figures: PageFigures, as_of: date, first: date, names: Names, texts: Texts
 ) -> dict[str, Any]:
-    """All that the script shows; lists by course are in the order of ``courses``.
+    """All data for the script; lists by course are in the order of ``courses``.
 
     Args:
         figures: Rows of the database.
@@ -60,14 +60,14 @@ def payload_of(
 
 
 def shown_figures() -> dict[str, Figure]:
-    """Every figure of the page by its name, in the order in which a reader meets them."""
+    """Name → figure, for all figures of the page, in the order of the page."""
     tiles = [name for tile, others in TILES.items() for name in (tile, *others)]
     listed = [name for shown in (*PAGE_LISTS.values(), *PAGE_TABLES.values()) for name in shown]
     return {name: FIGURES[name] for name in (*tiles, *listed)}
 
 
 def change_pct(now: float | None, before: float | None) -> float | None:
-    """By how many percent a figure differs from what it was; None where it was 0 or is unknown."""
+    """The change of a figure in percent; None where it was 0 or one value is unknown."""
     return 100 * (now - before) / before if now is not None and before else None
 
 
@@ -85,7 +85,7 @@ def _words(texts: Texts) -> dict[str, Any]:
 
 
 def _sentences(texts: Texts) -> dict[str, str]:
-    """The page's own, and under ``state`` what the sheet calls a figure that is a word."""
+    """The page's sentences, and under ``state.…`` the sheet's words for difficulty and alarms."""
     all_texts = catalogue(texts.language)
     own = {k.removeprefix("page."): v for k, v in all_texts.items() if k.startswith("page.")}
     states = {
@@ -101,17 +101,17 @@ def _without_bounds(shown: Iterable[str]) -> list[str]:
 
 
 def _described(figure: Figure, texts: Texts) -> dict[str, Any]:
-    known = {
+    entry = {
         "name": name_of(figure.name, texts),
         "unit": figure.unit,
         "decimals": figure.decimals,
         "n": figure.n,
     }
     if figure.pattern == "low":
-        known["high"] = bound(figure.base, "high")
+        entry["high"] = bound(figure.base, "high")
     elif figure.has_interval:
-        known["low"], known["high"] = bound(figure.name, "low"), bound(figure.name, "high")
-    return known
+        entry["low"], entry["high"] = bound(figure.name, "low"), bound(figure.name, "high")
+    return entry
 
 
 def _of_courses(
@@ -155,9 +155,9 @@ def _of_courses(
 
 def _courses(figures: PageFigures, names: Names) -> list[str]:
     """All courses together, then each by its title."""
-    found = {row["course"] for row in (*figures.overall, *figures.days, *figures.tasks)}
-    found |= {row["course"] for row in (*figures.periods, *figures.heat_map, *figures.retention)}
-    return [ALL_COURSES, *sorted(found - {ALL_COURSES}, key=lambda c: (names.course_title(c), c))]
+    ids = {row["course"] for row in (*figures.overall, *figures.days, *figures.tasks)}
+    ids |= {row["course"] for row in (*figures.periods, *figures.heat_map, *figures.retention)}
+    return [ALL_COURSES, *sorted(ids - {ALL_COURSES}, key=lambda c: (names.course_title(c), c))]
 
 
 def _course(course: str, names: Names, all_courses: str) -> dict[str, str]:
@@ -171,26 +171,27 @@ def _course(course: str, names: Names, all_courses: str) -> dict[str, str]:
 
 
 def _overall(figures: PageFigures, courses: list[str]) -> list[dict[str, Any]]:
-    """Figures over the whole history by course. Its submits are those on known tasks.
+    """Figures over the whole history by course.
 
-    They and the timed pairs are the n of the figures of a course that tasks have too.
+    ``submits`` counts only submits on known tasks, and ``timed_solvers`` is ``timed_pairs``: the
+    n of those figures of a course that a task has too.
     """
-    known = {row["course"]: row for row in figures.overall}
+    by_course = {row["course"]: row for row in figures.overall}
     submits: Counter[str] = Counter()
     for task in figures.tasks:
         for course in (ALL_COURSES, task["course"]):
             submits[course] += task["submits"] + task["ungraded"]
     return [
-        {key: _shown(key, value) for key, value in known[course].items()}
-        | {"submits": submits[course], "timed_solvers": known[course].get("timed_pairs")}
-        if course in known
+        {key: _shown(key, value) for key, value in by_course[course].items()}
+        | {"submits": submits[course], "timed_solvers": by_course[course].get("timed_pairs")}
+        if course in by_course
         else {}
         for course in courses
     ]
 
 
 def _periods(rows: list[Row]) -> dict[int, dict[str, Any]]:
-    """Period in days → its figures and how they differ from the period before."""
+    """Period in days → its figures and their changes against the period before."""
     by_days = {row["period_days"]: row for row in rows}
     return {days: _period(by_days.get(days, NO_ATTEMPTS)) for days in PERIODS}
 
@@ -207,14 +208,14 @@ def _period(row: Row) -> dict[str, Any]:
 
 
 def _change(figure: Figure, now: float | None, before: float | None) -> float | None:
-    """In percent; of a share, in percentage points."""
+    """The change of a figure: in points for a percentage, in percent for an amount."""
     if figure.unit != "percent":
         return change_pct(now, before)
     return None if now is None or before is None else now - before
 
 
 def _newest(rows: list[Row], as_of: date) -> dict[str, Any] | None:
-    """The newest day that has attempts: how many students were active up to it."""
+    """The active students of the newest day with attempts."""
     if not rows:
         return None
     row = max(rows, key=lambda row: row["day"])
@@ -233,7 +234,7 @@ def _heat(rows: list[Row]) -> dict[str, list[int]]:
 
 
 def _of_tasks(figures: PageFigures, as_of: date, names: Names) -> dict[str, Any]:
-    """Tasks; their alarms and their days call them by their place in the list."""
+    """The tasks, and their alarms, days and weeks, which name a task by its place in the list."""
     courses = {course: index for index, course in enumerate(_courses(figures, names))}
     place = {task_key(row): index for index, row in enumerate(figures.tasks)}
     return {
@@ -265,7 +266,7 @@ def _tasks(
 
 
 def _figures_of_tasks() -> Iterable[str]:
-    """With both bounds of each that has an interval."""
+    """The figures of tasks, with both bounds of each figure that has an interval."""
     sections = ("hardest", "items", "help", "time", "stops")
     tables = [name for section in sections for name in PAGE_TABLES[section]]
     shown = [name for name in (*PAGE_LISTS["task"], *tables) if name not in ("task", "course")]
@@ -277,16 +278,16 @@ def _figures_of_tasks() -> Iterable[str]:
 def _by_task(
     rows: Sequence[Row], key: str, place: Mapping[tuple[str, str, str], int], as_of: date
 ) -> dict[int, list[int]]:
-    """Place of a task → age in days, students, solved, and so on, in one list."""
-    found: dict[int, list[int]] = {}
+    """Place of a task → one flat list: age in days, students, solved, age in days, …"""
+    numbers_of: dict[int, list[int]] = {}
     for row in rows:
         numbers = ((as_of - row[key]).days, row["students"], row["solved"])
-        found.setdefault(place[task_key(row)], []).extend(numbers)
-    return found
+        numbers_of.setdefault(place[task_key(row)], []).extend(numbers)
+    return numbers_of
 
 
 def _columns(rows: Sequence[Row], relation: str, shown: Iterable[str]) -> dict[str, list[Any]]:
-    """A list per figure: a third of the size of an object per row."""
+    """A list per figure; this takes a third of the size of an object per row."""
     columns = {figure: column_of(relation, figure) for figure in shown}
     return {
         figure: [_shown(figure, row.get(column)) for row in rows]
@@ -295,11 +296,11 @@ def _columns(rows: Sequence[Row], relation: str, shown: Iterable[str]) -> dict[s
 
 
 def _shown(figure: str, value: Any) -> Any:  # noqa: ANN401
-    """The figure as it is shown: rounded half away from zero; whole numbers as they are."""
+    """The figure as the page shows it: rounded half away from zero; other values unchanged."""
     if isinstance(value, date):
         return value.isoformat()
     if not isinstance(value, float | Decimal):
         return value
-    known = FIGURES.get(figure)
-    shown = rounded(value, known.decimals if known and known.decimals else 1)
+    entry = FIGURES.get(figure)
+    shown = rounded(value, entry.decimals if entry and entry.decimals else 1)
     return int(shown) if shown == int(shown) else float(shown)

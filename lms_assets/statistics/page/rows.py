@@ -1,4 +1,4 @@
-"""What the page reads from the database: rows of the tables of statistics, and no student's id."""
+"""The rows that the page reads from the tables of statistics; no student's id is among them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class PageFigures:
 
     Args:
         as_of: The newest loaded day; None where there are no attempts.
-        zone: The zone that says what a day is.
+        zone: The zone of the days.
         periods: ``period_statistics``, key (course, period_days).
         days: ``daily_statistics`` and ``course_daily_statistics``, oldest first.
         weeks: The same sums and success by ISO week (``week``, its Monday), oldest first.
@@ -53,7 +53,7 @@ class PageFigures:
 
 
 def figures_for_page(connection: Connection) -> PageFigures:
-    """What the page shows, from the tables of statistics alone."""
+    """All rows for the page, from the tables of statistics alone."""
     settings = connection.execute(text("select zone, as_of from figure_settings")).one_or_none()
     if settings is None:
         return PageFigures()
@@ -75,12 +75,12 @@ def figures_for_page(connection: Connection) -> PageFigures:
 
 
 def task_key(row: Row) -> tuple[str, str, str]:
-    """What tells a task from all others."""
+    """The key of a task."""
     return row["oauth_consumer_key"], row["course"], row["task"]
 
 
 def _tasks(connection: Connection) -> list[Row]:
-    """Each task with its figures beyond those that its own table holds."""
+    """Each task's row with its figures from the other tables."""
     beyond: dict[tuple[str, str, str], dict[str, Any]] = {}
     stops = [{**r, "course_dropped": r["dropped_students"]} for r in measures.stops(connection)]
     for row in (*measures.discrimination(connection), *stops, *_rows(connection, _WORKED_ON)):

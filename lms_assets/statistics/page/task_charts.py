@@ -21,7 +21,7 @@ BAR_STEP_PX = 26
 def hardest(word: Word, name: Name) -> Spec:
     """Rows: a task; ``place`` (rank, tab, title), ``value``, ``low``, ``high``, in percent."""
     y = task_axis()
-    told = tooltip(
+    tips = tooltip(
         task=name("task"),
         first_try_pct=name("first_try_pct"),
         interval=word("word.interval"),
@@ -35,7 +35,7 @@ def hardest(word: Word, name: Name) -> Spec:
                 "encoding": {
                     "y": y,
                     "x": {"field": "value", **percent_axis(orient="top")},
-                    "tooltip": told,
+                    "tooltip": tips,
                 },
             },
             {
@@ -44,7 +44,7 @@ def hardest(word: Word, name: Name) -> Spec:
                     "y": y,
                     "x": {"field": "low", **percent_axis(orient="top")},
                     "x2": {"field": "high"},
-                    "tooltip": told,
+                    "tooltip": tips,
                 },
             },
         ],
@@ -117,7 +117,7 @@ def help_needed() -> Spec:
 def time_to_solve(word: Word, name: Name) -> Spec:
     """Rows: a task; ``place`` (rank, tab, title), ``value`` and ``high`` in minutes."""
     y = task_axis()
-    told = tooltip_of(name, "task", "median_active_min", "p90_active_min", "timed_solvers")
+    tips = tooltip_of(name, "task", "median_active_min", "p90_active_min", "timed_solvers")
     axis = {"title": word("word.minutes"), "orient": "top", "tickCount": 5}
     x = {"field": "value", "type": "quantitative", "axis": axis}
     return by_row(
@@ -125,11 +125,11 @@ def time_to_solve(word: Word, name: Name) -> Spec:
         layer=[
             {
                 "mark": {"type": "bar", "color": "var(--mau)", "height": {"band": 0.6}},
-                "encoding": {"y": y, "x": x, "tooltip": told},
+                "encoding": {"y": y, "x": x, "tooltip": tips},
             },
             {
                 "mark": {"type": "rule", "color": "var(--ink)", "strokeWidth": 1.5},
-                "encoding": {"y": y, "x": x, "x2": {"field": "high"}, "tooltip": told},
+                "encoding": {"y": y, "x": x, "x2": {"field": "high"}, "tooltip": tips},
             },
         ],
     )
@@ -138,7 +138,7 @@ def time_to_solve(word: Word, name: Name) -> Spec:
 def stops(name: Name) -> Spec:
     """Rows: a task; ``place`` (rank, tab, title), ``stopped``, ``solved`` of them, ``label``."""
     y = task_axis()
-    told = tooltip_of(name, "task", "stopped", "stopped_solvers", "stopped_pct")
+    tips = tooltip_of(name, "task", "stopped", "stopped_solvers", "stopped_pct")
     kinds = [name("stopped"), name("stopped_solvers")]
     axis = {"title": None, "orient": "top", "tickMinStep": 1, "tickCount": 5}
 
@@ -147,7 +147,7 @@ def stops(name: Name) -> Spec:
         x = {"field": field, "type": "quantitative", "axis": axis}
         return {
             "mark": {"type": "bar", "height": {"band": height}},
-            "encoding": {"y": y, "x": x, "color": colour, "tooltip": told},
+            "encoding": {"y": y, "x": x, "color": colour, "tooltip": tips},
         }
 
     label = {

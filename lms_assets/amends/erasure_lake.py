@@ -73,7 +73,9 @@ class LakeErasure:
         try:
             removed = erase()
         except _UNREADABLE as error:
-            unreadable[key] = error.what if isinstance(error, NotAnArray) else type(error).__name__
+            unreadable[key] = (
+                error.problem if isinstance(error, NotAnArray) else type(error).__name__
+            )
             return
         if removed:
             self.warehouse.in_transaction(lambda c: note(c, self.receipt, **removed))

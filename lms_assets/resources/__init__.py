@@ -1,1 +1,1 @@
-"""The outside systems; nothing else opens a connection."""
+"""The clients of the outside systems; no other room opens a connection."""

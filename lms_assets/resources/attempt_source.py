@@ -1,8 +1,7 @@
-"""What a grader must offer: its attempts of a window, kept in a file, and whether it answers.
+"""The interface of a grader: it writes the attempts of a window to a file.
 
-Another grader is a client with these two methods, its settings, a line in ``systems.py`` that
-chooses it, and its parse: ``attempts/cleaning`` reads the file, and is the place of another form
-of records.
+Another grader needs a client with these two methods, its settings, a line in ``systems.py`` that
+chooses it, and its parse in ``attempts/cleaning``, which reads the file.
 """
 
 from dataclasses import dataclass
@@ -13,15 +12,15 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer of the grader, kept in a file.
+    """A complete answer of the grader, in a file.
 
     Attributes:
-        path: Holds what the grader sent, byte for byte once HTTP's compression is undone.
-        size: Bytes.
-        sha256: Of those bytes, in hex.
-        records: How many elements the JSON array has.
-        tries: How many times the grader was asked, 1 at best.
-        duration_s: From the first try's begin, with the waits between tries.
+        path: The file with the bytes that the grader sent, after HTTP decompression.
+        size: The number of bytes.
+        sha256: SHA-256 of the bytes, in hex.
+        records: The number of elements of the JSON array.
+        tries: The number of requests, 1 at best.
+        duration_s: From the beginning of the first try, waits between tries included.
     """
 
     path: Path
@@ -33,26 +32,26 @@ class Answer:
 
 
 class AttemptSource(Protocol):
-    """A grader whose attempts are asked for window by window."""
+    """A grader that returns the attempts of a window."""
 
     def attempts_between(self, start: datetime, end: datetime, *, to: Path) -> Answer:
-        """The file ``to`` holds every attempt that the grader knows of [``start``, ``end``).
+        """The file ``to`` holds all attempts that the grader has for [``start``, ``end``).
 
-        It may hold others and repeat some; on a fault ``to`` is as it was before.
+        It may hold other attempts too, and some of them twice. After a fault ``to`` is unchanged.
 
         Args:
-            start: Naive, UTC, included.
-            end: Naive, UTC, excluded.
-            to: In a folder that exists; replaced.
+            start: Naive UTC, included.
+            end: Naive UTC, excluded.
+            to: The file, in a folder that exists; it is replaced.
 
         Raises:
-            TemporaryFault: The grader could not answer now, however often it was asked.
+            TemporaryFault: The grader did not answer in any of the tries.
             PermanentFault: A person must act first.
         """
 
     def check(self) -> float:
-        """The grader answers and accepts the credentials: the seconds that it took.
+        """The seconds that the grader took to answer a request with these credentials.
 
         Raises:
-            Fault: As :meth:`attempts_between`.
+            Fault: As for :meth:`attempts_between`.
         """

@@ -1,9 +1,8 @@
-"""A moment after which a conversation is over, however slowly the other side still speaks.
+"""A deadline for a whole network conversation, even with a server that sends slowly.
 
-A read timeout starts anew with each byte, so a server that sends one byte a
-second holds its client for ever: in the body, in the headers, in the TLS
-handshake. Here a timer shuts the conversation's own sockets, which ends whatever
-read is waiting on them. The API's requests and the mail's conversations both end so.
+A read timeout begins again with each byte. So a server that sends one byte a second can hold a
+client for ever, in the TLS handshake, the headers or the body. Here a timer shuts the sockets of
+the conversation, which ends any read that waits on them. The API's client and the mailer use it.
 """
 
 import socket
@@ -18,10 +17,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class Deadline:
-    """Shuts every socket it watches once ``seconds`` have passed, unless it is left before.
+    """Shuts the sockets that it watches after ``seconds``, unless its block ends before.
 
     Attributes:
-        has_passed: Whether the time was over before the block was left.
+        has_passed: Whether the time was over before the block ended.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -44,16 +43,16 @@ class Deadline:
     ) -> None:
         self._timer.cancel()
         with self._lock:
-            # A socket's own time limit may end a read just before the timer does.
+            # A socket's own timeout may end a read just before the timer fires.
             self.has_passed |= time.monotonic() >= self._end
             for watched in self._watched:
                 watched.close()
             self._watched.clear()
 
     def watch(self, connected: socket.socket) -> socket.socket:
-        """The same socket, from now on shut at the deadline.
+        """The same socket, which will be shut at the deadline.
 
-        A duplicate is kept: TLS takes the first one's descriptor away.
+        The deadline keeps a duplicate, because TLS detaches the descriptor of the first socket.
 
         Raises:
             TimeoutError: The deadline has passed already.
@@ -66,15 +65,15 @@ class Deadline:
         return connected
 
     def left_s(self) -> float:
-        """Seconds that are left.
+        """The seconds until the deadline.
 
         Raises:
-            TimeoutError: None are.
+            TimeoutError: The deadline has passed.
         """
-        left = self._end - time.monotonic()
-        if self.has_passed or left <= 0:
+        seconds = self._end - time.monotonic()
+        if self.has_passed or seconds <= 0:
             raise TimeoutError
-        return left
+        return seconds
 
     def _shut(self) -> None:
         with self._lock:
@@ -85,7 +84,7 @@ class Deadline:
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Carries requests over connections that a :class:`Deadline` watches; never tries twice."""
+    """Sends requests over connections that a :class:`Deadline` watches, without retries."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._pools = {
@@ -95,12 +94,12 @@ class DeadlineAdapter(HTTPAdapter):
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """The pool manager makes watched connections."""
+        """The pool manager opens watched connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401
-        """A proxy's pool manager makes watched connections too."""
+        """A proxy's pool manager, which opens watched connections too."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager

@@ -1,12 +1,12 @@
-"""The grader's API: the attempts of a window, as one whole JSON array in a file.
+"""The client of the grader's API: the attempts of a window, as one JSON array in a file.
 
-The client's key travels in the URL, and requests puts the URL into the text of
-most of its exceptions. So nothing that requests raises leaves this module: what
-went wrong becomes a :class:`~lms_assets.faults.Fault`, raised when the other
-exception is already forgotten, without cause and without context.
+The client's key is part of the URL, and requests puts the URL into the text of most of its
+exceptions. So no exception of requests leaves this module. It becomes a
+:class:`~lms_assets.faults.Fault`, which is raised after the exception was handled, without cause
+and context.
 
-Three levels could try again, and only one does: neither the session nor its
-adapter knows a cut body or a total time limit, so this client counts the tries.
+The session and its adapter do not retry: they cannot see a cut body, nor keep a total time limit.
+This client alone retries.
 """
 
 import hashlib
@@ -58,12 +58,12 @@ _LONGEST_CONNECT_S = 30
 _BUSY = (408, 425, 429)
 _FACTOR_BETWEEN_WAITS = 3
 _ANY_SECOND = datetime(2024, 1, 1)  # noqa: DTZ001 - naive as the API's own, UTC
-# An error text may quote the record that it stumbled over.
+# The API's error text may quote a student's record.
 _STUDENT = re.compile(r"""(?i)\b[0-9a-f]{16,}|(?<=lti_user_id)["']?\s*[:=]\s*["']?[^"',&}\s]*""")
 
 
 class _Content(NamedTuple):
-    """What one try brought: bytes, their checksum, and how many records they hold."""
+    """The result of one try: the number of bytes, their checksum, the number of records."""
 
     size: int
     sha256: str
@@ -71,26 +71,26 @@ class _Content(NamedTuple):
 
 
 class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The grader's attempts, asked for window by window.
+    """The client of the grader's API.
 
-    Gives up within ``tries * timeout_s`` and the waits between: at most
-    ``retry_after_cap_s`` each where the API names one, else a few times
-    ``first_wait_s``, growing threefold, with jitter.
+    It gives up after ``tries`` tries of at most ``timeout_s`` each, with waits in between. If the
+    API sends ``Retry-After``, the wait is that long, at most ``retry_after_cap_s``. Otherwise the
+    first wait is ``first_wait_s``, each further one three times as long, plus jitter.
 
     Args:
-        url: Where the attempts are; a name and password inside it are used as HTTP's own.
-        client: Who asks.
-        client_key: Its secret.
+        url: The address of the attempts; a name and password in it are sent as HTTP Basic.
+        client: The client's name at the API.
+        client_key: The client's secret.
         timeout_s: The total time of one try, from the connection to the last byte.
-        tries: How often to ask before giving up.
-        retry_after_cap_s: A longer ``Retry-After`` ends the asking at once.
-        first_wait_s: The least wait after the first failed try that names none.
-        max_bytes: An answer above this is refused instead of filling the disk.
+        tries: The number of tries.
+        retry_after_cap_s: A longer ``Retry-After`` ends the tries at once.
+        first_wait_s: The shortest wait after the first failed try without ``Retry-After``.
+        max_bytes: A larger answer is refused, so that it cannot fill the disk.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    # It may hold a name and a password.
+    # The URL may hold a name and a password.
     url: str = Field(json_schema_extra={"dagster__is_secret": True})
     client: str
     client_key: str = Field(repr=False, json_schema_extra={"dagster__is_secret": True})
@@ -101,73 +101,75 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
     max_bytes: int = 8_000_000_000
 
     def attempts_between(self, start: datetime, end: datetime, *, to: Path) -> Answer:
-        """The file ``to`` holds every attempt that the API knows of [``start``, ``end``).
+        """The file ``to`` holds all attempts that the API has for [``start``, ``end``).
 
-        The API may add others, the instant ``end`` for one, and give one twice:
-        that is for whoever reads the file. On a fault ``to`` is as it was before.
+        The API may send other attempts too, such as those at the instant ``end``, and some of
+        them twice; the reader of the file must handle that. After a fault ``to`` is unchanged.
 
         Args:
-            start: Naive, UTC, included.
-            end: Naive, UTC, excluded.
-            to: In a folder that exists; replaced.
+            start: Naive UTC, included.
+            end: Naive UTC, excluded.
+            to: The file, in a folder that exists; it is replaced.
 
         Raises:
-            TemporaryFault: The API could not answer now, ``tries`` times.
-            PermanentFault: It refuses the credentials or the question, or points elsewhere.
+            TemporaryFault: The API did not answer in any of the tries.
+            PermanentFault: The API refuses the credentials or the request, or redirects.
         """
-        asked = {
+        parameters = {
             "client": self.client,
             "client_key": self.client_key,
-            "start": _as_the_api_reads_it(start),
-            "end": _as_the_api_reads_it(end),
+            "start": _api_time(start),
+            "end": _api_time(end),
         }
         began = time.monotonic()
         trying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.tries),
             wait=self._wait_s,
             retry=tenacity.retry_if_exception(_is_worth_another_try),
-            before_sleep=_say_that_it_is_asked_again,
+            before_sleep=_log_wait,
             reraise=True,
         )
         for attempt in trying:
             number = attempt.retry_state.attempt_number
             with attempt:
-                content = self._try(number, asked, to)
+                content = self._try(number, parameters, to)
         return Answer(to, *content, tries=number, duration_s=time.monotonic() - began)
 
     def check(self) -> float:
-        """The API answers and accepts the credentials: the seconds that it took for one second.
+        """The seconds that the API took to answer for a window of one second.
 
         Raises:
-            Fault: As :meth:`attempts_between`.
+            Fault: As for :meth:`attempts_between`.
         """
         with scratch_folder() as folder:
             to = folder / "answer.json"
             answer = self.attempts_between(_ANY_SECOND, _ANY_SECOND + timedelta(seconds=1), to=to)
         return answer.duration_s
 
-    def _try(self, number: int, asked: dict[str, str], to: Path) -> _Content:
-        """One question, told in the log; ``to`` is replaced only by a whole answer.
+    def _try(self, number: int, parameters: dict[str, str], to: Path) -> _Content:
+        """One request, with a line in the log; only a complete answer replaces ``to``.
 
-        Raised here, where no other exception is being handled: a fault raised
-        while one is would carry that one, with its URL, as its context.
+        The fault is raised here, where no other exception is being handled. Otherwise Python
+        would attach that exception, with its URL, as the fault's context.
         """
         began = time.monotonic()
-        outcome = self._outcome(asked, to)
+        outcome = self._outcome(parameters, to)
         duration_s = time.monotonic() - began
-        said = f"try {number} of {self.tries}, {duration_s:.1f} s:"
+        prefix = f"try {number} of {self.tries}, {duration_s:.1f} s:"
         if isinstance(outcome, Fault):
-            log.warning("%s %s, status %s", said, outcome.code, outcome.facts.get("status", "none"))
+            log.warning(
+                "%s %s, status %s", prefix, outcome.code, outcome.facts.get("status", "none")
+            )
             raise outcome
-        log.info("%s status 200, %d bytes, %d records", said, outcome.size, outcome.records)
+        log.info("%s status 200, %d bytes, %d records", prefix, outcome.size, outcome.records)
         return outcome
 
-    def _outcome(self, asked: dict[str, str], to: Path) -> _Content | Fault:
+    def _outcome(self, parameters: dict[str, str], to: Path) -> _Content | Fault:
         part = to.with_name(f"{to.name}.part")
         deadline = Deadline(self.timeout_s)
         try:
             with deadline, self._session(deadline) as session:
-                size, sha256 = self._receive(session, asked, part)
+                size, sha256 = self._receive(session, parameters, part)
             content = _Content(size, sha256, self._records(part))
             if not deadline.has_passed:
                 part.replace(to)
@@ -178,7 +180,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
             outcome = self._fault_of(error, part)
         finally:
             part.unlink(missing_ok=True)
-        # A shut socket looks like a lost connection, or like an answer's end.
+        # A socket that the deadline shut looks like a lost connection or the end of the answer.
         return self._too_slow() if deadline.has_passed else outcome
 
     def _session(self, deadline: Deadline) -> requests.Session:
@@ -192,16 +194,16 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return session
 
     def _receive(
-        self, session: requests.Session, asked: dict[str, str], part: Path
+        self, session: requests.Session, parameters: dict[str, str], part: Path
     ) -> tuple[int, str]:
-        """Size and checksum of the body, which is now in ``part``."""
+        """The body is in ``part``; its size and checksum."""
         timeouts = (min(self.timeout_s, _LONGEST_CONNECT_S), self.timeout_s)
-        # A proxy of the environment cannot know this machine's own loopback.
+        # A proxy cannot reach the loopback address of this machine.
         host = _host_of(self.url)
         direct = {"no_proxy": host} if _is_loopback(host) else None
         with session.get(
             self.url,
-            params=asked,
+            params=parameters,
             stream=True,
             allow_redirects=False,
             timeout=timeouts,
@@ -223,7 +225,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return size, checksum.hexdigest()
 
     def _records(self, part: Path) -> int:
-        """How many records the body has, once it is known that cleaning can read it."""
+        """The number of records in the body, which cleaning can read."""
         with part.open("rb") as body:
             beginning = body.read(4096)
             if not beginning.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
@@ -236,7 +238,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
                 raise TemporaryFault("api.cut_short") from None
 
     def _refusal(self, response: requests.Response) -> Fault | None:
-        """Why the answer is none, by its status alone; None where its body must tell."""
+        """The fault in the answer's status; None where the body must be read."""
         status = response.status_code
         if status in (401, 403):
             return PermanentFault("api.credentials_refused", status=status)
@@ -264,14 +266,14 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
         fault = cast(Fault, state.outcome and state.outcome.exception())
-        told = fault.facts.get("wait_s")
-        if isinstance(told, float):
-            return told
+        named_s = fault.facts.get("wait_s")
+        if isinstance(named_s, float):
+            return named_s
         grown = tenacity.wait_exponential(self.first_wait_s, exp_base=_FACTOR_BETWEEN_WAITS)
         return (grown + tenacity.wait_random(0, self.first_wait_s))(state)
 
     def _fault_of(self, error: Exception, part: Path) -> Fault:
-        """What a failed connection or a cut body means, without a word of the exception's own."""
+        """The fault behind a failed connection or a cut body, without the exception's text."""
         proxy = unusable_proxy(error, self.url)
         if proxy is not None:
             return PermanentFault("api.proxy_unusable", variable=proxy)
@@ -293,7 +295,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Mask([self.client_key])
 
     def _shown(self, beginning: bytes) -> str:
-        """The first characters of a body that is no array: in ASCII, no key, no student."""
+        """The first characters of a body that is no array, in ASCII, without key or student."""
         text = self._mask.mask(beginning.decode("utf-8-sig", "replace").strip())
         if text.startswith("["):
             return ""
@@ -301,17 +303,17 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class _Session(requests.Session):
-    """A session that follows no redirect, and never reads what one says."""
+    """A session that follows no redirect and does not read its body."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """No target: requests would read a redirect's body whole before it asks whether to go."""
+        """None: with a target, requests would read the redirect's whole body."""
 
 
 class _WithoutQueries(logging.Filter):
-    """urllib3's own lines, which show each URL at the level DEBUG, without its query."""
+    """Removes the queries from urllib3's log lines, which show each URL at DEBUG."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True: the record goes on."""
+        """True, after the queries have been removed."""
         if isinstance(record.args, tuple):
             record.args = tuple(
                 arg if isinstance(arg, int | float) else str(arg).partition("?")[0]
@@ -322,7 +324,7 @@ class _WithoutQueries(logging.Filter):
 
 _WITHOUT_QUERIES = _WithoutQueries()
 
-# The first row that any exception of the chain belongs to; whatever is left is the disk's.
+# Exceptions → fault. The first row with an exception of the chain applies; others are disk errors.
 _MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Fault], str], ...] = (
     ((requests.Timeout, ReadTimeoutError), TemporaryFault, "api.too_slow"),
     ((requests.exceptions.ProxyError,), TemporaryFault, "api.proxy_failed"),
@@ -340,8 +342,8 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Fault], str], ...] = (
 )
 
 
-def _as_the_api_reads_it(moment: datetime) -> str:
-    """The documented form: naive, UTC, always with six decimals."""
+def _api_time(moment: datetime) -> str:
+    """The time in the API's documented form: naive UTC, always with six decimals."""
     if moment.tzinfo is not None:
         raise ValueError("a window is naive UTC")
     return moment.isoformat(sep=" ", timespec="microseconds")
@@ -351,7 +353,7 @@ def _is_worth_another_try(error: BaseException) -> bool:
     return isinstance(error, TemporaryFault) and error.code != "api.wait_too_long"
 
 
-def _say_that_it_is_asked_again(state: tenacity.RetryCallState) -> None:
+def _log_wait(state: tenacity.RetryCallState) -> None:
     log.info("asked again in %.1f s", state.upcoming_sleep)
 
 
@@ -360,11 +362,13 @@ def _start_of(response: requests.Response) -> bytes:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception, and those that it wraps: urllib3 in its ``reason``, requests in ``args``."""
+    """The exception and those inside it: urllib3 keeps them in ``reason``, requests in ``args``."""
     while error is not None:
         yield error
         inside = (getattr(error, "reason", None), *error.args, error.__cause__)
-        error = next((one for one in inside if isinstance(one, BaseException)), None)
+        error = next(
+            (candidate for candidate in inside if isinstance(candidate, BaseException)), None
+        )
 
 
 def _host_of(url: str, target: str = "") -> str:

@@ -1,8 +1,8 @@
-"""What every HTTP client of ours does alike: no login of others, one reading of Retry-After.
+"""The common parts of our HTTP clients: no login from ``~/.netrc``, one parser of Retry-After.
 
-``trust_env`` of requests stays on, since proxies and certificate bundles of the environment are
-meant for every program. It also looks for a login in ``~/.netrc``, whose default entry would
-replace a token of ours; that alone is switched off.
+``trust_env`` of requests stays on, because proxies and certificate bundles in the environment are
+meant for every program. But it also reads ``~/.netrc``, whose default entry would replace our
+tokens. Only that is switched off.
 """
 
 import os
@@ -18,27 +18,28 @@ AnySession = TypeVar("AnySession", bound=requests.Session)
 
 
 def without_netrc(session: AnySession) -> AnySession:
-    """The same session; it takes no login from ``~/.netrc`` and follows no redirect with one."""
-    # Any value keeps requests from looking for the host in the file.
-    session.auth = _as_it_is
+    """The same session, which takes no login from ``~/.netrc``, not even after a redirect."""
+    # Any value of `auth` keeps requests from reading the file.
+    session.auth = _unchanged
     session.rebuild_auth = lambda *_: None  # type: ignore[method-assign]
     return session
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
 def retry_after_s(response: requests.Response) -> float | None:
-    """How long the server wants to be left alone; None where it says nothing that can be read.
+    """The seconds in ``Retry-After``; None where the header is missing or unreadable.
 
-    A date is counted from the answer's own ``Date``: the server's clock may be off ours.
-    urllib3's reader of this header counts from our clock and raises where it cannot read.
+    If it holds a date, the seconds are counted from the answer's ``Date``, because the server's
+    clock may differ from ours. urllib3's parser counts from our clock, and raises an error for an
+    unreadable value.
     """
-    told = response.headers.get("Retry-After", "").strip()
-    if told.isascii() and told.isdecimal():
-        return float(told)
-    until = _moment(told)
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdecimal():
+        return float(value)
+    until = _moment(value)
     if until is None:
         return None
     now = _moment(response.headers.get("Date", "")) or datetime.now(UTC)
@@ -54,9 +55,9 @@ def _moment(text: str) -> datetime | None:
 
 
 def unusable_proxy(error: BaseException, url: str) -> str | None:
-    """The variable of the proxy that made a request fail before it was sent; None if none did.
+    """The environment variable of the proxy whose address made a request fail; None if none did.
 
-    requests says "invalid schema" of a proxy's address as of the address that was asked.
+    requests raises the same ``InvalidSchema`` for a proxy's address as for the request's own.
     """
     if not isinstance(error, InvalidSchema | InvalidProxyURL) or not url.startswith("http"):
         return None

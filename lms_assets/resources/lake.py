@@ -1,12 +1,12 @@
-"""The lake: what the API answered, byte for byte, and the cleaned attempts of each day.
+"""The lake: the API's answers, byte for byte, and the cleaned attempts of each day.
 
     raw/2025-07-24/20250725T040003123456Z-1640-3f0c….json.zst   one object per pull
     raw/2025-07-24/20250726T040002654321Z-1640-3f0c….same       the same bytes as an earlier pull's
     cleaned/2025-07-24/3f0c…-v1.parquet                          one typed row per attempt
     cleaned/2025-07-24/3f0c…-v1.rejected.parquet                 one row per refused record
 
-A folder or any fsspec URL; nothing in it names a machine. Raw objects are never
-overwritten: every later question about a day can be answered from them.
+The lake is a folder or any fsspec URL. Nothing in it names a machine. Raw objects are never
+overwritten, so a day can always be cleaned again from them.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from upath import UPath
 from lms_assets.resources.objects import Objects
 
 CHUNK_BYTES = 1 << 20
-# Many enough for COPY to be busy, few enough to be small.
+# Large enough to keep COPY busy, small enough for memory.
 _BATCH_ROWS = 1 << 14
-# The fields of a reference that name objects, which may have been pruned.
+# The fields of a reference that name objects; these may have been pruned.
 NAME_OBJECTS = frozenset({"key", "attempts_key", "rejected_key"})
 
 
@@ -39,12 +39,13 @@ class RawAnswer:
     """A stored answer of the API for one day.
 
     Attributes:
-        key: Its object, relative to the lake.
+        day: The day, ISO.
+        key: The key of its object in the lake.
         checksum: SHA-256 of the bytes that the API sent.
-        records: How many records they hold.
-        pulled_at: When it was asked for first, ISO, naive UTC.
-        asked_at: When this pull asked for it, likewise; empty where an earlier version noted it.
-        erased: How many records were dropped before storing: their students were erased.
+        records: The number of records in these bytes.
+        pulled_at: The time of the first pull with these bytes, ISO, naive UTC.
+        asked_at: The time of this pull, ISO, naive UTC; empty if an earlier version recorded it.
+        erased: The number of erased students' records that were dropped before storing.
     """
 
     day: str
@@ -60,7 +61,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Objects of each day under ``url``.
 
     Args:
-        url: A folder, or an fsspec URL as ``s3://bucket/attempts``.
+        url: A folder, or an fsspec URL such as ``s3://bucket/attempts``.
     """
 
     url: str
@@ -69,13 +70,13 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def objects(self) -> Objects:
-        """What lies in the lake, by key."""
+        """The lake's objects by key."""
         if self._objects is None:
             self._objects = Objects(self.url)
         return self._objects
 
     def refuse_unusable(self) -> None:
-        """The address can be used, as far as this machine knows; nothing is asked or written.
+        """The lake's address is valid and its library is installed; no connection is opened.
 
         Raises:
             PermanentFault: ``lake.address_unusable``.
@@ -91,14 +92,14 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         pulled_at: datetime,
         checksum: str | None = None,
     ) -> RawAnswer:
-        """The answer is in the lake: new bytes as a new object, equal bytes kept once.
+        """The answer is in the lake. Bytes that are there already are not stored twice.
 
         Args:
-            body: A file that holds exactly what the API sent.
-            day: The partition that was asked for.
-            records: How many records the body holds.
-            pulled_at: When the answer came, UTC.
-            checksum: SHA-256 of the body, where it is known: the body is then not read for it.
+            body: A file with the bytes that the API sent.
+            day: The day of the pull.
+            records: The number of records in the body.
+            pulled_at: The time of the pull, UTC.
+            checksum: SHA-256 of the body, if the caller knows it.
         """
         checksum = checksum or checksum_of(body)
         folder = f"raw/{day.isoformat()}"
@@ -119,31 +120,31 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         with (
             body.open("rb") as source,
             self.objects.written(key) as sink,
-            # Arrow closes what it was given; the sink is still to be brought to the disk.
-            open(os.dup(sink.fileno()), "wb") as given,  # noqa: PTH123
-            pa.CompressedOutputStream(given, "zstd") as packed,
+            # Arrow closes its stream, but the sink must stay open until it is synced to the disk.
+            open(os.dup(sink.fileno()), "wb") as duplicate,  # noqa: PTH123
+            pa.CompressedOutputStream(duplicate, "zstd") as packed,
         ):
             while chunk := source.read(CHUNK_BYTES):
                 packed.write(chunk)
 
     def _is_whole(self, answer: RawAnswer) -> bool:
-        """Whether the object still holds the bytes that its name tells of; a disk may lose them."""
-        seen = hashlib.sha256()
+        """Whether the object's bytes still have the checksum in its name; a disk may lose them."""
+        digest = hashlib.sha256()
         try:
             with self.open_raw(answer) as stored:
                 while chunk := stored.read(CHUNK_BYTES):
-                    seen.update(chunk)
+                    digest.update(chunk)
         except OSError:
             return False
-        return seen.hexdigest() == answer.checksum
+        return digest.hexdigest() == answer.checksum
 
     def raw_answers(self, day: date) -> list[RawAnswer]:
-        """Every stored answer of a day, oldest pull first."""
+        """The stored answers of a day, oldest pull first."""
         names = [name for name in self.objects.names(f"raw/{day.isoformat()}") if _is_raw(name)]
         objects = {_checksum(name): name for name in names if name.endswith(".json.zst")}
-        # A marker whose object is not listed, or not yet, names no bytes that could be read.
-        known = [name for name in names if _checksum(name) in objects]
-        return [_answer(day, name, objects[_checksum(name)]) for name in known]
+        # A marker whose object is not in the list stands for no readable bytes.
+        readable = [name for name in names if _checksum(name) in objects]
+        return [_answer(day, name, objects[_checksum(name)]) for name in readable]
 
     def markers(self, day: date, *, kept: Collection[str]) -> list[str]:
         """The markers of a day's pulls whose bytes have none of the ``kept`` checksums."""
@@ -152,13 +153,13 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         return [f"{folder}/{n}" for n in names if _is_shown(n) and _checksum(n) not in kept]
 
     def newest_raw(self, day: date) -> RawAnswer | None:
-        """The newest answer with records: an empty one never stands for a day that had some."""
+        """The newest answer with records, even if a later answer of the day is empty."""
         return next((a for a in reversed(self.raw_answers(day)) if a.records), None)
 
     def standing(self, answer: RawAnswer) -> RawAnswer:
-        """What stands in the answer's place now: an erasure may have rewritten it.
+        """The answer as it is stored now; an erasure may have rewritten it.
 
-        The records that are missing there are counted as erased.
+        Records that an erasure removed are counted in ``erased``.
         """
         day = date.fromisoformat(answer.day)
         of_pull = (now for now in self.raw_answers(day) if now.pulled_at == answer.pulled_at)
@@ -175,36 +176,36 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         return [date.fromisoformat(name) for name in self.objects.names("raw") if _is_day(name)]
 
     def replace_raw(self, answer: RawAnswer, body: Path, *, records: int) -> RawAnswer:
-        """Another body stands in the place of a stored one, which is gone; for erasure alone.
+        """The object of a stored answer is replaced by ``body``; only an erasure does this.
 
-        The order of the pulls stays, and whatever named the old bytes (markers of equal
-        ones, the partition's reference) names the new. Cut off at any point, the day
-        still reads, and the same call again completes it.
+        The order of the pulls stays. Markers of equal bytes and the partition's reference name
+        the new object. If the call is interrupted, the day can still be read, and the same call
+        again completes it.
 
         Args:
-            answer: Whose object is replaced.
-            body: A file with the bytes to keep.
-            records: How many records the body holds.
+            answer: The answer whose object is replaced.
+            body: A file with the new bytes.
+            records: The number of records in the body.
         """
         checksum, folder = checksum_of(body), f"raw/{answer.day}"
         if checksum == answer.checksum:
             return answer
-        old = answer.key.rpartition("/")[2]
+        old_name = answer.key.rpartition("/")[2]
         names = [name for name in self.objects.names(folder) if _is_raw(name)]
-        name = f"{_stamp(old)}-{records}-{checksum}"
+        name = f"{_stamp(old_name)}-{records}-{checksum}"
         stored = [other for other in names if other.endswith(f"-{checksum}.json.zst")]
         twin = stored[0] if stored else None
         if twin is None:
             self._pack(body, f"{folder}/{name}.json.zst")
-        elif _stamp(twin) != _stamp(old):
+        elif _stamp(twin) != _stamp(old_name):
             self.objects.write(f"{folder}/{name}.same", b"")
         markers = [other for other in names if other.endswith(f"-{answer.checksum}.same")]
         for marker in markers:
             self.objects.write(f"{folder}/{_stamp(marker)}-{records}-{checksum}.same", b"")
         new = _answer(date.fromisoformat(answer.day), name, twin or f"{name}.json.zst")
         self._repoint(answer, new)
-        for gone in [*markers, old]:
-            self.objects.remove(f"{folder}/{gone}")
+        for obsolete in [*markers, old_name]:
+            self.objects.remove(f"{folder}/{obsolete}")
         return new
 
     def _repoint(self, old: RawAnswer, new: RawAnswer) -> None:
@@ -215,11 +216,11 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self.objects.write(key, msgspec.json.encode(new))
 
     def reference(self, asset: str, partition: str) -> UPath:
-        """The place of what an asset handed on for a partition."""
+        """The path of the reference that an asset handed on for a partition."""
         return self.objects.at(reference_key(asset, partition))
 
     def unfinished(self) -> list[str]:
-        """Objects that were being written when their process died, or that are being written."""
+        """The keys of unfinished objects: they are being written, or their process died."""
         return [
             f"{kind}/{folder}/{name}"
             for kind in ("raw", "cleaned")
@@ -230,7 +231,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         ]
 
     def remove(self, key: str) -> None:
-        """The object is gone."""
+        """The object does not exist any more."""
         self.objects.remove(key)
 
     @contextmanager
@@ -243,12 +244,12 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield body
 
     def stem(self, answer: RawAnswer, code_version: str) -> str:
-        """Where an answer's cleaning lies, without its ending: the same input, the same place."""
+        """The key of an answer's cleaned objects without its ending; the same for equal bytes."""
         return f"cleaned/{answer.day}/{answer.checksum[:16]}-v{code_version}"
 
     @contextmanager
     def write_parquet(self, key: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-        """A Parquet object that appears whole when the block ends well, or else not at all."""
+        """A writer of a Parquet object, which appears only if the block ends without an error."""
         with (
             self.objects.written(key) as sink,
             pq.ParquetWriter(sink, schema, compression="zstd") as writer,
@@ -256,7 +257,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield writer
 
     def cleaned_keys(self) -> list[str]:
-        """Every Parquet object, of attempts and of refused records, in the order of the days."""
+        """The keys of all Parquet objects (attempts and refused records), in order of days."""
         return [
             f"cleaned/{day}/{name}"
             for day in self.objects.names("cleaned")
@@ -271,7 +272,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             return pq.ParquetFile(stored).schema_arrow
 
     def rows(self, key: str) -> int:
-        """How many rows a Parquet object has, by its footer."""
+        """The number of rows in a Parquet object, read from its footer."""
         with self.objects.opened(key) as stored:
             return int(pq.ParquetFile(stored).metadata.num_rows)
 
@@ -281,7 +282,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield from pq.ParquetFile(stored).iter_batches(_BATCH_ROWS)
 
     def check(self) -> str:
-        """Where the lake is, once something was written there and read back."""
+        """The lake's address, after an object was written, read and removed there."""
         self.objects.write(".probe", b"1")
         self.objects.read(".probe")
         self.objects.remove(".probe")
@@ -295,12 +296,12 @@ def checksum_of(path: Path) -> str:
 
 
 def reference_key(asset: str, partition: str) -> str:
-    """Where lies what an asset handed on for a partition, as JSON."""
+    """The key of the reference (JSON) that an asset handed on for a partition."""
     return f"references/{asset}/{partition}.json"
 
 
 def _is_shown(name: str) -> bool:
-    # What is being written, and what people's machines leave, begins with a dot.
+    # Unfinished objects and files such as .DS_Store begin with a dot.
     return not name.startswith(".")
 
 
@@ -337,27 +338,27 @@ def _answer(day: date, name: str, stored_as: str) -> RawAnswer:
 
 
 class LakeReferences(dg.ConfigurableIOManager):
-    """What one asset hands the next: a small reference, as JSON beside the objects it names.
+    """Passes a small reference from one asset to the next, as JSON in the lake.
 
-    The newest reference of a partition is what a later run begins from when only
-    the assets after it are materialized.
+    If only later assets of a day are materialized, their run begins from the partition's newest
+    reference.
     """
 
     lake: dg.ResourceDependency[Lake]
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:  # noqa: ANN401
-        """The reference is the partition's newest."""
+        """The reference is stored as the partition's newest."""
         if obj is not None:
             self.lake.objects.write(self._key(context), msgspec.json.encode(obj))
 
     def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401
-        """The partition's newest reference, as the type that the asset asks for."""
+        """The partition's newest reference, converted to the type of the asset's parameter."""
         try:
             stored = self.lake.objects.read(self._key(context))
             self._refuse_pruned(stored)
             return msgspec.json.decode(stored, type=context.dagster_type.typing_type)
         except (FileNotFoundError, msgspec.DecodeError):
-            # One that is cut short, that an earlier version wrote, or whose objects were pruned.
+            # It is cut short, or an earlier version wrote it, or its objects were pruned.
             raise dg.Failure(
                 f"{context.asset_key.to_user_string()} of this day was never materialized: "
                 "materialize it first, or the whole day."

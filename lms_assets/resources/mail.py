@@ -1,8 +1,8 @@
-"""Letters go out over SMTP, encrypted to a server that proved its name, within a total time.
+"""The mailer: letters over SMTP, with verified TLS and a total time limit.
 
-smtplib's own time limit is for one operation on the socket: a server that sends a byte a
-second, or a name with five addresses, would hold a delivery for as long as it likes. Here one
-deadline stands over the whole, from the look-up of the name to the last answer.
+smtplib's timeout applies to one operation on the socket. A server that sends one byte a second,
+or a name with five addresses, could hold a delivery for ever. Here one deadline covers the whole
+conversation, from the name's look-up to the last answer.
 """
 
 import errno
@@ -37,12 +37,12 @@ SERVICE_ENDS = 421
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why one recipient gets no letter.
+    """The server's refusal of one recipient.
 
     Attributes:
-        code: Of SMTP: 4xx may pass by itself, 5xx will not.
-        reply: The server's own words, without a secret, on one line.
-        cause: A plain sentence, in English.
+        code: The SMTP code: 4xx is temporary, 5xx is permanent.
+        reply: The server's reply in one line, without secrets.
+        cause: The cause as an English sentence.
     """
 
     code: int
@@ -58,9 +58,9 @@ class Refusal:
 class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Letters over SMTP.
 
-    Port 465 is TLS from the start; on any other port STARTTLS; without either nothing is sent but
-    to a server on this machine, and never a password. Certificate and name are verified, by the
-    machine's authorities or those of ``SSL_CERT_FILE``.
+    Port 465 means TLS from the start, any other port STARTTLS. Without encryption a letter goes
+    only to a server on this machine, and a password is never sent. The server's certificate and
+    name are verified with the machine's authorities or those in ``SSL_CERT_FILE``.
     """
 
     server: str
@@ -73,31 +73,31 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
     def send(
         self, letter: EmailMessage, recipients: Sequence[str] | None = None
     ) -> dict[str, Refusal | None]:
-        """The letter is with the server for each recipient that the server took.
+        """The server has the letter for each recipient that it accepted.
 
         Args:
-            letter: Complete, with its Message-ID.
-            recipients: Those who still lack it; everybody if left out.
+            letter: A complete letter, with its Message-ID.
+            recipients: The recipients who lack it; None means all.
 
         Returns:
-            Each recipient, with None where the letter was taken for it.
+            Recipient → None, or the refusal.
 
         Raises:
-            TemporaryFault: Nobody got it, and a later try may do better.
-            AnswerLost: Whether it arrived is not known.
-            PermanentFault: Nobody got it, and a person must act first.
+            TemporaryFault: Nobody got it; a later try may succeed.
+            AnswerLost: Nobody knows whether it arrived.
+            PermanentFault: Nobody got it; a person must act first.
         """
-        wanted = list(dict.fromkeys(self.recipients if recipients is None else recipients))
-        if not wanted:
+        distinct = list(dict.fromkeys(self.recipients if recipients is None else recipients))
+        if not distinct:
             raise PermanentFault("mail.no_recipients")
         with self._conversation() as line:
-            return self._hand_over(line, letter, wanted)
+            return self._hand_over(line, letter, distinct)
 
     def check(self) -> str:
-        """How the server was reached: ``TLS``, ``STARTTLS`` or ``plain``; no letter is sent.
+        """The connection's encryption: ``TLS``, ``STARTTLS`` or ``plain``; no letter is sent.
 
         Raises:
-            TemporaryFault: It may work later.
+            TemporaryFault: A later try may succeed.
             PermanentFault: A setting or the server must be changed.
         """
         with self._conversation() as line:
@@ -106,7 +106,7 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def _conversation(self) -> Iterator["_Line"]:
-        """A server that was greeted, encrypted and logged in to, and is left when all is done."""
+        """A conversation with the server, encrypted and logged in; it ends with the block."""
         deadline = Deadline(self.total_s)
         line = _Line(self.server, self.port, deadline)
         try:
@@ -141,14 +141,17 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise PermanentFault("mail.starttls_not_offered", server=self.server, port=self.port)
 
     def _log_in(self, line: "_Line") -> None:
-        """Logged in; an error's text never holds the password, which an encoding error would."""
+        """The client is logged in. No error's text holds the password.
+
+        A password that is not ASCII is refused first: Python's encoding error would quote it.
+        """
         user = parseaddr(self.sender)[1] or self.sender
         if not (user + self.password).isascii():
             raise PermanentFault("mail.password_not_ascii")
         try:
             line.login(user, self.password)
         except smtplib.SMTPAuthenticationError as error:
-            reply = self._told(error.smtp_code, error.smtp_error)
+            reply = self._reply(error.smtp_code, error.smtp_error)
             if error.smtp_code < 500:
                 raise TemporaryFault("mail.busy", server=self.server, reply=reply) from None
             raise PermanentFault(
@@ -160,14 +163,14 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise PermanentFault("mail.login_not_offered", server=self.server) from None
 
     def _hand_over(
-        self, line: "_Line", letter: EmailMessage, wanted: Sequence[str]
+        self, line: "_Line", letter: EmailMessage, recipients: Sequence[str]
     ) -> dict[str, Refusal | None]:
         data = letter.as_bytes(policy=letter.policy.clone(linesep="\r\n", cte_type="7bit"))
         sender = on_the_envelope(self.sender)
         code, reply = line.mail(sender) if sender else NOT_AN_ADDRESS
         if code != 250:
             self._raise_refused(code, reply, "mail.sender_refused", sender=_one_line(self.sender))
-        answers = {recipient: self._offer(line, recipient) for recipient in wanted}
+        answers = {recipient: self._offer(line, recipient) for recipient in recipients}
         if all(answers.values()):
             line.rset()
             return answers
@@ -184,10 +187,10 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
         return None if code in (250, 251) else self._refusal(recipient, code, reply)
 
     def _data(self, line: "_Line", data: bytes) -> tuple[int, bytes]:
-        """What the server says to the whole letter.
+        """The server's answer to the whole letter.
 
-        Once it has all of it, a lost answer is another fault than a lost line: it may have been
-        delivered.
+        If the connection is lost after the last byte, the letter may have been delivered. That is
+        another fault than a connection lost before.
         """
         try:
             return line.data(data)
@@ -199,58 +202,58 @@ class Mailer(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise
 
     def _refusal(self, recipient: str, code: int, reply: bytes) -> Refusal:
-        told = self._told(code, reply)
-        facts = {"server": self.server, "recipient": _one_line(recipient), "reply": told}
-        return Refusal(code, told, PermanentFault("mail.recipient_refused", **facts).cause())
+        shown = self._reply(code, reply)
+        facts = {"server": self.server, "recipient": _one_line(recipient), "reply": shown}
+        return Refusal(code, shown, PermanentFault("mail.recipient_refused", **facts).cause())
 
-    def _told(self, code: int, reply: bytes | str) -> str:
-        """The server's words, with the password out of them: some servers repeat what they got."""
+    def _reply(self, code: int, reply: bytes | str) -> str:
+        """The server's reply without the password, because some servers repeat their input."""
         words = _one_line(_as_bytes(reply).decode("utf-8", "replace"))
         return f"{code} {Mask([self.password]).mask(words)}"[:LONGEST_REPLY].strip()
 
     def _raise_refused(
         self, code: int, reply: bytes, permanent: str = "mail.refused", **facts: str
     ) -> NoReturn:
-        told = self._told(code, reply)
+        shown = self._reply(code, reply)
         if code >= 500:
-            raise PermanentFault(permanent, server=self.server, reply=told, **facts)
-        raise TemporaryFault("mail.busy", server=self.server, reply=told)
+            raise PermanentFault(permanent, server=self.server, reply=shown, **facts)
+        raise TemporaryFault("mail.busy", server=self.server, reply=shown)
 
     def _raise_fault(self, error: Exception, line: "_Line", deadline: Deadline) -> NoReturn:
-        """What went wrong on the line, by its name; ``from None``: the texts are not all ours."""
-        where = {"server": self.server}
+        """The fault behind an error of the conversation; ``from None`` hides the error's text."""
+        server = {"server": self.server}
         if isinstance(error, ssl.SSLCertVerificationError):
             reason = _one_line(error.verify_message)
-            raise PermanentFault("mail.certificate_refused", **where, reason=reason) from None
+            raise PermanentFault("mail.certificate_refused", **server, reason=reason) from None
         if deadline.has_passed or isinstance(error, TimeoutError):
-            raise TemporaryFault("mail.too_slow", **where, seconds=f"{self.total_s:g}") from None
+            raise TemporaryFault("mail.too_slow", **server, seconds=f"{self.total_s:g}") from None
         if isinstance(error, socket.gaierror):
-            raise TemporaryFault("mail.name_not_found", **where) from None
+            raise TemporaryFault("mail.name_not_found", **server) from None
         if isinstance(error, ssl.SSLError):
             reason = _one_line(error.reason or type(error).__name__)
-            raise TemporaryFault("mail.tls_failed", **where, reason=reason) from None
+            raise TemporaryFault("mail.tls_failed", **server, reason=reason) from None
         if not line.is_connected and isinstance(error, OSError):
             reason = os.strerror(error.errno) if error.errno else type(error).__name__
             facts = {"port": self.port, "reason": reason}
-            raise TemporaryFault("mail.unreachable", **where, **facts) from None
+            raise TemporaryFault("mail.unreachable", **server, **facts) from None
         if isinstance(error, smtplib.SMTPResponseException):
             self._raise_refused(error.smtp_code, _as_bytes(error.smtp_error))
-        raise TemporaryFault("mail.dropped", **where) from None
+        raise TemporaryFault("mail.dropped", **server) from None
 
 
 class _Line(smtplib.SMTP):
-    """smtplib's client over a socket of ours: looked up, connected and cut by the deadline.
+    """smtplib's client with a socket that the deadline watches.
 
     Attributes:
         encryption: ``TLS``, ``STARTTLS`` or ``plain``.
         peer: The server's IP address, once connected.
-        has_sent_the_letter: Whether the server has the letter whole, up to its closing dot.
+        has_sent_the_letter: Whether the whole letter was sent, up to its closing dot.
     """
 
     def __init__(self, server: str, port: int, deadline: Deadline) -> None:
-        # Given a name, smtplib does not ask the network for this machine's own, without a limit.
+        # With a name, smtplib does not look this machine's own name up, which has no time limit.
         super().__init__(local_hostname="localhost")
-        # What smtplib's starttls() verifies the certificate against; connect() does not set it.
+        # starttls() verifies the certificate against this name; connect() does not set it.
         self._host = server
         self._deadline = deadline
         self.encryption = "TLS" if port == TLS_FROM_THE_START_PORT else "plain"
@@ -276,16 +279,16 @@ class _Line(smtplib.SMTP):
             self.has_sent_the_letter = True
 
     def getreply(self) -> tuple[int, bytes]:
-        """The server's answer, unless the deadline cut it short: half an answer looks like one."""
+        """The server's reply; a reply that the deadline cut short raises TimeoutError."""
         reply = super().getreply()
         self._deadline.left_s()
         return reply
 
 
 def verifying_context() -> ssl.SSLContext:
-    """TLS that refuses a certificate which is not from a known authority or has another name.
+    """A TLS context that verifies the certificate and its name.
 
-    Some builds of Python bring no authorities of their own; those get certifi's.
+    Some builds of Python find no authorities on the machine; these get certifi's.
     """
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
@@ -297,7 +300,7 @@ def verifying_context() -> ssl.SSLContext:
 
 
 def is_this_machine(address: str) -> bool:
-    """Whether what is sent to this IP address stays on this machine."""
+    """Whether the IP address is a loopback address."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
@@ -305,20 +308,20 @@ def is_this_machine(address: str) -> bool:
 
 
 def _addresses(host: str, port: int, within_s: float) -> list[tuple[int, tuple[object, ...]]]:
-    """Family and address of each place where the name leads.
+    """Family and address of each IP address of the host.
 
-    The system's resolver knows no time limit, so it is asked from a thread that nobody waits for.
+    The system's resolver has no time limit, so it runs in a thread that is abandoned on a timeout.
 
     Raises:
-        socket.gaierror: The name is not known.
-        TimeoutError: No answer in time.
+        socket.gaierror: The name is unknown.
+        TimeoutError: The resolver did not answer in time.
     """
     answer: queue.Queue[list[tuple[int, tuple[object, ...]]] | OSError] = queue.Queue()
 
     def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answer.put([(family, address) for family, _, _, _, address in found])
+            places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer.put([(family, address) for family, _, _, _, address in places])
         except OSError as error:
             answer.put(error)
         except UnicodeError:
@@ -337,15 +340,15 @@ def _addresses(host: str, port: int, within_s: float) -> list[tuple[int, tuple[o
 def _connected(
     addresses: Sequence[tuple[int, tuple[object, ...]]], deadline: Deadline
 ) -> socket.socket:
-    """A connection to the first address that takes one; each gets its share of what is left."""
+    """A connection to the first address that accepts one; the addresses share the time left."""
     failure: OSError = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
     for tried, (family, address) in enumerate(addresses):
-        left = deadline.left_s()
+        seconds = deadline.left_s()
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
-            connection.settimeout(left / (len(addresses) - tried))
+            connection.settimeout(seconds / (len(addresses) - tried))
             connection.connect(address)
-            connection.settimeout(left)
+            connection.settimeout(seconds)
         except OSError as error:
             connection.close()
             failure = error
@@ -355,7 +358,7 @@ def _connected(
 
 
 def _leave(line: _Line) -> None:
-    """The server is bid farewell; what it makes of that changes nothing."""
+    """QUIT has been sent; errors are ignored."""
     with suppress(OSError, smtplib.SMTPException):
         if line.sock is not None:
             line.sock.settimeout(QUIT_WITHIN_S)
@@ -363,7 +366,7 @@ def _leave(line: _Line) -> None:
 
 
 def on_the_envelope(address: str) -> str | None:
-    """The address as SMTP writes it: without a name and in ASCII. None if that is impossible."""
+    """The address for the SMTP envelope: ASCII, without a person's name; None if impossible."""
     alone = parseaddr(address)[1] if address.isprintable() else ""
     name, _, host = alone.rpartition("@")
     if not re.fullmatch(r"[!-~]+", name) or not re.fullmatch(r"[^\s<>]+", host):

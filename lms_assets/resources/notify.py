@@ -1,7 +1,7 @@
-"""Short messages by Apprise: Telegram, Slack, Teams and a hundred other services, by one address.
+"""Short messages through Apprise: Telegram, Slack, Teams and a hundred other services.
 
-Apprise says only whether a message went out. Why one did not stands in its log alone, so the log
-of each try is read: whether to try again depends on it, and whether the message may have arrived.
+Apprise returns only whether a message was sent. The reason of a failure stands in its log. So the
+log of each try is read: it decides whether to try again, and whether the message may have arrived.
 """
 
 import hashlib
@@ -27,7 +27,8 @@ class Notifier:
     """One address of NOTIFY_URLS.
 
     Attributes:
-        url: As Apprise reads it; it holds the service's token, so nothing ever shows it.
+        url: The Apprise address. It holds the service's token, so it is never shown.
+        total_s: The time limit of one message, in seconds.
     """
 
     url: str = field(repr=False)
@@ -35,23 +36,23 @@ class Notifier:
 
     @property
     def name(self) -> str:
-        """``tgram-3fa9c1``: the service, and what tells two addresses of it apart."""
+        """The service and a hash of the address, such as ``tgram-3fa9c1``; distinct per address."""
         service = re.sub(r"[^a-z0-9]", "", self.url.partition("://")[0].lower()) or "address"
         return f"{service}-{hashlib.sha256(self.url.encode()).hexdigest()[:6]}"
 
     def send(self, text: str) -> None:
-        """The service has taken the message.
+        """The service has accepted the message.
 
         Args:
             text: At most ``LONGEST_TEXT`` characters, masked.
 
         Raises:
-            TemporaryFault: It did not get there, and a later try may do better.
-            AnswerLost: It may have got there.
+            TemporaryFault: The message was not sent; a later try may succeed.
+            AnswerLost: The message may have arrived.
             PermanentFault: The address is wrong, or the service refuses.
         """
         answer: queue.Queue[Fault | None] = queue.Queue()
-        # A service that sends a byte a second would hold a read's own time limit off for ever.
+        # A read timeout alone would not stop a service that sends one byte a second.
         threading.Thread(target=lambda: answer.put(self._tried(text)), daemon=True).start()
         try:
             fault = answer.get(timeout=self.total_s)
@@ -61,10 +62,10 @@ class Notifier:
             raise fault
 
     def check(self) -> str:
-        """The service's name, when Apprise can read the address; nothing is sent.
+        """The service's name, if Apprise understands the address; nothing is sent.
 
         Raises:
-            PermanentFault: It cannot.
+            PermanentFault: Apprise does not understand the address.
         """
         import apprise
 
@@ -73,7 +74,6 @@ class Notifier:
         return self.name
 
     def _tried(self, text: str) -> Fault | None:
-        # Needed where short messages are set, which few installations do; it takes 0.2 s.
         import apprise
 
         service = apprise.Apprise()
@@ -81,13 +81,13 @@ class Notifier:
         with capture(level=apprise.logging.DEBUG, fmt="%(message)s") as log:
             if not service.add(self.url):
                 return PermanentFault("notify.address_unreadable", service=self.name)
-            # Plain text: no service reads a record's text as its own markup.
+            # As plain text, no service takes characters of the message for markup.
             is_sent = service.notify(body=text, body_format=apprise.NotifyFormat.TEXT)
             return None if is_sent else self._fault(log.getvalue())
 
     def _fault(self, log: str) -> Fault:
-        """Why the message did not go out, by Apprise's log, of which nothing is kept."""
-        status = next((int(found) for found in _STATUS.findall(log)), None)
+        """The reason of a failed message, read from Apprise's log; the log is not kept."""
+        status = next((int(digits) for digits in _STATUS.findall(log)), None)
         if status is not None:
             passes = status >= 500 or status in TRY_AGAIN_STATUSES
             kind, code = (TemporaryFault, "busy") if passes else (PermanentFault, "refused")

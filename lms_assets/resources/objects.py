@@ -1,9 +1,9 @@
-"""Objects by their keys, in a folder of this machine or in a store as S3; each whole, or not there.
+"""Objects by their keys, in a folder of this machine or in a store such as S3.
 
-In a folder an object is written aside, brought to the disk and renamed. A store takes an object
-whole by itself, so the object is written to this machine's disk first and put when it is whole:
-a store's own writer would put what was written before an error. A store that is slow or answers
-503 is tried again by its client.
+Readers see an object whole or not at all. In a folder an object is written aside, synced to the
+disk and renamed. For a store it is written to this machine's disk first and put when it is
+complete, because the store's own writer would put an incomplete object after an error. The
+store's client retries by itself when the store is slow or answers 503.
 """
 
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ _S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_atte
 
 
 class Objects:
-    """What lies under an address.
+    """The objects under an address.
 
     Args:
-        url: A folder, or an address of fsspec's, as ``s3://bucket/prefix``.
+        url: A folder, or an fsspec URL such as ``s3://bucket/prefix``.
     """
 
     def __init__(self, url: str) -> None:
@@ -33,20 +33,20 @@ class Objects:
 
     @cached_property
     def root(self) -> UPath:
-        """Where the keys begin.
+        """The path under which the keys lie.
 
         Raises:
-            PermanentFault: The address leads nowhere, or its library is not installed.
+            PermanentFault: The address is invalid, or its library is not installed.
         """
         if "://" not in self.url:
             return UPath(self.url)
-        # A list that was kept would hide what other machines put.
+        # A cached list would hide the objects of other machines.
         options: dict[str, Any] = {"use_listings_cache": False}
         if self.url.startswith("s3://"):
             options["config_kwargs"] = _S3_PATIENCE
         try:
             root: UPath = UPath(self.url, **options)
-            # The library is looked for when it is first needed, which is here.
+            # This imports the library of the store.
             _ = root.fs
         except (ImportError, ValueError) as error:
             reason = str(error).partition("\n")[0].rstrip(".")
@@ -60,12 +60,12 @@ class Objects:
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object or folder."""
-        with self._told():
+        with self._faults_by_name():
             return bool(self.at(key).exists())
 
     def names(self, folder: str) -> list[str]:
-        """The names of what lies in a folder, in order; those of others and unfinished ones too."""
-        with self._told():
+        """All names in a folder, in order, those of unfinished objects and foreign files too."""
+        with self._faults_by_name():
             place = self.at(folder)
             try:
                 return sorted(path.name for path in place.iterdir())
@@ -75,12 +75,12 @@ class Objects:
     @contextmanager
     def opened(self, key: str) -> Iterator[BinaryIO]:
         """The object's bytes as a stream."""
-        with self._told(), self.at(key).open("rb") as stream:
+        with self._faults_by_name(), self.at(key).open("rb") as stream:
             yield stream
 
     @contextmanager
     def written(self, key: str) -> Iterator[BinaryIO]:
-        """What the block writes is the object when it ends well, or else it is as it was."""
+        """The file that the block writes replaces the object if the block ends without an error."""
         target = self.at(key)
         if self.is_local:
             folder = Path(str(target.parent.path))
@@ -96,10 +96,10 @@ class Objects:
 
     def _put(self, draft: Path, target: UPath) -> None:
         try:
-            with self._told():
+            with self._faults_by_name():
                 target.fs.put_file(str(draft), target.path)  # type: ignore[no-untyped-call]
         except FileNotFoundError as error:
-            # A key needs no folder, so it is the bucket that is missing.
+            # A key needs no folder, so only the bucket can be missing.
             raise PermanentFault("lake.refused", url=self.url, reason=str(error)) from None
 
     def write(self, key: str, content: bytes) -> None:
@@ -108,36 +108,36 @@ class Objects:
             file.write(content)
 
     def read(self, key: str) -> bytes:
-        """All that the object holds."""
+        """The object's content."""
         with self.opened(key) as stream:
             return stream.read()
 
     def written_at(self, key: str) -> datetime:
-        """When the object was written, aware.
+        """The time at which the object was written, aware.
 
         Raises:
-            FileNotFoundError: There is none.
+            FileNotFoundError: There is no such object.
         """
-        with self._told():
+        with self._faults_by_name():
             return datetime.fromtimestamp(self.at(key).stat().st_mtime, UTC)
 
     def remove(self, key: str) -> None:
-        """There is no such object."""
-        with self._told():
+        """The object does not exist any more."""
+        with self._faults_by_name():
             self.at(key).unlink(missing_ok=True)
 
     def at(self, key: str) -> UPath:
-        """The object's place."""
+        """The object's path."""
         place: UPath = self.root / key
         return place
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """A store's own exceptions under a name; a folder's are the system's and stay.
+    def _faults_by_name(self) -> Iterator[None]:
+        """A store's exceptions in the block become faults; those of a folder stay OSErrors.
 
         Raises:
             PermanentFault: The store refuses, or there is no such bucket.
-            TemporaryFault: The store did not answer for longer than its client tried.
+            TemporaryFault: The store did not answer in any of its client's tries.
         """
         if self.is_local:
             yield

@@ -1,11 +1,11 @@
-"""From an answer's bytes to the bytes of each record: whatever a lenient JSON reader can read.
+"""Splits an answer's bytes into the bytes of each record, with a lenient JSON reader.
 
-The grader's answer is one JSON array. A strict reader does the common case; a
-tolerant one reads the blocks that it refuses, since one lone surrogate, ``NaN``,
-raw control character or absurd nesting must cost one record and not the day.
-There is no other reader: what the API's client accepts, and so what is stored,
-is what cleaning can read. Nothing here looks inside a record: what it must hold
-is said in ``attempts/cleaning/``.
+The grader's answer is one JSON array. A strict reader reads the common case. A lenient reader
+reads the blocks that the strict one refuses: a lone surrogate, ``NaN``, a raw control character
+or absurd nesting must cost one record, not the whole day.
+
+The API's client and cleaning both use this module, so cleaning can read every stored answer. The
+content of a record is checked in ``attempts/cleaning/``, not here.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import BinaryIO
 import msgspec
 
 BLOCK_BYTES = 4 * 1024 * 1024
-# What bounds the memory: without it, a value that never ends would be held whole.
+# Bounds the memory: without it, a value without an end would be read whole.
 LONGEST_VALUE_BYTES = 16 * 1024 * 1024
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -27,47 +27,47 @@ _BETWEEN_RECORDS = re.compile(rb"\}([ \t\n\r]*,)(?=[ \t\n\r]*\{)")
 _BETWEEN_RECORDS_TAIL = 64 * 1024
 
 _STRICT = msgspec.json.Decoder(list[msgspec.Raw])
-# Numbers stay text: an integer of 5,000 digits must not be an error of reading.
+# Numbers stay text, because Python refuses to convert an integer of 5,000 digits.
 _LENIENT = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
 
 
 class NotAnArray(ValueError):  # noqa: N818 - a fact about the bytes
-    """The body is not one whole JSON array.
+    """The body is not one complete JSON array.
 
     Args:
-        what: What is wrong, in words; never a part of the body.
-        position: The byte of the body where it shows, counted from 0.
+        problem: The problem in words, without a part of the body.
+        position: The position of the problem: a byte of the body, counted from 0.
     """
 
-    def __init__(self, what: str, position: int) -> None:
-        self.what = what
+    def __init__(self, problem: str, position: int) -> None:
+        self.problem = problem
         self.position = position
-        super().__init__(f"not a JSON array: {what} at byte {position}")
+        super().__init__(f"not a JSON array: {problem} at byte {position}")
 
 
 def count_records(stream: BinaryIO) -> int:
-    """How many records the body holds, once it is known to be one whole JSON array.
+    """The number of records in the body, which is one complete JSON array.
 
     Raises:
-        NotAnArray: It is something else, was cut short, or has an element that no
-            lenient JSON reader can read.
+        NotAnArray: The body is something else, is cut short, or has an element that the lenient
+            reader cannot read.
     """
     return sum(len(records) for records in _Body(stream).blocks())
 
 
 def record_chunks(stream: BinaryIO, size: int = 25_000) -> Iterator[list[bytes]]:
-    """The records of the body as the bytes received, in order, at most ``size`` at a time.
+    """The records of the body in order, each as its unchanged bytes, in chunks.
 
-    Memory: one block of the body and one chunk, unless a single record is larger;
-    one of more than ``LONGEST_VALUE_BYTES`` is refused as no record at all.
+    Memory holds one block of the body and one chunk, unless a single record is larger. A value of
+    more than ``LONGEST_VALUE_BYTES`` raises NotAnArray.
 
     Args:
         stream: The body, decompressed, from its first byte.
-        size: Records in every chunk but the last.
+        size: The number of records in each chunk; the last one may have fewer.
 
     Raises:
-        NotAnArray: While iterating, after the chunks before the fault. Whoever
-            must not begin with such a body asks :func:`count_records` first.
+        NotAnArray: During the iteration, after the chunks before the problem. Call
+            :func:`count_records` first if no chunk of a bad body may be used.
     """
     records = chain.from_iterable(_Body(stream).blocks())
     while chunk := list(islice(records, size)):
@@ -88,7 +88,7 @@ class _Body:
         """The records of each block, in order.
 
         Raises:
-            NotAnArray: At the fault.
+            NotAnArray: When the iteration reaches the problem.
         """
         self._open()
         is_open = True
@@ -103,8 +103,8 @@ class _Body:
             is_first = is_first and not records
             if is_open and not records and len(self._unread) >= LONGEST_VALUE_BYTES:
                 raise NotAnArray("a value is too long", self._position)
-            # A record larger than the block asks for twice as much each time,
-            # so that reading it again and again stays linear.
+            # While a record is larger than the block, the block is doubled, so that the repeated
+            # reading of this record takes linear time.
             self._wanted = BLOCK_BYTES if records else self._wanted * 2
             yield records
 
@@ -130,7 +130,7 @@ class _Body:
         self._position += count
 
     def _skip_space(self) -> None:
-        """The next byte, if there is one, is read and is not white space."""
+        """White space is skipped; the next byte, if there is one, is no white space."""
         while True:
             kept = self._unread.lstrip(b" \t\n\r")
             self._skip(len(self._unread) - len(kept))
@@ -139,10 +139,10 @@ class _Body:
             self._fill()
 
     def _strictly(self, *, is_first: bool) -> list[bytes] | None:
-        """The records up to the last sure boundary, by the fast reader; None where it refuses.
+        """The records up to the last certain boundary, by the strict reader; None if it refuses.
 
-        What it accepts before a comma is exactly the records before that comma:
-        reading JSON never depends on what comes later.
+        The text up to a comma between records can be read by itself, because the meaning of JSON
+        text never depends on later text.
         """
         if self._at_end:
             text, end = b"[" + self._unread, len(self._unread)
@@ -163,8 +163,8 @@ class _Body:
         return records
 
     def _leniently(self, *, is_first: bool) -> tuple[list[bytes], bool]:
-        """The records that are whole in what was read, and whether the array is still open."""
-        # Latin-1 keeps every byte one character, so positions and bytes agree.
+        """The complete records of the block, and whether the array goes on."""
+        # In Latin-1 each byte is one character, so positions in text and bytes agree.
         text = self._unread.decode("latin-1")
         records: list[bytes] = []
         position = _skip_space(text, 0)
@@ -172,8 +172,8 @@ class _Body:
             self._close(position + 1)
             return records, False
         consumed = 0
-        while found := self._place_of_value(text, position):
-            end, after = found
+        while place := self._place_of_value(text, position):
+            end, after = place
             records.append(text[position:end].encode("latin-1"))
             consumed = after + 1
             if text[after] == "]":
@@ -186,10 +186,10 @@ class _Body:
         return records, True
 
     def _close(self, consumed: int) -> None:
-        """Nothing but white space follows the array.
+        """Only white space follows the array.
 
         Raises:
-            NotAnArray: Something does.
+            NotAnArray: Something else follows.
         """
         self._skip(consumed)
         self._wanted = BLOCK_BYTES
@@ -198,10 +198,10 @@ class _Body:
             raise NotAnArray("something follows the array", self._position)
 
     def _place_of_value(self, text: str, start: int) -> tuple[int, int] | None:
-        """Where the value ends, and where its comma or bracket is; None if the text stops before.
+        """The ends of the value and of the space after it; None if the text ends before.
 
         Raises:
-            NotAnArray: However the text goes on, it does not go on as an array.
+            NotAnArray: No continuation of the text is an array.
         """
         try:
             end = _end_of_value(text, start)
@@ -216,16 +216,16 @@ class _Body:
 
 
 class _NotJson(ValueError):  # noqa: N818 - a fact about the text
-    """However the text goes on, it is no JSON."""
+    """No continuation of the text is JSON."""
 
 
 def _end_of_value(text: str, start: int) -> int | None:
-    """Where the value that begins at ``start`` ends; None if the text stops before.
+    """The end of the value that begins at ``start``; None if the text ends before.
 
     Raises:
-        _NotJson: It is no value, however the text goes on.
+        _NotJson: No continuation of the text is a value.
     """
-    # A refusal may only mean that the text was cut here, or that the value nests deep.
+    # The decoder also refuses a value that is cut at the end of the text or nested too deep.
     with suppress(RecursionError, ValueError):
         return int(_LENIENT.raw_decode(text, start)[1])
     return _end_by_tokens(text, start)
@@ -236,7 +236,7 @@ def _skip_space(text: str, position: int) -> int:
     return found.end() if found else position
 
 
-# Possessive groups would say the same shorter; Python before 3.11.5 matches them wrongly.
+# Possessive groups would be shorter, but Python before 3.11.5 matches them wrongly.
 _TOKEN = re.compile(
     r"""[ \t\n\r]*(?:
       (?P<mark>[\[\]{},:])
@@ -246,7 +246,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-# What may be left where the text was cut inside a token, or between two.
+# The rest of a text that was cut inside a token or between two tokens.
 _CUT_TOKEN = re.compile(
     r"""[ \t\n\r]*(?:
       "[^"\\]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\]*)*(?:\\(?:u[0-9a-fA-F]{0,3})?)?
@@ -255,7 +255,7 @@ _CUT_TOKEN = re.compile(
     re.VERBOSE,
 )
 _CLOSER = {"[": b"]", "{": b"}"}
-# (what may come, what came) -> what may come then; all else is not JSON.
+# (allowed next, token) -> allowed after it; any other pair is not JSON.
 _GRAMMAR = {
     ("value", "string"): "comma",
     ("value", "scalar"): "comma",
@@ -276,7 +276,7 @@ _GRAMMAR = {
 
 
 def _end_by_tokens(text: str, start: int) -> int | None:
-    """As :func:`_end_of_value`, slowly, and however deep the value nests."""
+    """As :func:`_end_of_value`, but slower and for values of any depth."""
     closers = bytearray()
     expected, position = "value", start
     while token := _TOKEN.match(text, position):
@@ -306,23 +306,21 @@ _HIGH_SURROGATE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
 
 
 def ascii_text(record: bytes) -> str:
-    r"""The record as received, in printable ASCII: JSON stays the same JSON.
+    r"""The record in printable ASCII, as the same JSON.
 
-    Characters beyond ASCII and raw control characters inside strings become
-    ``\uXXXX``. A byte that is no UTF-8 becomes the lone surrogate ``\uDcXX``, a
-    spelling that no program writes of itself, so the two can be told apart.
-    Applied to its own result it changes nothing, so a kept record reads the
-    same as the one received.
+    Characters beyond ASCII and raw control characters inside strings become ``\uXXXX``. A byte
+    that is no UTF-8 becomes the lone surrogate ``\uDcXX``. Programs do not write that mixed case,
+    so such a byte can be recognised later. A second call changes nothing.
     """
     if not _ODD_BYTE.search(record):
         return record.decode("ascii")
     text = record.decode("utf-8", "surrogateescape")
-    return _STRING_OR_ODD.sub(lambda found: _ODD.sub(_escaped, found[0]), text)
+    return _STRING_OR_ODD.sub(lambda match: _ODD.sub(_escaped, match[0]), text)
 
 
 def _escaped(odd: re.Match[str]) -> str:
     if not "\udc80" <= odd[0] <= "\udcff":
         return json.dumps(odd[0])[1:-1]
-    # Next to a high surrogate's escape it would read as one valid character.
+    # After the escape of a high surrogate, the two would be read as one valid character.
     separator = "\\ufffd" if _HIGH_SURROGATE.search(odd.string[: odd.start()][-6:]) else ""
     return f"{separator}\\uDc{ord(odd[0]) & 0xFF:02x}"

@@ -1,10 +1,9 @@
-"""What of the schema is made anew instead of migrated: views, functions and comments.
+"""Views, functions and comments of the schema, which are replaced instead of migrated.
 
-Migrations make tables, once each. A view or a function is text that can be replaced whole: when
-the text has changed, all views and functions are dropped, the migrations that are due run, and
-today's are made, in one transaction. So a migration that changes a table under a view comes with
-a change of the view. Grants survive. An object of somebody else that depends on ours is named,
-and nothing is changed.
+Migrations make tables. Views and functions are only text: when the text has changed, all of them
+are dropped, due migrations run, and the present ones are made, in one transaction. So a migration
+that changes a table under a view needs a change of the view too. Grants survive. If a foreign
+object depends on one of ours, the fault names it and nothing is changed.
 """
 
 import re
@@ -19,7 +18,7 @@ from lms_assets.resources.migrations.before_0004 import BEFORE_0004
 
 _CREATED = re.compile(r"^create (view|function) (\w+)", re.MULTILINE)
 
-# Objects of others that would be lost with ours, each as PostgreSQL describes it.
+# Foreign objects that depend on ours, each in PostgreSQL's description.
 DEPENDENTS = """
 with ours as (
     select 'pg_class'::regclass as class, oid from pg_class
@@ -41,7 +40,7 @@ select distinct pg_describe_object(class, oid, 0) from dependents
 where (class, oid) not in (select class, oid from ours)
 """
 
-# Each right that somebody else than the owner has, as the statement that gives it again.
+# The statements that restore each right of roles other than the owner.
 GRANTS = """
 with relations as (
     select c.oid, c.relname, c.relowner from pg_class c
@@ -87,13 +86,13 @@ order by c.relname, a.attnum
 
 @dataclass(frozen=True)
 class Repeatable:
-    """Views, functions and comments, which are text alone.
+    """Views, functions and comments.
 
     Attributes:
-        scripts: SQL that makes them, in order; each object by ``create view`` or
-            ``create function`` at the beginning of a line.
-        comments: Relation → column → its meaning; the relation's own under ''.
-        function_comments: Function → its meaning.
+        scripts: The SQL that makes them, in order. Each object's ``create view`` or ``create
+            function`` stands at the beginning of a line.
+        comments: Relation → column → comment; the relation's own comment is under ''.
+        function_comments: Function → comment.
     """
 
     scripts: tuple[str, ...] = ()
@@ -102,15 +101,15 @@ class Repeatable:
 
     @property
     def objects(self) -> dict[str, list[str]]:
-        """The kinds ``view`` and ``function``, each with its names."""
-        found: dict[str, list[str]] = {"view": [], "function": []}
+        """``view`` and ``function`` → the names of these objects."""
+        names_by_kind: dict[str, list[str]] = {"view": [], "function": []}
         for kind, name in _CREATED.findall("\n".join(self.scripts)):
-            found[kind].append(name)
-        return found
+            names_by_kind[kind].append(name)
+        return names_by_kind
 
     @property
     def hash(self) -> str:
-        """Another one where anything is another one."""
+        """A hash of all scripts and comments."""
         words = [
             f"{relation}.{column}: {meaning}"
             for relation, columns in {**self.comments, "()": self.function_comments}.items()
@@ -126,57 +125,60 @@ def bring_up_to_date(
     upgrade: Callable[[], None],
     is_migrated: bool,
 ) -> None:
-    """Tables and all that stands on them are today's once the transaction is committed.
+    """Tables, views, functions and comments are those of the code, once the caller commits.
 
     Args:
         connection: In a transaction that holds the schema's lock.
-        repeatable: Today's views; none leaves those that are there, if no migration is due.
-        upgrade: Runs the migrations that are due.
-        is_migrated: Whether none is.
+        repeatable: The present views. If it is empty, existing views stay as they are.
+        upgrade: Runs the due migrations.
+        is_migrated: Whether no migration is due.
 
     Raises:
-        PermanentFault: An object of somebody else depends on one of ours.
+        PermanentFault: A foreign object depends on one of ours.
     """
-    known = _known_objects(connection)
-    if known.hash and (not repeatable.scripts or known.hash == repeatable.hash):
+    stored = _stored_objects(connection)
+    if stored.hash and (not repeatable.scripts or stored.hash == repeatable.hash):
         return None if is_migrated else upgrade()
-    return _make_anew(connection, repeatable, known, upgrade)
+    return _replace_objects(connection, repeatable, stored, upgrade)
 
 
-def _make_anew(
-    connection: Connection, repeatable: Repeatable, known: "_Known", upgrade: Callable[[], None]
+def _replace_objects(
+    connection: Connection,
+    repeatable: Repeatable,
+    stored: "_StoredObjects",
+    upgrade: Callable[[], None],
 ) -> None:
-    names = [name for kind in known.objects.values() for name in kind]
+    names = [name for kind in stored.objects.values() for name in kind]
     _refuse_dependents(connection, names)
     grants = connection.execute(text(GRANTS), {"names": names}).tuples().all()
-    _drop(connection, known.objects)
+    _drop(connection, stored.objects)
     upgrade()
     for script in repeatable.scripts:
         _execute(connection, script)
     _comment(connection, repeatable)
-    there = _names(connection)
-    _execute_all(connection, [again for name, again in grants if name in there])
+    present = _names(connection)
+    _execute_all(connection, [again for name, again in grants if name in present])
     _remember(connection, repeatable)
 
 
 @dataclass(frozen=True)
-class _Known:
+class _StoredObjects:
     objects: Mapping[str, list[str]]
     hash: str
 
 
-def _known_objects(connection: Connection) -> _Known:
-    """What the database holds of ours, and the hash of the text that made it."""
+def _stored_objects(connection: Connection) -> _StoredObjects:
+    """Our views and functions in the database, and the hash of the text that made them."""
     if connection.scalar(text("select to_regclass('public.repeatable_objects')")):
         rows = connection.execute(text("select kind, name, hash from repeatable_objects")).all()
         objects: dict[str, list[str]] = {"view": [], "function": []}
         for row in rows:
             objects[row.kind].append(row.name)
         hashes = {row.hash for row in rows}
-        return _Known(objects, hashes.pop() if len(hashes) == 1 else "")
+        return _StoredObjects(objects, hashes.pop() if len(hashes) == 1 else "")
     if connection.scalar(text("select to_regclass('public.figure_settings')")):
-        return _Known(BEFORE_0004, "")
-    return _Known({}, "")
+        return _StoredObjects(BEFORE_0004, "")
+    return _StoredObjects({}, "")
 
 
 def _refuse_dependents(connection: Connection, names: list[str]) -> None:
@@ -187,7 +189,7 @@ def _refuse_dependents(connection: Connection, names: list[str]) -> None:
 
 
 def _drop(connection: Connection, objects: Mapping[str, list[str]]) -> None:
-    """The views and functions are gone; tables are a migration's."""
+    """The views and functions are dropped; tables stay."""
     for kind in ("view", "function"):
         if names := objects.get(kind):
             _execute(connection, f"drop {kind} " + ", ".join(f"public.{name}" for name in names))
@@ -237,7 +239,7 @@ def _execute_all(connection: Connection, statements: Iterable[str]) -> None:
 
 
 def _execute(connection: Connection, script: str) -> None:
-    """As it is: neither colons nor percent signs are parameters."""
+    """The script is executed unchanged: colons and percent signs are no parameters."""
     if script:
         connection.exec_driver_sql(script, execution_options={"no_parameters": True})
 

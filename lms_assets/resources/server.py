@@ -1,6 +1,6 @@
-"""Whether a PostgreSQL that others administer can carry the platform; asked before anything begins.
+"""Checks that a PostgreSQL server is fit for the platform, before anything begins.
 
-Each refusal names the setting or the SQL that an administrator must change.
+Each refusal names the setting to change, or the SQL that an administrator must run.
 """
 
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -9,7 +9,7 @@ from sqlalchemy.pool import NullPool
 from lms_assets.faults import PermanentFault
 
 OLDEST_VERSION = 14
-POOLER_ASKED = 3
+POOLER_TRIES = 3
 
 _FACTS = """
     select current_setting('server_version_num')::int / 10000 as version,
@@ -21,12 +21,12 @@ _PID = text("select pg_backend_pid()")
 
 
 def refuse_unfit(engine: Engine) -> None:
-    """The server is new enough, holds any text, and gives each session a server's session.
+    """The server is new enough, uses UTF-8, and no pooler shares its sessions.
 
     Raises:
-        PermanentFault: With what to change.
+        PermanentFault: The server is unfit; the fault says what to change.
     """
-    # A pooler that gives sessions away after each statement ends whoever begins a transaction.
+    # Without a transaction: a pooler in statement mode aborts a session that begins one.
     alone = create_engine(engine.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with alone.connect() as connection:
         facts = connection.execute(text(_FACTS)).one()
@@ -36,20 +36,20 @@ def refuse_unfit(engine: Engine) -> None:
         if facts.encoding != "UTF8":
             names = {"database": facts.database, "user": facts.user}
             raise PermanentFault("database.encoding", encoding=facts.encoding, **names)
-        # PgBouncer gives a number of its own for the session's process.
-        if facts.pid != _told_pid(connection) and _is_shared(alone, connection):
+        # PgBouncer reports a process number of its own when a connection is made.
+        if facts.pid != _pid_at_connect(connection) and _is_shared(alone, connection):
             raise PermanentFault("database.pooler_shares_sessions")
 
 
-def _told_pid(connection: Connection) -> int:
-    """The process of the session, as the other side told it when the connection was made."""
+def _pid_at_connect(connection: Connection) -> int:
+    """The process number that the server or pooler reported when the connection was made."""
     driver = connection.connection.driver_connection
     return int(driver.info.backend_pid) if driver is not None else 0
 
 
 def _is_shared(engine: Engine, first: Connection) -> bool:
-    """Whether a pooler gives our session's server to another session while ours is idle."""
-    for _ in range(POOLER_ASKED):
+    """Whether a pooler lets another session use our server process while ours is idle."""
+    for _ in range(POOLER_TRIES):
         before = first.scalar(_PID)
         with engine.connect() as second:
             if second.scalar(_PID) == before or first.scalar(_PID) != before:
@@ -58,12 +58,13 @@ def _is_shared(engine: Engine, first: Connection) -> bool:
 
 
 def make_schema(connection: Connection, name: str) -> None:
-    """The schema is there and may be used; one that an administrator made is taken as it is.
+    """The schema exists and this role may use it; an existing one is not changed.
 
     Raises:
-        PermanentFault: It is missing and may not be made, or may not be used, with the SQL.
+        PermanentFault: This role may not make it or not use it. The fault holds the SQL for an
+            administrator.
     """
-    found = connection.execute(
+    schema = connection.execute(
         text(
             "select current_user as user, current_database() as database, "
             "has_database_privilege(current_database(), 'create') as may_make, "
@@ -71,9 +72,9 @@ def make_schema(connection: Connection, name: str) -> None:
         ),
         {"name": name},
     ).one()
-    facts = {"schema": name, "user": found.user, "database": found.database}
-    if not found.is_there:
-        if not found.may_make:
+    facts = {"schema": name, "user": schema.user, "database": schema.database}
+    if not schema.is_there:
+        if not schema.may_make:
             raise PermanentFault("database.no_schema", **facts)
         connection.exec_driver_sql(f"create schema if not exists {name}")
         return
@@ -86,7 +87,7 @@ def make_schema(connection: Connection, name: str) -> None:
 
 
 def owner_of_attempts(connection: Connection) -> str | None:
-    """Who owns our tables, where that is somebody else than this session's role."""
+    """The owner of our tables; None if this session's role owns them."""
     owner = connection.scalar(
         text(
             "select pg_get_userbyid(relowner) from pg_class "

@@ -1,15 +1,15 @@
-"""A session of PostgreSQL, with every parameter stated on which correctness rests.
+"""PostgreSQL sessions in which every parameter that correctness depends on is set explicitly.
 
-A role, a database, a pooler and the environment each have a say in a session's parameters:
-``PGCLIENTENCODING`` turns Cyrillic into other letters, a role's ``search_path`` leads to other
-tables, its ``statement_timeout`` cuts a merge. So nothing of this is inherited.
+A role, a database, a pooler and the environment can all change a session's parameters:
+``PGCLIENTENCODING`` corrupts Cyrillic text, a role's ``search_path`` leads to other tables, its
+``statement_timeout`` aborts a merge. So none of these parameters is inherited.
 
-The parameters are set after the connection is made. PgBouncer refuses the start-up parameter
-``options``, which would be the shorter way.
+The parameters are set after the connection is made. The start-up parameter ``options`` would be
+simpler, but PgBouncer refuses it.
 
 SQLAlchemy finds the dialect of this module under ``postgresql+lms://`` (see ``pyproject.toml``),
 so Dagster's own connections are made here too. The URL's query may hold ``lms_schema`` and
-``lms_lock_timeout_s``; all the rest is libpq's.
+``lms_lock_timeout_s``; all other parameters in it are libpq's.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ CONNECT_WITHIN_S = 15
 
 registry.register("postgresql.lms", __name__, "StatedDialect")
 
-# What libpq would take from the environment. Where certificates and password files lie is left.
+# The variables that libpq would read, except those with paths of certificates and password files.
 _ENVIRONMENT = (
     *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGAPPNAME"),
     *("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGCLIENTENCODING", "PGDATESTYLE", "PGTZ"),
@@ -54,18 +54,18 @@ _STATED = {
     "lc_numeric": "C",
     "lc_time": "C",
     "lc_monetary": "C",
-    # A policy that hides rows from this role is an error, not a smaller figure.
+    # With a policy that hides rows from this role, a query fails instead of returning fewer rows.
     "row_security": "off",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
-    # A role's limits are made for people. Ours are the lock timeout and the run's own.
+    # A role's limits are meant for people. Our limits are the lock timeout and that of the run.
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
 }
 
-# Not every server from 14 on knows each of them.
+# Only the parameters that the server knows are set; older servers lack some of them.
 _SET = """
     select pg_catalog.set_config(stated.name, stated.value, false)
     from rows from (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]))
@@ -74,17 +74,17 @@ _SET = """
         select pg_catalog.lower(known.name) from pg_catalog.pg_settings known)
 """
 
-# libpq's PQERRORS_SQLSTATE: the severity and the five characters, without the text.
+# libpq's PQERRORS_SQLSTATE: messages hold the severity and the SQLSTATE, but no text.
 _SQLSTATE_ALONE = 3
-# Where libpq gave up by itself, codes of ours in the class of failed connections.
+# Our own codes for connections that libpq gave up by itself.
 NOT_REACHED, TLS_MISSING, TLS_FAILED, PASSWORD_MISSING = "08001", "08TLN", "08TLF", "28P01"
-_TLS_WANTED = ("require", "verify-ca", "verify-full")
+_TLS_MODES = ("require", "verify-ca", "verify-full")
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 _SQLSTATE = re.compile(rb": +([0-9A-Z]{5})\s*$", re.MULTILINE)
 
 
 class StatedDialect(PGDialect_psycopg2):
-    """SQLAlchemy's dialect for psycopg2; its sessions are those of this module."""
+    """SQLAlchemy's dialect for psycopg2, with the sessions of this module."""
 
     supports_statement_cache = True
 
@@ -92,7 +92,7 @@ class StatedDialect(PGDialect_psycopg2):
         super().__init__(use_native_hstore=False, **given)  # type: ignore[no-untyped-call]
 
     def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
-        """What :meth:`connect` is called with."""
+        """The arguments of :meth:`connect`."""
         return [], connection_arguments(url)
 
     def connect(self, *_: Any, **arguments: Any) -> Any:  # noqa: ANN401
@@ -100,7 +100,7 @@ class StatedDialect(PGDialect_psycopg2):
         return connected(arguments)
 
     def on_connect_url(self, url: URL) -> Callable[[Any], None]:
-        """What is done with each new connection: SQLAlchemy's own, and the parameters."""
+        """A function that prepares a new connection as SQLAlchemy does and sets the parameters."""
         usual = super().on_connect()  # type: ignore[no-untyped-call]
         schema = str(url.query.get("lms_schema", "public"))
         lock_timeout_s = str(url.query.get("lms_lock_timeout_s", "0"))
@@ -114,36 +114,37 @@ class StatedDialect(PGDialect_psycopg2):
 
 
 def session_url(url: str, *, schema: str, lock_timeout_s: int = 0) -> URL:
-    """The URL by which SQLAlchemy opens a session of this module.
+    """The URL with which SQLAlchemy opens a session of this module.
 
     Args:
-        schema: Where unqualified names lead, whatever the role's ``search_path`` is.
-        lock_timeout_s: How long a statement waits for another session; 0 for ever.
+        url: The server's URL.
+        schema: The schema of unqualified names; it replaces the role's ``search_path``.
+        lock_timeout_s: The seconds that a statement waits for a lock; 0 means for ever.
     """
     own = {"lms_schema": schema, "lms_lock_timeout_s": str(lock_timeout_s)}
     return make_url(url).set(drivername=DRIVER).update_query_dict(own)
 
 
 def connection_arguments(url: URL) -> dict[str, Any]:
-    """libpq's parameters, none of them left to the environment."""
+    """libpq's parameters, all explicit, so that the environment gives none."""
     own = ("lms_schema", "lms_lock_timeout_s")
     parts = url.translate_connect_args(username="user", database="dbname")
-    asked = {name: value for name, value in url.query.items() if name not in own}
+    in_query = {name: value for name, value in url.query.items() if name not in own}
     stated = {
         "application_name": "lms_assets",
         "client_encoding": "UTF8",
         "options": "",
         "connect_timeout": CONNECT_WITHIN_S,
     }
-    return {**stated, **parts, **asked}
+    return {**stated, **parts, **in_query}
 
 
 def connected(arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - psycopg2's connection
-    """An open connection; the environment's variables for libpq are forgotten first.
+    """An open connection; libpq's variables are removed from the environment first.
 
     Raises:
-        psycopg2.OperationalError: There is none; also where the server told why in an encoding
-            of its own.
+        psycopg2.OperationalError: The connection failed, even where the server's message has an
+            unknown encoding.
     """
     for name in _ENVIRONMENT:
         os.environ.pop(name, None)
@@ -163,11 +164,11 @@ def state_parameters(connection: Any, *, schema: str, lock_timeout_s: str) -> No
 
 
 def state_of_refusal(arguments: dict[str, Any]) -> str:
-    """The SQLSTATE with which the server refuses this login; empty where it gives none.
+    """The SQLSTATE with which the server refuses this login; empty if there is none.
 
-    libpq tells the text of a refusal, in the server's language, and keeps the SQLSTATE to
-    itself. It shows the SQLSTATE instead of the text where it is asked to before the answer
-    comes, so the login is tried once more in a way that allows to ask.
+    For a refused login libpq returns only the message, in the server's language. It returns the
+    SQLSTATE instead if that is requested before the answer arrives. So the login is tried once
+    more, asynchronously.
     """
     try:
         connection = psycopg2.connect(**arguments, async_=True)
@@ -179,20 +180,20 @@ def state_of_refusal(arguments: dict[str, Any]) -> str:
     try:
         _wait_for(connection)
     except UnicodeDecodeError as error:
-        told = bytes(error.object)
+        message = bytes(error.object)
     except psycopg2.OperationalError as error:
-        told = str(error).encode("utf-8", "replace")
+        message = str(error).encode("utf-8", "replace")
     else:
         connection.close()
         return ""
-    states = _SQLSTATE.findall(told)
+    states = _SQLSTATE.findall(message)
     if not states and connection.pgconn_ptr and libpq.PQconnectionNeedsPassword(handle):
         return PASSWORD_MISSING
     return states[-1].decode() if states else ""
 
 
 def state_of_silence(arguments: dict[str, Any]) -> str:
-    """Why libpq gave up before a server refused the login, as a code of the class 08."""
+    """The reason why libpq failed before any answer to the login, as a code of class 08."""
     host, port = str(arguments.get("host", "")), int(arguments.get("port", 5432))
     if host.startswith(("/", "@")) or "," in host:
         return NOT_REACHED
@@ -202,17 +203,17 @@ def state_of_silence(arguments: dict[str, Any]) -> str:
             answer = probe.recv(1)
     except OSError:
         return NOT_REACHED
-    if arguments.get("sslmode") in _TLS_WANTED:
+    if arguments.get("sslmode") in _TLS_MODES:
         return TLS_FAILED if answer == b"S" else TLS_MISSING
     return NOT_REACHED
 
 
 def _wait_for(connection: Any) -> None:  # noqa: ANN401
     until = time.monotonic() + CONNECT_WITHIN_S
-    while (wanted := connection.poll()) != extensions.POLL_OK:
-        left = until - time.monotonic()
-        if left <= 0:
+    while (state := connection.poll()) != extensions.POLL_OK:
+        seconds = until - time.monotonic()
+        if seconds <= 0:
             raise psycopg2.OperationalError
-        reads = [connection] if wanted == extensions.POLL_READ else []
-        writes = [connection] if wanted == extensions.POLL_WRITE else []
-        select.select(reads, writes, [], left)
+        reads = [connection] if state == extensions.POLL_READ else []
+        writes = [connection] if state == extensions.POLL_WRITE else []
+        select.select(reads, writes, [], seconds)

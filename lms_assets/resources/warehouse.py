@@ -1,4 +1,4 @@
-"""The analysts' PostgreSQL: its connections, its schema's history, its faults by name."""
+"""The analysts' PostgreSQL: its connections, its migrations, its errors as faults."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,8 +41,8 @@ LOCK_TIMEOUT_S = 30
 INSUFFICIENT_PRIVILEGE = "42501"
 CONNECTION_LOST = "08006"
 ROWS_AT_A_TIME = 2000
-# Sent as it is, a query could end the read-only transaction and go on in another one;
-# as a cursor of a block it can do neither.
+# A query that is sent directly could commit the read-only transaction and begin another one. As
+# the cursor of a DO block it cannot.
 OPEN_QUERY = """
 do $$
 declare query refcursor := 'lms_query';
@@ -51,7 +51,7 @@ begin
 end $$
 """
 
-# SQLSTATE (its class, or the whole of it) → the fault's code, and whether it passes by itself.
+# A SQLSTATE or its class → the fault's code, and whether the fault is temporary.
 _STATES: tuple[tuple[str, str, type[Fault]], ...] = (
     ("40", "database.deadlock", TemporaryFault),
     ("55P03", "database.locked", TemporaryFault),
@@ -82,47 +82,47 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def engine(self) -> Engine:
-        """Connections are opened when asked for and closed after use: runs are short."""
+        """The engine, without a pool: a connection is opened for each use and closed after it."""
         if self._engine is None:
             self._engine = create_engine(
                 session_url(self.server_url, schema="public", lock_timeout_s=LOCK_TIMEOUT_S),
                 poolclass=NullPool,
-                # An error's text must not quote the rows that it was about.
+                # Error texts must not quote rows.
                 hide_parameters=True,
             )
         return self._engine
 
     @cached_property
     def server_url(self) -> str:
-        """The URL of a server that runs."""
+        """The URL of the running server."""
         return self.url
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction, committed when the block ends well.
+        """A transaction, committed if the block ends without an error.
 
         Raises:
-            Fault: The database's own error, by name and without its parameters.
+            Fault: The database's error as a fault, without parameters.
         """
         with self.faults_by_name(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def session(self) -> Iterator[Connection]:
-        """A session that commits each statement by itself: no transaction is open meanwhile.
+        """A session in which each statement commits by itself, so no transaction stays open.
 
         Raises:
-            Fault: As :meth:`begin`.
+            Fault: As for :meth:`begin`.
         """
         with self.faults_by_name(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
-        """While a run uses the warehouse, a session of the run's process holds the run's lock.
+        """While a run uses the warehouse, a session of its process holds the run's lock.
 
-        The lock ends with the process, however it dies: so a run is known to live or not,
-        on whatever machine and by whatever name. Every asset and check uses the warehouse.
+        The lock ends with the process, however it dies and on any machine, so it shows whether
+        the run is alive. Every asset and check uses the warehouse.
         """
         run = context.run
         with ExitStack() as stack:
@@ -133,10 +133,10 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield self
 
     def in_transaction(self, work: Callable[[Connection], T]) -> T:
-        """What ``work`` returned, in a transaction that is tried again after a deadlock or a loss.
+        """The result of ``work``, run in a transaction that is repeated after a temporary fault.
 
         Args:
-            work: Idempotent: it may run again from the start.
+            work: Idempotent, because it may run up to three times.
         """
         retrying = Retrying(
             retry=retry_if_exception_type(TemporaryFault),
@@ -158,9 +158,9 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def read_only(self, statement: str) -> Iterator[tuple[list[str], Iterator[tuple[Any, ...]]]]:
-        """The columns and the rows of one query of a person's, in a session that cannot write.
+        """The columns and rows of a person's query, in a session that cannot write.
 
-        The rows are fetched a part at a time, however many they are.
+        The rows are fetched in parts, so that memory does not hold them all.
         """
         with self.faults_by_name():
             raw = self.engine.raw_connection()
@@ -180,13 +180,13 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         return str(self.rows("show server_version")[0]["server_version"])
 
     def migrate(self, repeatable: Repeatable | None = None) -> None:
-        """The schema is the code's; whoever comes second waits for the first.
+        """The database has the schema of this code; a second caller waits for the first.
 
         Args:
-            repeatable: The views and functions; nothing but tables is made without them.
+            repeatable: The views and functions; without them only tables are made.
 
         Raises:
-            PermanentFault: As :meth:`migrate_within`.
+            PermanentFault: As for :meth:`migrate_within`.
         """
         with self.faults_by_name():
             refuse_unfit(self.engine)
@@ -194,12 +194,12 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.migrate_within(connection, repeatable)
 
     def migrate_within(self, connection: Connection, repeatable: Repeatable | None = None) -> None:
-        """The schema is the code's once the caller's transaction is committed.
+        """The database has the schema of this code, once the caller's transaction commits.
 
         Raises:
-            PermanentFault: The schema is newer than the code, or holds attempts that
-                another system made and that were not adopted, or may not be written, or
-                an object of somebody else depends on what must be made anew.
+            PermanentFault: The schema is newer than the code; or it holds an earlier system's
+                attempts that were not adopted; or this role may not change it; or a foreign
+                object depends on a view that must be replaced.
         """
         hold(connection, Lock.SCHEMA)
         is_migrated = self._is_migrated(connection)
@@ -217,7 +217,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise PermanentFault("database.owner_needed", owner=owner) from None
 
     def default_zone(self) -> str:
-        """The time zone of a session that asks for none, as other programs' sessions had it."""
+        """The time zone of a session that sets none, which other programs' sessions had."""
         with self.faults_by_name():
             session = connected(connection_arguments(make_url(self.server_url)))
             try:
@@ -228,16 +228,17 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 session.close()
 
     def make_schema(self, name: str) -> None:
-        """The schema is there, beside ``public``, and may be used.
+        """The schema exists, besides ``public``, and this role may use it.
 
         Raises:
-            PermanentFault: It may not be made or not be used, with the SQL for an administrator.
+            PermanentFault: This role may not make it or not use it. The fault holds the SQL for
+                an administrator.
         """
         with self.begin() as connection:
             make_schema(connection, name)
 
     def _is_migrated(self, connection: Connection) -> bool:
-        """Whether no migration is due; a schema that is not ours or not known is refused."""
+        """Whether no migration is due; a foreign or newer schema is refused."""
         has = "select to_regclass(:name) is not null"
         if not connection.scalar(text(has), {"name": "public.lms_assets_version"}):
             if connection.scalar(text(has), {"name": "public.attempts"}):
@@ -248,20 +249,20 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 ).one()
                 raise PermanentFault("database.no_right", user=user, database=database)
             return False
-        found = connection.scalar(text("select version_num from public.lms_assets_version"))
+        revision = connection.scalar(text("select version_num from public.lms_assets_version"))
         known = revisions()
-        if found is not None and found not in known:
-            raise PermanentFault("database.newer_schema", found=found, known=known[-1])
-        return bool(found == known[-1])
+        if revision is not None and revision not in known:
+            raise PermanentFault("database.newer_schema", found=revision, known=known[-1])
+        return bool(revision == known[-1])
 
     @contextmanager
     def faults_by_name(self) -> Iterator[None]:
-        """Inside, an error of the driver is raised as a fault; also one of another's session.
+        """An error of the driver in the block becomes a fault, even if Dagster's session raised it.
 
-        Dagster keeps its runs and events in the same server and raises the driver's errors.
+        Dagster keeps its runs and events on the same server and raises the driver's errors.
 
         Raises:
-            Fault: By the error's SQLSTATE, without its parameters.
+            Fault: The fault for the error's SQLSTATE, without parameters.
         """
         try:
             yield
@@ -271,11 +272,11 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise self._named(error, is_new=False) from None
 
     def _named(self, error: BaseException | None, *, is_new: bool) -> Fault:
-        """The fault behind a driver's error; only its first line, which holds no row.
+        """The fault behind a driver's error; it quotes only the first line, which holds no row.
 
         Args:
-            is_new: Whether the connection was just being made, of which the driver tells no
-                SQLSTATE.
+            error: The driver's error.
+            is_new: Whether a connection was being made; the driver has no SQLSTATE for that.
         """
         state = getattr(error, "pgcode", None) or ("" if is_new else CONNECTION_LOST)
         arguments = connection_arguments(make_url(self.server_url)) if not state else {}
@@ -291,7 +292,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         return PermanentFault("database.refused", reason=reason)
 
     def _blocker(self) -> str:
-        """Who holds the tables now: pid, user and application."""
+        """The sessions that lock our tables now: user, pid and application."""
         holders = """
             select distinct a.pid, a.usename, a.application_name
             from pg_locks l join pg_stat_activity a using (pid)
@@ -307,7 +308,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def upgrade_to(connection: Connection, revision: str) -> None:
-    """The migrations that are due up to this one have run."""
+    """All migrations up to ``revision`` have run."""
     from alembic import command
     from alembic.config import Config
 

@@ -172,7 +172,7 @@ def test_a_large_array_that_stops_or_breaks_anywhere_is_refused() -> None:
     middle = whole.index(b",{", len(whole) // 2)
     with pytest.raises(NotAnArray) as refused:
         count_records(io.BytesIO(whole[:middle] + whole[middle + 1 :]))
-    assert (refused.value.what, refused.value.position) == ("no comma follows a value", middle)
+    assert (refused.value.problem, refused.value.position) == ("no comma follows a value", middle)
 
 
 class Endless(io.RawIOBase):
@@ -213,7 +213,7 @@ def test_a_broken_body_is_not_read_to_its_end(
     body = Endless(beginning, then)
     with pytest.raises(NotAnArray) as refused:
         count_records(body)
-    assert refused.value.what == what
+    assert refused.value.problem == what
     assert body.given <= 1 << 17
 
 

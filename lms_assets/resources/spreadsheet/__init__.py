@@ -1,7 +1,7 @@
-"""The spreadsheet that people read: its tabs, what a service must offer, and Google's.
+"""The spreadsheet that people read: the interface of a service, the tabs, and Google Sheets.
 
-Another service is a class with the members of :class:`Spreadsheet`, its settings, and a line in
-``systems.py`` that chooses it. Where cells go is the same for all: ``tabs.py`` says it.
+Another service needs a class with the members of :class:`Spreadsheet`, its settings, and a line in
+``systems.py`` that chooses it. ``layout.py`` decides for all services where cells go.
 """
 
 from collections.abc import Sequence
@@ -11,30 +11,30 @@ from lms_assets.resources.spreadsheet.tabs import Grid, Tab
 
 
 class Spreadsheet(Protocol):
-    """A spreadsheet that shows the figures beside what people wrote into it."""
+    """A spreadsheet that shows the figures and keeps the cells that people wrote."""
 
     @property
     def url(self) -> str:
-        """Where people open it."""
+        """The address at which people open it."""
 
     def publish(self, tabs: Sequence[Tab]) -> list[str]:
-        """The tabs show what they were given; nobody meets them empty. The titles shown.
+        """The spreadsheet shows the tabs; readers never see an empty tab. The titles of our tabs.
 
         Raises:
-            TemporaryFault: The service could not take it now.
+            TemporaryFault: The service does not accept it now.
             PermanentFault: A person must act first.
         """
 
     def read_all(self, titles: Sequence[str]) -> dict[str, Grid]:
-        """What the tabs with these titles hold, read at once.
+        """Title → the cells of that tab.
 
         Raises:
-            Fault: As :meth:`publish`.
+            Fault: As for :meth:`publish`.
         """
 
     def check(self) -> None:
-        """The spreadsheet is there and may be written; nothing in it is changed.
+        """The spreadsheet exists and may be written; nothing is changed.
 
         Raises:
-            Fault: As :meth:`publish`.
+            Fault: As for :meth:`publish`.
         """

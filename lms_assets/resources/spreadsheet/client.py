@@ -1,7 +1,7 @@
-"""The real gspread client: where it sends, how long it tries, and what its errors mean.
+"""The client of Google Sheets through gspread: its address, its retries, its errors as faults.
 
-Imported only when a sheet is read or written: gspread and google-auth take
-longer to import than the rest of the code location.
+The module is imported only when a sheet is read or written, because gspread and google-auth take
+longer to import than all other code.
 """
 
 import base64
@@ -35,25 +35,25 @@ Answer = TypeVar("Answer")
 
 
 class WriteRefusedError(Exception):
-    """Google will not carry out these requests as the spreadsheet stands now."""
+    """Google refuses the requests because of the spreadsheet's present state."""
 
 
 class RoutedHttpClient(HTTPClient):
-    """gspread's client for another root than Google's, which gspread has as a constant."""
+    """gspread's client with a configurable root; in gspread Google's root is a constant."""
 
     def __init__(self, auth: Any, session: Any = None, *, api_url: str) -> None:  # noqa: ANN401
         super().__init__(auth, session or _session(auth))
         self.api_url = api_url.rstrip("/")
 
-    def request(self, method: str, endpoint: str, *given: Any, **named: Any) -> Response:  # noqa: ANN401
-        """The answer to a request that gspread made for Google's root."""
+    def request(self, method: str, endpoint: str, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401
+        """The answer to a gspread request, sent to ``api_url`` instead of Google's root."""
         return super().request(
-            method, endpoint.replace(GOOGLE_ROOT, self.api_url, 1), *given, **named
+            method, endpoint.replace(GOOGLE_ROOT, self.api_url, 1), *args, **kwargs
         )
 
 
 def _session(credentials: Any) -> AuthorizedSession:  # noqa: ANN401
-    """A session that signs in by the credentials alone, as google-auth makes one otherwise."""
+    """An authorized session as google-auth makes it, but without logins from ``~/.netrc``."""
     signing_in = without_netrc(requests.Session())
     signing_in.mount("https://", HTTPAdapter(max_retries=3))
     asking = AuthorizedSession(credentials, auth_request=Request(session=signing_in))  # type: ignore[no-untyped-call]
@@ -61,10 +61,10 @@ def _session(credentials: Any) -> AuthorizedSession:  # noqa: ANN401
 
 
 def service_account(credentials_base64: str) -> dict[str, Any]:
-    """The service account's key file, which the setting holds in base64.
+    """The service account's key file, decoded from the setting's base64.
 
     Raises:
-        PermanentFault: ``sheet.credentials_unreadable``, without any of its text.
+        PermanentFault: ``sheet.credentials_unreadable``, without any text of the key file.
     """
     try:
         info = json.loads(base64.b64decode("".join(credentials_base64.split()), validate=True))
@@ -76,13 +76,13 @@ def service_account(credentials_base64: str) -> dict[str, Any]:
 
 
 class SpreadsheetClient:
-    """One spreadsheet through gspread; every error is a fault with a name.
+    """One spreadsheet through gspread; every error becomes a fault.
 
     Args:
         info: The service account's key file.
-        spreadsheet_id: As in the address of the spreadsheet.
-        api_url: The root that stands for Google's.
-        timeout_s: For one request, until its connection and each part of its answer.
+        spreadsheet_id: The id in the spreadsheet's address.
+        api_url: The root that replaces Google's.
+        timeout_s: The timeout of a request: for the connection, and for each read.
     """
 
     def __init__(
@@ -100,36 +100,39 @@ class SpreadsheetClient:
         self._http = client.http_client
 
     def worksheets(self) -> list[dict[str, Any]]:
-        """Each worksheet's properties, charts and filter; no cells."""
+        """The properties, charts and filter of each worksheet, without cells."""
         params: dict[str, Any] = {"includeGridData": "false"}
-        metadata = self._asked(lambda: self._http.fetch_sheet_metadata(self.spreadsheet_id, params))
+        metadata = self._answer_of(
+            lambda: self._http.fetch_sheet_metadata(self.spreadsheet_id, params)
+        )
         return list(metadata.get("sheets", []))
 
     def grids(self, titles: Sequence[str]) -> dict[str, Grid]:
-        """All that the worksheets hold, each from its first cell; dates are numbers."""
+        """Title → all cells of that worksheet; dates are numbers."""
         if not titles:
             return {}
         ranges = [absolute_range_name(title) for title in titles]
-        answer = self._asked(
+        answer = self._answer_of(
             lambda: self._http.values_batch_get(self.spreadsheet_id, ranges, dict(VALUES))
         )
-        found = [part.get("values", []) for part in answer["valueRanges"]]
-        return dict(zip(titles, found, strict=True))
+        values = [part.get("values", []) for part in answer["valueRanges"]]
+        return dict(zip(titles, values, strict=True))
 
     def write(self, requests: Sequence[Mapping[str, Any]]) -> None:
-        """All of the requests are carried out, or none.
+        """Google has carried out all requests; after an error it has carried out none.
 
         Raises:
-            WriteRefusedError: With Google's reason; the spreadsheet may have changed meanwhile.
+            WriteRefusedError: Google refuses, with its reason; perhaps the spreadsheet has
+                changed since it was read.
         """
         body = {"requests": list(requests)}
-        self._asked(lambda: self._http.batch_update(self.spreadsheet_id, body))
+        self._answer_of(lambda: self._http.batch_update(self.spreadsheet_id, body))
 
-    def _asked(self, ask: Callable[[], Answer]) -> Answer:
-        """The answer, or what went wrong under its name.
+    def _answer_of(self, ask: Callable[[], Answer]) -> Answer:
+        """The answer; an error becomes a fault.
 
-        ``from None`` throughout: the chain would carry Google's answers into
-        tracebacks, and these can quote what was sent.
+        All faults are raised ``from None``: Google's answers may quote cells, and with the chain
+        of exceptions they would get into tracebacks.
         """
         try:
             return ask()
@@ -164,10 +167,10 @@ class SpreadsheetClient:
 
 
 def _raise_token_fault(error: RefreshError, address: str) -> NoReturn:
-    """What the token endpoint's refusal means.
+    """The fault behind a refusal of the token endpoint.
 
-    Google says a clock that is off in words only. An answer that is no JSON
-    came from something in between, which google-auth does not try again.
+    Only the description's words say that this machine's clock is wrong. An answer that is no JSON
+    comes from a machine in between; google-auth does not retry after it.
     """
     answer = next((part for part in error.args if isinstance(part, dict)), None)
     if error.retryable or answer is None:
@@ -178,21 +181,21 @@ def _raise_token_fault(error: RefreshError, address: str) -> NoReturn:
 
 
 def patiently(work: Callable[[], Answer], *, budget_s: float, first_wait_s: float) -> Answer:
-    """The work's answer, after as many tries as the budget allows.
+    """The result of ``work``, which is repeated after a temporary fault within the budget.
 
-    The whole of the work is tried again, not the request that failed: after an
-    answer that was lost, the spreadsheet must be read before it is written.
+    The whole work is repeated, not only the failed request: after a lost answer the spreadsheet
+    must be read again before it is written.
 
     Raises:
-        TemporaryFault: The last one, before the budget would be exceeded.
+        TemporaryFault: The last fault before the budget would be exceeded.
     """
     backoff = tenacity.wait_exponential(multiplier=first_wait_s, max=LONGEST_WAIT_S)
     jitter = tenacity.wait_random(0, first_wait_s)
 
     def wait(state: tenacity.RetryCallState) -> float:
         fault = state.outcome.exception() if state.outcome else None
-        asked = fault.facts.get("wait_s", 0) if isinstance(fault, TemporaryFault) else 0
-        return max(float(str(asked)), backoff(state)) + jitter(state)
+        named_s = fault.facts.get("wait_s", 0) if isinstance(fault, TemporaryFault) else 0
+        return max(float(str(named_s)), backoff(state)) + jitter(state)
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TemporaryFault),

@@ -1,9 +1,8 @@
 """The statistics in Google Sheets: one read, one atomic write.
 
-Everything that a publication changes, from new worksheets to charts, is in one
-``spreadsheets.batchUpdate``, which Google carries out whole or not at all: a
-reader never meets an empty sheet. Cells are written as typed values, never as
-text that Google would interpret.
+All changes of a publication, from new worksheets to charts, are in one
+``spreadsheets.batchUpdate``. Google carries it out whole or not at all, so readers never see an
+empty sheet. Cells are written as typed values, never as text that Google would interpret.
 """
 
 import re
@@ -54,7 +53,7 @@ FORMAT_TYPES: Mapping[Kind, str] = {
 
 
 class GoogleSheets(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The spreadsheet that people read, by a service account."""
+    """The spreadsheet in Google Sheets, written by a service account."""
 
     credentials_base64: str = Field(
         repr=False,
@@ -73,41 +72,42 @@ class GoogleSheets(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def url(self) -> str:
-        """Where people read it."""
+        """The address at which people open it."""
         return f"https://docs.google.com/spreadsheets/d/{self._id}"
 
     def publish(self, tabs: Sequence[Tab]) -> list[str]:
-        """The spreadsheet shows exactly ``tabs``; what people added beside them is untouched.
+        """The spreadsheet shows exactly ``tabs``; cells that people added are unchanged.
 
         Returns:
-            The titles of our tabs that are there now.
+            The titles of our tabs in the spreadsheet.
 
         Raises:
-            PermanentFault: Not shared, not found, credentials, a heading of ours that was changed.
-            TemporaryFault: Google was not to be had within the budget.
+            PermanentFault: The spreadsheet is not shared or not found, the credentials are
+                refused, or a person changed one of our headings.
+            TemporaryFault: Google did not accept the write within the budget.
         """
         return self._patiently(lambda client: _publish(client, tabs))
 
     def read(self, title: str) -> Grid:
-        """All that the worksheet holds now; nothing where there is none."""
+        """The worksheet's cells; empty if there is no such worksheet."""
         return self.read_all([title])[title]
 
     def read_all(self, titles: Sequence[str]) -> dict[str, Grid]:
-        """All that each of the worksheets holds now, in two calls."""
+        """Title → the worksheet's cells, read in two calls."""
 
-        def held(client: "SpreadsheetClient") -> dict[str, Grid]:
-            there = {sheet["properties"]["title"] for sheet in client.worksheets()}
-            grids = client.grids([title for title in titles if title in there])
+        def grids_of(client: "SpreadsheetClient") -> dict[str, Grid]:
+            present = {sheet["properties"]["title"] for sheet in client.worksheets()}
+            grids = client.grids([title for title in titles if title in present])
             return {title: grids.get(title, []) for title in titles}
 
-        return self._patiently(held)
+        return self._patiently(grids_of)
 
     def check(self) -> None:
-        """The spreadsheet can be read and written, shown by a write that changes nothing.
+        """The spreadsheet can be read and written; a write that changes nothing has shown it.
 
         Raises:
-            PermanentFault: With what to do, and which address to share the spreadsheet with.
-            TemporaryFault: Google was not to be had within the budget.
+            PermanentFault: A person must act first; for example, share the spreadsheet.
+            TemporaryFault: Google did not answer within the budget.
         """
         self._patiently(_write_nothing)
 
@@ -136,7 +136,7 @@ class GoogleSheets(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 @dataclass(frozen=True)
 class _Worksheet:
-    """A tab with the worksheet that shows it, made in the same write where it is not there."""
+    """A tab with its worksheet; ``properties`` is None where the write makes the worksheet."""
 
     tab: Tab
     layout: Layout
@@ -148,18 +148,18 @@ class _Worksheet:
 
 
 def _publish(client: "SpreadsheetClient", tabs: Sequence[Tab]) -> list[str]:
-    """Planned again when another publisher or a person changed the spreadsheet in between."""
+    """The tabs are written; the write is planned again if the spreadsheet changed meanwhile."""
     from lms_assets.resources.spreadsheet.client import WriteRefusedError
 
     for _ in range(PLANS_TRIED):
-        held = _held(client, tabs)
-        requests, shown = _requests(tabs, *held)
+        current = _current(client, tabs)
+        requests, shown = _requests(tabs, *current)
         try:
             if requests:
                 client.write(requests)
             return shown
         except WriteRefusedError as refusal:
-            if _held(client, tabs) == held:
+            if _current(client, tabs) == current:
                 raise PermanentFault("sheet.refused", answer=str(refusal)) from None
     raise PermanentFault("sheet.refused", answer=f"changed during each of {PLANS_TRIED} tries")
 
@@ -175,38 +175,38 @@ def _write_nothing(client: "SpreadsheetClient") -> None:
         raise PermanentFault("sheet.refused", answer=str(refusal)) from None
 
 
-def _held(
+def _current(
     client: "SpreadsheetClient", tabs: Sequence[Tab]
 ) -> tuple[list[dict[str, Any]], dict[str, Grid]]:
-    """The worksheets under the titles that ours are to have, and all that ours hold."""
+    """All worksheets, and for our tabs title → cells; a renamed tab has its new title."""
     sheets = client.worksheets()
-    there = [sheet["properties"]["title"] for sheet in sheets]
-    renamed = {title: earlier for earlier, title in renamings(tabs, there).items()}
-    wanted = [renamed.get(tab.title, tab.title) for tab in tabs]
-    grids = client.grids([title for title in wanted if title in there])
-    return sheets, {tab.title: grids[t] for tab, t in zip(tabs, wanted, strict=True) if t in grids}
+    present = [sheet["properties"]["title"] for sheet in sheets]
+    renamed = {title: earlier for earlier, title in renamings(tabs, present).items()}
+    titles = [renamed.get(tab.title, tab.title) for tab in tabs]
+    grids = client.grids([title for title in titles if title in present])
+    return sheets, {tab.title: grids[t] for tab, t in zip(tabs, titles, strict=True) if t in grids}
 
 
 def _requests(
     tabs: Sequence[Tab], sheets: Sequence[Mapping[str, Any]], grids: Mapping[str, Grid]
 ) -> tuple[list[Request], list[str]]:
-    """The whole publication, in the order that Google carries it out, and the tabs then there.
+    """The requests of a publication, in order, and the titles of our tabs after it.
 
     Raises:
-        PermanentFault: ``sheet.heading_unknown``; nothing is written then.
+        PermanentFault: ``sheet.heading_unknown``; nothing is written.
     """
-    held = {sheet["properties"]["title"]: sheet for sheet in sheets}
-    renamed = renamings(tabs, list(held))
-    by_title = {renamed.get(title, title): sheet for title, sheet in held.items()}
-    tabs, old = newest_kept(tabs, list(by_title))
+    sheets_by_title = {sheet["properties"]["title"]: sheet for sheet in sheets}
+    renamed = renamings(tabs, list(sheets_by_title))
+    by_title = {renamed.get(title, title): sheet for title, sheet in sheets_by_title.items()}
+    tabs, expired = newest_kept(tabs, list(by_title))
     shown = _worksheets(tabs, by_title, grids)
     requests = [_renaming(by_title[title], title) for title in renamed.values()]
     for worksheet in shown.values():
         requests += [*_room(worksheet), *_cells(worksheet), *_look(worksheet)]
     for worksheet in shown.values():
         requests += _charts(worksheet, shown)
-    gone = [by_title[title]["properties"]["sheetId"] for title in old]
-    requests += [{"deleteSheet": {"sheetId": sheet_id}} for sheet_id in gone]
+    deleted_ids = [by_title[title]["properties"]["sheetId"] for title in expired]
+    requests += [{"deleteSheet": {"sheetId": sheet_id}} for sheet_id in deleted_ids]
     return requests, list(shown)
 
 
@@ -243,13 +243,13 @@ def _worksheet(
     for chart in (sheet or {}).get("charts", []):
         charts.setdefault(chart.get("spec", {}).get("title", ""), []).append(chart["chartId"])
     properties = sheet["properties"] if sheet else None
-    there = sheet or {}
-    has_filter, merges = "basicFilter" in there, there.get("merges", [])
+    existing = sheet or {}
+    has_filter, merges = "basicFilter" in existing, existing.get("merges", [])
     return _Worksheet(tab, place, sheet_id, properties, charts, has_filter, merges)
 
 
 def _free_id(title: str, taken: set[int]) -> int:
-    """The same for the same title: two publishers at once collide instead of making two tabs."""
+    """A worksheet id that depends on the title, so that two publishers cannot both make the tab."""
     sheet_id = crc32(title.encode()) & 0x3FFFFFFF
     while sheet_id in taken:
         sheet_id += 1
@@ -257,7 +257,7 @@ def _free_id(title: str, taken: set[int]) -> int:
 
 
 def _room(worksheet: _Worksheet) -> Iterator[Request]:
-    """The worksheet is there, its rows in order, and large enough; its headings stay in sight."""
+    """Requests after which the worksheet exists, is large enough and has its rows in order."""
     place = worksheet.layout
     wide, high = _needed(worksheet)
     grid = {"frozenRowCount": place.top + 1}
@@ -267,23 +267,23 @@ def _room(worksheet: _Worksheet) -> Iterator[Request]:
         yield {"addSheet": {"properties": properties | {"gridProperties": grid}}}
         return
     if worksheet.has_filter:
-        # It hides rows from everybody, new days among them; filter views are each reader's own.
+        # A filter hides rows, also new ones, from all readers. Filter views are not touched.
         yield {"clearBasicFilter": {"sheetId": worksheet.sheet_id}}
     for merged in worksheet.merges:
         if any(merged["startColumnIndex"] <= at < merged["endColumnIndex"] for at in place.places):
             yield {"unmergeCells": {"range": merged}}
     yield from _moves(worksheet)
-    held = worksheet.properties.get("gridProperties", {})
+    size = worksheet.properties.get("gridProperties", {})
     put_in = sum(isinstance(step, Insert) for step in place.steps)
-    grid["rowCount"] = max(held.get("rowCount", 0) + put_in, high)
-    grid["columnCount"] = max(held.get("columnCount", 0), wide)
+    grid["rowCount"] = max(size.get("rowCount", 0) + put_in, high)
+    grid["columnCount"] = max(size.get("columnCount", 0), wide)
     fields = ",".join(f"gridProperties.{name}" for name in sorted(grid))
     properties = {"sheetId": worksheet.sheet_id, "gridProperties": grid}
     yield {"updateSheetProperties": {"properties": properties, "fields": fields}}
 
 
 def _needed(worksheet: _Worksheet) -> tuple[int, int]:
-    """Columns and rows that the cells and the charts' corners take."""
+    """The columns and rows that the cells and the charts' anchors need."""
     place, charts = worksheet.layout, len(worksheet.tab.charts)
     wide = max(place.places) + (1 if charts == 0 else CHART_GAP + 1)
     return wide, max(place.last_row, charts * CHART_ROWS)
@@ -307,19 +307,19 @@ def _rows(worksheet: _Worksheet, start: int, end: int) -> dict[str, Any]:
 
 
 def _cells(worksheet: _Worksheet) -> Iterator[Request]:
-    """Every cell of our columns from the headings down, with those that become empty."""
+    """Requests that write all cells of our columns from the headings down, also empty ones."""
     tab, place = worksheet.tab, worksheet.layout
     headings: list[Plain] = [column.heading for column in tab.columns]
     rows = [headings, *content(tab, place.height)]
     for run in place.runs:
         cells = [{"values": [_cell(row[column]) for column in run]} for row in rows]
         start = {"rowIndex": place.top, "columnIndex": place.places[run[0]]}
-        where = {"sheetId": worksheet.sheet_id, **start}
-        yield {"updateCells": {"start": where, "rows": cells, "fields": "userEnteredValue"}}
+        corner = {"sheetId": worksheet.sheet_id, **start}
+        yield {"updateCells": {"start": corner, "rows": cells, "fields": "userEnteredValue"}}
 
 
 def _cell(value: Plain) -> dict[str, Any]:
-    """A cell's value with its type: text stays text, whatever it begins with."""
+    """A cell's value with its type, so that a text is never taken for a formula."""
     if value is None:
         return {}
     kind = "stringValue" if isinstance(value, str) else "numberValue"
@@ -327,7 +327,7 @@ def _cell(value: Plain) -> dict[str, Any]:
 
 
 def _look(worksheet: _Worksheet) -> Iterator[Request]:
-    """Headings bold, numbers in their formats, new columns in their widths."""
+    """Requests for bold headings, formats, row colours and the widths of new columns."""
     tab, place = worksheet.tab, worksheet.layout
     bold = {"textFormat": {"bold": True}, "wrapStrategy": "WRAP", "verticalAlignment": "MIDDLE"}
     for run in place.runs:
@@ -340,13 +340,13 @@ def _look(worksheet: _Worksheet) -> Iterator[Request]:
             look = {"numberFormat": {"type": FORMAT_TYPES[kind], "pattern": FORMATS[kind]}}
             yield _format(worksheet, (rows[0] + shift, rows[1] + shift), (at, at + 1), look)
         for row, tint in enumerate(tab.tints):
-            where_row = (row + place.top + 1, row + place.top + 2)
-            yield _format(worksheet, where_row, (at, at + 1), {"backgroundColor": _colour(tint)})
+            tinted = (row + place.top + 1, row + place.top + 2)
+            yield _format(worksheet, tinted, (at, at + 1), {"backgroundColor": _colour(tint)})
         if at in place.added:
             span = {"startIndex": at, "endIndex": at + 1}
-            where = {"sheetId": worksheet.sheet_id, "dimension": "COLUMNS", **span}
+            span_of_column = {"sheetId": worksheet.sheet_id, "dimension": "COLUMNS", **span}
             width = {"properties": {"pixelSize": column.width}, "fields": "pixelSize"}
-            yield {"updateDimensionProperties": {"range": where, **width}}
+            yield {"updateDimensionProperties": {"range": span_of_column, **width}}
 
 
 def _colour(tint: str) -> dict[str, float]:
@@ -355,7 +355,7 @@ def _colour(tint: str) -> dict[str, float]:
 
 
 def _kinds(tab: Tab, number: int) -> Iterator[tuple[tuple[int, int], Kind]]:
-    """Which rows of a column, the last excluded, are shown in which way."""
+    """The rows of a column (the last one excluded) with the same kind, and that kind."""
     kind = tab.columns[number].kind
     if kind != "value":
         yield from [((0, len(tab.rows)), kind)] if tab.rows else []
@@ -370,9 +370,9 @@ def _format(
     worksheet: _Worksheet, rows: tuple[int, int], columns: tuple[int, int], look: Mapping[str, Any]
 ) -> Request:
     fields = ",".join(f"userEnteredFormat.{name}" for name in look)
-    where = _range(worksheet.sheet_id, rows, columns)
+    cells = _range(worksheet.sheet_id, rows, columns)
     return {
-        "repeatCell": {"range": where, "cell": {"userEnteredFormat": dict(look)}, "fields": fields}
+        "repeatCell": {"range": cells, "cell": {"userEnteredFormat": dict(look)}, "fields": fields}
     }
 
 
@@ -387,7 +387,7 @@ def _range(sheet_id: int, rows: tuple[int, int], columns: tuple[int, int]) -> di
 
 
 def _charts(worksheet: _Worksheet, shown: Mapping[str, _Worksheet]) -> Iterator[Request]:
-    """Each chart once, over all rows; one that a person moved stays where they put it."""
+    """Requests for each chart once, over all rows; a chart that a person moved stays there."""
     for number, chart in enumerate(worksheet.tab.charts):
         spec = _chart_spec(chart, shown[chart.source])
         titles = (chart.title, *chart.earlier)
@@ -398,8 +398,8 @@ def _charts(worksheet: _Worksheet, shown: Mapping[str, _Worksheet]) -> Iterator[
         else:
             column = max(worksheet.layout.places) + CHART_GAP
             anchor = {"rowIndex": 1 + CHART_ROWS * number, "columnIndex": column}
-            where = {"anchorCell": {"sheetId": worksheet.sheet_id, **anchor}}
-            position = {"overlayPosition": where}
+            anchored = {"anchorCell": {"sheetId": worksheet.sheet_id, **anchor}}
+            position = {"overlayPosition": anchored}
             yield {"addChart": {"chart": {"spec": spec, "position": position}}}
 
 

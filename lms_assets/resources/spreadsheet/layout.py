@@ -1,7 +1,7 @@
-"""Where the cells of a tab go in a worksheet that people use too, and what they hold there. Pure.
+"""The places of a tab's cells in a worksheet that people edit too; pure.
 
-A column is found by its heading, a row by its key, so that a person may move our columns, sort
-our rows and write beside them: what they wrote in a row stays with the key of that row.
+Columns are found by their headings, rows by their keys. So people may move our columns, sort our
+rows and write beside them. The cells that they wrote in a row stay with the key of that row.
 """
 
 from collections import Counter
@@ -14,14 +14,14 @@ from lms_assets.resources.spreadsheet.tabs import Column, Grid, Plain, Tab, plai
 
 @dataclass(frozen=True)
 class Insert:
-    """An empty row is put in at ``at``; what was there and below goes down."""
+    """An empty row is inserted at ``at``; the rows from there on move down."""
 
     at: int
 
 
 @dataclass(frozen=True)
 class Move:
-    """The row ``source`` is taken out and put in at ``at``, above it."""
+    """The row ``source`` is moved up to ``at``."""
 
     source: int
     at: int
@@ -29,15 +29,15 @@ class Move:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the cells of a tab go in the worksheet of its title.
+    """The places of a tab's cells in its worksheet.
 
     Args:
         top: The row of the headings, from 0.
         places: For each of our columns, its column in the worksheet, from 0.
-        added: Which of these were not there yet.
-        steps: How whole rows move first, so that what people wrote stays with its key;
-            rows are counted from the one under the headings.
-        height: How many rows under the headings are written, with those that become empty.
+        added: Those of these columns that are new.
+        steps: Moves of whole rows before the write, so that people's cells stay with their key.
+            Rows are counted from the one under the headings.
+        height: The number of written rows under the headings, empty ones included.
     """
 
     top: int
@@ -53,7 +53,7 @@ class Layout:
 
     @property
     def runs(self) -> list[list[int]]:
-        """Our columns, by number, in groups that stand side by side in the worksheet."""
+        """The numbers of our columns, in groups of adjacent columns of the worksheet."""
         runs: list[list[int]] = []
         for column in sorted(range(len(self.places)), key=lambda n: self.places[n]):
             beside = runs and self.places[column] == self.places[runs[-1][-1]] + 1
@@ -65,40 +65,40 @@ class Layout:
 
 
 def layout(tab: Tab, grid: Grid) -> Layout:
-    """Where the tab goes in a worksheet that holds ``grid``; in an empty one, from its first cell.
+    """The layout of the tab in a worksheet with the cells ``grid``; an empty one is filled from A1.
 
     Raises:
-        PermanentFault: ``sheet.heading_unknown``: the worksheet is not ours, or a person
-            changed a heading of ours, and what stands under it cannot be told.
+        PermanentFault: ``sheet.heading_unknown``: the worksheet is not ours, or a person changed
+            one of our headings, so that its column cannot be found.
     """
     top = _heading_row(tab, grid)
     places, added = _places(tab, grid, top)
-    held = _held_rows(tab, grid, top, places)
-    steps = _steps(held, _wanted_rows(tab, held))
+    current_rows = _current_rows(tab, grid, top, places)
+    steps = _steps(current_rows, _target_rows(tab, current_rows))
     inserted = sum(isinstance(step, Insert) for step in steps)
-    height = max(len(tab.rows) + 2, len(held) + inserted)
+    height = max(len(tab.rows) + 2, len(current_rows) + inserted)
     return Layout(top, places, added, steps, height)
 
 
 def _heading_row(tab: Tab, grid: Grid) -> int:
-    ours = {column.heading for column in tab.columns}
+    own = {column.heading for column in tab.columns}
     return max(
         range(len(grid)),
-        key=lambda row: len(ours.intersection(_headings(grid[row], tab.columns))),
+        key=lambda row: len(own.intersection(_headings(grid[row], tab.columns))),
         default=0,
     )
 
 
 def _headings(row: Sequence[Plain], columns: Sequence[Column]) -> list[str]:
-    """The headings as they are called now: an earlier one is ours where the present one is not."""
-    held = [_heading(cell) for cell in row]
-    now = {
+    """The headings of a row; where a present heading is missing, it replaces an earlier one."""
+    present = [_heading(cell) for cell in row]
+    renamed = {
         earlier: column.heading
         for column in columns
-        if column.heading not in held
-        for earlier in next(([name] for name in column.earlier if name in held), ())
+        if column.heading not in present
+        for earlier in next(([name] for name in column.earlier if name in present), ())
     }
-    return [now.get(heading, heading) for heading in held]
+    return [renamed.get(heading, heading) for heading in present]
 
 
 def _heading(cell: Plain) -> str:
@@ -106,37 +106,38 @@ def _heading(cell: Plain) -> str:
 
 
 def _places(tab: Tab, grid: Grid, top: int) -> tuple[tuple[int, ...], frozenset[int]]:
-    """The worksheet's column for each of ours, and which of these are new: at the right end."""
+    """The worksheet's column for each of ours, and the new ones among them, at the right end."""
     headings = _headings(grid[top], tab.columns) if grid else []
-    ours = [column.heading for column in tab.columns]
-    missing = [heading for heading in ours if heading not in headings]
+    own = [column.heading for column in tab.columns]
+    missing = [heading for heading in own if heading not in headings]
     if not any(_is_written(cell) for row in grid for cell in row):
-        return tuple(range(len(ours))), frozenset(range(len(ours)))
+        return tuple(range(len(own))), frozenset(range(len(own)))
     _refuse_strangers(tab, headings, missing)
     end = max(len(row) for row in grid)
     new = {heading: end + n for n, heading in enumerate(missing)}
-    places = tuple(new[h] if h in new else headings.index(h) for h in ours)
+    places = tuple(new[h] if h in new else headings.index(h) for h in own)
     return places, frozenset(new.values())
 
 
 def _refuse_strangers(tab: Tab, headings: list[str], missing: list[str]) -> None:
-    """A heading of ours that is missing was deleted, or it is the stranger in its place.
+    """No foreign heading stands in the place of a missing heading of ours.
 
-    While ours stand in our order, its place is between its neighbours; a
-    person's own heading elsewhere is no stranger.
+    A missing heading was either deleted or renamed. If a foreign heading stands between its
+    neighbours, it may be the renamed one, and the worksheet is refused. A foreign heading
+    elsewhere is a person's own column.
     """
-    ours = [column.heading for column in tab.columns]
-    found = [headings.index(heading) for heading in ours if heading in headings]
-    if len(missing) * 2 > len(ours):
-        raise _unknown(tab, next((h for h in headings if h and h not in ours), ""), missing[0])
+    own = [column.heading for column in tab.columns]
+    positions = [headings.index(heading) for heading in own if heading in headings]
+    if len(missing) * 2 > len(own):
+        raise _unknown(tab, next((h for h in headings if h and h not in own), ""), missing[0])
     for heading in missing:
         first, last = -1, len(headings)
-        if found == sorted(found):
-            number = ours.index(heading)
-            first = max((headings.index(h) for h in ours[:number] if h in headings), default=-1)
-            after = (headings.index(h) for h in ours[number:] if h in headings)
+        if positions == sorted(positions):
+            number = own.index(heading)
+            first = max((headings.index(h) for h in own[:number] if h in headings), default=-1)
+            after = (headings.index(h) for h in own[number:] if h in headings)
             last = min(after, default=len(headings))
-        strangers = [h for h in headings[first + 1 : last] if h and h not in ours]
+        strangers = [h for h in headings[first + 1 : last] if h and h not in own]
         if strangers:
             raise _unknown(tab, strangers[0], heading)
 
@@ -151,18 +152,18 @@ def _is_written(cell: Plain) -> bool:
 
 
 Row = tuple[object, int] | None
-"""Which row it is: its key and how often that came before; None where any row will do."""
+"""A row's key with its occurrence number; None for a row without people's cells."""
 
 
-def _held_rows(tab: Tab, grid: Grid, top: int, places: tuple[int, ...]) -> list[Row]:
-    """The rows under the headings; one in which no person wrote is None."""
+def _current_rows(tab: Tab, grid: Grid, top: int, places: tuple[int, ...]) -> list[Row]:
+    """The rows under the headings; None for a row without people's cells."""
     keys: list[object] = []
     for number, row in enumerate(grid[top + 1 :]):
-        is_theirs = any(_is_written(cell) for n, cell in enumerate(row) if n not in places)
+        has_other_cells = any(_is_written(cell) for n, cell in enumerate(row) if n not in places)
         key = tuple(_at(row, places[n]) for n in tab.key_places)
-        # A row without a key is a person's own: it is like no other.
+        # A row without a key is a person's own row; its number makes it unique.
         own: object = key if any(_is_written(part) for part in key) else ("no key", number)
-        keys.append(own if is_theirs else None)
+        keys.append(own if has_other_cells else None)
     return _numbered(keys)
 
 
@@ -171,30 +172,30 @@ def _at(row: Sequence[Plain], place: int) -> Plain:
 
 
 def _numbered(keys: Sequence[object]) -> list[Row]:
-    """Each key with how often it came before: two tasks may bear the same title."""
-    seen: Counter[object] = Counter()
+    """Each key with its occurrence number, because two tasks may have the same title."""
+    counts: Counter[object] = Counter()
     rows: list[Row] = []
     for key in keys:
-        rows.append(None if key is None else (key, seen[key]))
-        seen[key] += 1
+        rows.append(None if key is None else (key, counts[key]))
+        counts[key] += 1
     return rows
 
 
-def _wanted_rows(tab: Tab, held: Sequence[Row]) -> list[Row]:
-    """The rows as they must stand: None where no person's cells belong to the key."""
-    theirs = {row for row in held if row is not None}
-    if not theirs:
+def _target_rows(tab: Tab, current_rows: Sequence[Row]) -> list[Row]:
+    """The rows in the tab's order; None for a key without people's cells."""
+    with_other_cells = {row for row in current_rows if row is not None}
+    if not with_other_cells:
         return []
     kinds = {n: tab.columns[n].kind for n in tab.key_places}
     keys = [tuple(plain(cells[n], kind) for n, kind in kinds.items()) for cells in tab.rows]
-    return [row if row in theirs else None for row in _numbered(keys)]
+    return [row if row in with_other_cells else None for row in _numbered(keys)]
 
 
-def _steps(held: Sequence[Row], wanted: Sequence[Row]) -> tuple[Insert | Move, ...]:
-    """How the rows become the wanted ones: up from below, else an empty one is put in."""
-    rows = list(held)
+def _steps(current_rows: Sequence[Row], target_rows: Sequence[Row]) -> tuple[Insert | Move, ...]:
+    """The steps from the current rows to the target rows: a row moves up, or one is inserted."""
+    rows = list(current_rows)
     steps: list[Insert | Move] = []
-    for at, row in enumerate(wanted):
+    for at, row in enumerate(target_rows):
         if at >= len(rows):
             break
         if rows[at] == row:
@@ -210,7 +211,7 @@ def _steps(held: Sequence[Row], wanted: Sequence[Row]) -> tuple[Insert | Move, .
 
 
 def rearranged(count: int, steps: Sequence[Insert | Move]) -> list[int | None]:
-    """For each row after the steps, which of ``count`` rows it was; None for one put in."""
+    """For each row after the steps its number before them; None for an inserted row."""
     rows: list[int | None] = list(range(count))
     for step in steps:
         match step:
@@ -222,9 +223,9 @@ def rearranged(count: int, steps: Sequence[Insert | Move]) -> list[int | None]:
 
 
 def shown(tab: Tab, grid: Grid) -> list[list[Plain]]:
-    """What the worksheet holds in our columns, in our order, from the row under the headings.
+    """The worksheet's cells in our columns, in our order, below the headings.
 
-    Empty rows and the note are left out; a column that is not there is empty.
+    Empty rows and the note are left out. A missing column is empty.
     """
     top = _heading_row(tab, grid)
     headings = _headings(grid[top], tab.columns) if grid else []
@@ -238,12 +239,12 @@ def shown(tab: Tab, grid: Grid) -> list[list[Plain]]:
 
 
 def has_headings(grid: Grid, columns: Sequence[Column]) -> bool:
-    """Whether some row holds the headings of all of the columns."""
-    ours = {column.heading for column in columns}
-    return any(ours <= {_heading(cell) for cell in row} for row in grid)
+    """Whether a row holds the headings of all the columns."""
+    headings = {column.heading for column in columns}
+    return any(headings <= {_heading(cell) for cell in row} for row in grid)
 
 
 def last_cell(grid: Grid) -> Plain:
-    """The last cell in which anything is written, row by row."""
+    """The last cell that is not empty, in the order of rows."""
     cells = [cell for row in grid for cell in row if _is_written(cell)]
     return cells[-1] if cells else None

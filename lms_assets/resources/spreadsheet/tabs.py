@@ -1,8 +1,7 @@
-"""What a spreadsheet shows of the figures: tabs, their columns, cells and charts.
+"""The content of a spreadsheet: tabs, their columns, cells and charts; pure.
 
-Pure: a :class:`Tab` is what we publish, a :data:`Grid` is what a spreadsheet holds; ``layout.py``
-says where each cell of the one goes in the other. Google Sheets and the workbook file only carry
-a layout out.
+A :class:`Tab` is what we publish, a :data:`Grid` is what a worksheet holds. ``layout.py`` decides
+where each cell of a tab goes in the grid. Google Sheets and the workbook file carry that out.
 """
 
 import math
@@ -16,7 +15,7 @@ from typing import Literal
 Kind = Literal[
     "text", "number", "integer", "ratio", "probability", "percent", "date", "datetime", "value"
 ]
-"""How a column is shown; ``value`` is a column where each cell says it by its type."""
+"""The format of a column; in a ``value`` column the type of each cell decides its format."""
 
 
 class Percent(float):
@@ -24,13 +23,13 @@ class Percent(float):
 
 
 Cell = str | int | float | Decimal | date | None
-"""What a tab says: percentages as 0 to 100, dates as dates, instants in UTC."""
+"""A cell of a tab: percentages are 0 to 100, instants are in UTC."""
 
 Plain = str | int | float | None
-"""What a spreadsheet stores: text and numbers; a date is a number of days, 50 % is 0.5."""
+"""A cell as a spreadsheet stores it: text or number; a date is a number of days, 50 % is 0.5."""
 
 Grid = Sequence[Sequence[Plain]]
-"""All that a worksheet holds, from its first cell; rows may be of different lengths."""
+"""All cells of a worksheet, from A1; rows may have different lengths."""
 
 FORMATS: Mapping[Kind, str] = {
     "text": "@",
@@ -50,15 +49,15 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff
 
 @dataclass(frozen=True)
 class Column:
-    """One figure: its key (the column of the table), its heading and how it is shown.
+    """A column of a tab.
 
     Args:
         key: The figure's column in the database.
-        heading: By which the column is found.
-        kind: How its cells are shown.
-        width_px: By the kind where nothing is said.
-        earlier: Headings that it bore before, or bears in another language: where one of them
-            stands and ``heading`` does not, that column is this one, and gets the heading.
+        heading: The heading, by which the column is found in a worksheet.
+        kind: The format of its cells.
+        width_px: The width; by default it depends on ``kind``.
+        earlier: Its earlier headings, and those in other languages. If a worksheet has one of
+            them but not ``heading``, that column is this one and gets the heading.
     """
 
     key: str
@@ -69,21 +68,21 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Pixels, by the kind where nothing else was said."""
+        """The width in pixels; by default it depends on the kind."""
         return self.width_px or WIDTHS_PX.get(self.kind, 110)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Figures of a tab as lines or columns over another of its columns.
+    """A chart of a tab's columns, as lines or bars.
 
     Args:
-        title: Unique in the spreadsheet: the chart is found again by it.
-        kind: As the spreadsheet draws it.
-        source: Title of the tab whose columns are drawn.
-        x: Key of the column under the horizontal axis.
-        series: Keys of the columns that are drawn.
-        earlier: Titles that it bears in another language.
+        title: Unique in the spreadsheet; the chart is found by it.
+        kind: ``line`` or ``column``.
+        source: The title of the tab whose columns are drawn.
+        x: The key of the column of the horizontal axis.
+        series: The keys of the drawn columns.
+        earlier: Its titles in other languages.
     """
 
     title: str
@@ -96,21 +95,21 @@ class Chart:
 
 @dataclass(frozen=True)
 class Tab:
-    """A worksheet of ours, whole: what it must show after it was published.
+    """The whole content of one of our worksheets.
 
     Args:
-        title: By which it is found.
-        columns: In our order; a person may have moved them.
-        rows: One cell per column.
-        note: Its last cell: when and from what it was made.
-        charts: Drawn on this worksheet.
-        key: Keys of the columns that say which row is which.
-        made_if_missing: Else it is only brought up to date where it exists.
-        series: Where there is a tab per day: the title without its day.
-        kept: How many tabs of the series stay, the newest.
-        earlier: Titles that it bears in another language: where one of them is there and
-            ``title`` is not, that tab is this one, and gets the title.
-        tints: Where rows are coloured: for each row its colour as ``RRGGBB``.
+        title: The title, by which the worksheet is found.
+        columns: The columns in our order; in the worksheet a person may have moved them.
+        rows: The rows, each with one cell per column.
+        note: The text of the last cell: when it was made, from how many attempts and days.
+        charts: The charts on this worksheet.
+        key: The keys of the columns that identify a row; by default the first column.
+        made_if_missing: Whether the worksheet is made; if not, only an existing one is updated.
+        series: For a tab per day: the title without its day.
+        kept: The number of newest tabs of the series that stay.
+        earlier: Its titles in other languages. If the spreadsheet has one of them but not
+            ``title``, that worksheet is this one and gets the title.
+        tints: The colour of each row as ``RRGGBB``; empty where rows have no colours.
     """
 
     title: str
@@ -127,13 +126,13 @@ class Tab:
 
     @property
     def key_places(self) -> tuple[int, ...]:
-        """Which of our columns make up the key of a row; the first where nothing was said."""
+        """The numbers of the columns that identify a row; by default the first one."""
         keys = self.key or (self.columns[0].key,)
         return tuple(n for n, column in enumerate(self.columns) if column.key in keys)
 
 
 def kind_of(cell: Cell) -> Kind:
-    """How a cell of a ``value`` column is shown."""
+    """The kind of a cell in a ``value`` column."""
     match cell:
         case Percent():
             return "percent"
@@ -150,7 +149,7 @@ def kind_of(cell: Cell) -> Kind:
 
 
 def plain(cell: Cell, kind: Kind) -> Plain:
-    """A cell as a spreadsheet stores it; never a formula, whatever the text begins with."""
+    """A cell as a spreadsheet stores it; a text is never stored as a formula."""
     match cell:
         case None:
             return None
@@ -168,7 +167,7 @@ def plain(cell: Cell, kind: Kind) -> Plain:
 
 
 def serial(moment: date) -> int | float:
-    """A day or an instant as spreadsheets count it: days since 1899-12-30, UTC."""
+    """A day or an instant as a spreadsheet's number: days since 1899-12-30, UTC."""
     if not isinstance(moment, datetime):
         return (moment - SERIAL_EPOCH.date()).days
     aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -176,10 +175,10 @@ def serial(moment: date) -> int | float:
 
 
 def content(tab: Tab, height: int) -> list[list[Plain]]:
-    """The cells under the headings: the rows, an empty one, the note, then empty ones.
+    """The cells under the headings: the rows, an empty row, the note, then empty rows.
 
-    The empty row keeps the note out of what a spreadsheet takes for the table
-    when a person sorts or filters it.
+    When a person sorts or filters, a spreadsheet takes the rows up to an empty one as the table.
+    So the empty row keeps the note out of it.
     """
     nothing: list[Plain] = [None] * len(tab.columns)
     kinds = [column.kind for column in tab.columns]
@@ -189,28 +188,28 @@ def content(tab: Tab, height: int) -> list[list[Plain]]:
 
 
 def renamings(tabs: Sequence[Tab], titles: Sequence[str]) -> dict[str, str]:
-    """The tabs of ours that bear an earlier title, and the title that each gets."""
-    there = set(titles)
+    """Earlier title → new title, for our tabs that have an earlier title in the spreadsheet."""
+    present = set(titles)
     return {
         earlier: tab.title
         for tab in tabs
-        if tab.title not in there
-        for earlier in [name for name in tab.earlier if name in there][:1]
+        if tab.title not in present
+        for earlier in [name for name in tab.earlier if name in present][:1]
     }
 
 
 def newest_kept(tabs: Sequence[Tab], titles: Sequence[str]) -> tuple[list[Tab], list[str]]:
-    """The tabs to publish, and the titles of the tabs per day that are old enough to go.
+    """The tabs to publish, and the titles of the per-day worksheets to delete.
 
     Args:
-        tabs: What is to be shown.
-        titles: Of the worksheets that there are.
+        tabs: The tabs of this publication.
+        titles: The titles of the existing worksheets.
     """
-    old: set[str] = set()
+    expired: set[str] = set()
     for tab in tabs:
         if tab.series is not None:
             of_series = re.compile(re.escape(tab.series) + r"\d{4}-\d\d-\d\d")
             all_titles = {*titles, *(t.title for t in tabs)}
             dated = sorted(title for title in all_titles if of_series.fullmatch(title))
-            old.update(dated[: -tab.kept])
-    return [tab for tab in tabs if tab.title not in old], sorted(old.intersection(titles))
+            expired.update(dated[: -tab.kept])
+    return [tab for tab in tabs if tab.title not in expired], sorted(expired.intersection(titles))

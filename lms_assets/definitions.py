@@ -1,4 +1,4 @@
-"""The whole platform on one page, in the order the data travels.
+"""All definitions of the platform.
 
 grader API → raw_attempts → cleaned_attempts → attempts_table → daily_statistics
            → statistics_sheet, statistics_page
@@ -21,7 +21,7 @@ from lms_assets.systems import resources, sealed
 
 @dg.definitions
 def code_location() -> dg.Definitions:
-    """Assets, checks, jobs, schedule, sensors and resources by this process's settings."""
+    """Assets, checks, jobs, schedule, sensors and resources, by the settings of this process."""
     settings = load_settings()
     systems = resources(settings)
     watched = [*freshness_checks(settings), *room_checks(settings)]
@@ -32,6 +32,6 @@ def code_location() -> dg.Definitions:
         schedules=[scheduled_attempts(settings)],
         sensors=sensors(settings, systems),
         resources=sealed(systems),
-        # One process per run: a process per step would cost five times as much.
+        # One process per run: with a process per step a run would take five times as long.
         executor=dg.in_process_executor,
     )

@@ -1,4 +1,4 @@
-"""Each outside system by the settings, or the embedded double behind the same methods."""
+"""The choice of each outside system by the settings: the configured one or its embedded double."""
 
 import os
 from typing import Any
@@ -29,7 +29,7 @@ from lms_assets.statistics.presentation import Presentation
 
 
 def grader_api(settings: Settings) -> AttemptSource:
-    """The API that was configured, or the demo's on loopback."""
+    """The configured API, or the demo's API on loopback."""
     if settings.api_url is None:
         records = settings.demo_records
         return DemoGraderApi(
@@ -44,13 +44,13 @@ def grader_api(settings: Settings) -> AttemptSource:
 
 
 def api_turns(settings: Settings) -> ApiTurns:
-    """The turns at the API that was configured; an installation of the demo has its own."""
+    """The turns at the configured API; each demo home has turns of its own."""
     api = f"{settings.api_url or settings.lms_home} {settings.api_client or ''}"
     return ApiTurns(api=api, at_once=settings.api_concurrency)
 
 
 def google_sheets(settings: Settings) -> Spreadsheet:
-    """The spreadsheet that was configured, or a workbook in LMS_HOME."""
+    """The configured spreadsheet, or a workbook in LMS_HOME."""
     credentials = settings.google_sheets_credentials_base64
     if settings.spreadsheet_id is None or credentials is None:
         return WorkbookFile(path=str(settings.lms_home / "statistics.xlsx"))
@@ -62,7 +62,7 @@ def google_sheets(settings: Settings) -> Spreadsheet:
 
 
 def mailer(settings: Settings) -> Mailer | Outbox:
-    """The mail server that was configured, or a folder of letters in LMS_HOME."""
+    """The configured mail server, or a folder of letters in LMS_HOME."""
     sender = settings.sender_email or "lms@localhost"
     recipients = settings.recipients_emails or ("analysts@localhost",)
     if settings.smtp_server is None:
@@ -78,20 +78,20 @@ def mailer(settings: Settings) -> Mailer | Outbox:
 
 
 def channels(settings: Settings, mailer: Mailer | Outbox) -> tuple[Channel, ...]:
-    """The ways to tell people: letters always, and the services of NOTIFY_URLS."""
+    """The channels: letters always, and short messages to each address of NOTIFY_URLS."""
     services = (Notifier(url.get_secret_value()) for url in settings.notify_urls)
     return (Letters(mailer), *map(ShortMessages, services))
 
 
 def course_readers(settings: Settings) -> CourseLetters:
-    """Who gets course letters by LMS_COURSE_LETTERS; in demo mode one reader of every course."""
+    """The recipients of course letters; in demo mode one recipient for all courses."""
     if settings.is_demo and not settings.demo_records:
         return CourseLetters(of_every_course=("authors@localhost",))
     return read_course_letters(settings.lms_course_letters)
 
 
 def presentation(settings: Settings) -> Presentation:
-    """How the figures are shown."""
+    """The settings of the figures."""
     return Presentation(
         language=settings.lms_language,
         timezone=settings.lms_timezone,
@@ -104,13 +104,13 @@ def presentation(settings: Settings) -> Presentation:
 
 
 def erasure(settings: Settings) -> Erasure:
-    """Who was erased; the keys that know them lie apart from the database."""
+    """Knows the erased students; its keys are not in the database."""
     key = settings.lms_key.get_secret_value() if settings.lms_key else ""
     return Erasure(key_file=str(settings.lms_home / FILE), key=key)
 
 
 def the_lake(settings: Settings) -> Lake:
-    """The lake that was configured, or a folder in LMS_HOME."""
+    """The configured lake, or a folder in LMS_HOME."""
     return Lake(url=settings.lake_url)
 
 
@@ -134,10 +134,10 @@ def resources(settings: Settings) -> dict[str, Any]:
 
 
 def sealed(made: dict[str, Any]) -> dict[str, Any]:
-    """The same systems for Dagster's definitions, their secrets given by variable.
+    """The same systems for Dagster's definitions, with environment variables for their secrets.
 
-    Dagster's page answers with the values that a resource was made with, also of fields
-    that are marked as secret; of a variable it knows the name alone, until a run begins.
+    Dagster's page shows the values of a resource, even those of secret fields. Of a field with a
+    variable it shows the variable's name; only a run reads the value.
     """
     return {name: _sealed(name, system) for name, system in made.items()}
 
@@ -164,12 +164,13 @@ def _secret_fields(system: "dg.ConfigurableResource[Any]") -> set[str]:
 
 
 def warehouse(settings: Settings) -> Warehouse:
-    """The database that was configured, or the embedded one."""
+    """The configured database, or the embedded one."""
     if settings.db_host is None:
         folder = str(settings.lms_home / "postgres")
         return EmbeddedWarehouse(folder=folder, port=settings.lms_postgres_port)
     password = settings.db_password.get_secret_value() if settings.db_password else None
-    # A folder is where the server's socket is; it cannot stand in a URL's place of the host.
+    # A DB_HOST that begins with a slash is the folder of the server's socket. It cannot be a URL's
+    # host, so it goes into the query.
     is_socket = settings.db_host.startswith("/")
     certificate = settings.db_sslrootcert
     url = URL.create(

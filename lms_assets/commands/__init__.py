@@ -1,1 +1,1 @@
-"""What a person types: `lms` and its verbs, each a few lines over the other rooms."""
+"""The command `lms`: each of its commands is a few lines that call the other rooms."""

@@ -1,6 +1,6 @@
-"""What changes loaded days without a pull: replays, erasures, adoptions; figures follow.
+"""Replays, erasures and adoptions: they change loaded days without a pull, and their figures.
 
-Whoever calls publishes what is left: see ``publishing``.
+The caller publishes the changes afterwards: see ``publishing``.
 """
 
 import uuid
@@ -31,9 +31,9 @@ def replay_quarantine(
     first: date | None = None,
     last: date | None = None,
 ) -> Replay:
-    """The quarantine was cleaned again by today's rules; table, books and figures agree."""
+    """The quarantine has been cleaned by the present rules; table, ledger and figures agree."""
     settings, warehouse = installation.settings, installation.warehouse
-    done = replay(
+    result = replay(
         warehouse,
         window_of=partial(window_of, zone=settings.zone),
         tomorrow=end_of_tomorrow(datetime.now(UTC)),
@@ -44,11 +44,11 @@ def replay_quarantine(
         tombstones=erasure(settings).tombstones(warehouse),
     )
     mend_lag(installation)
-    return done
+    return result
 
 
 def trace_of_student(installation: Installation, user_id: str) -> erasing.Trace:
-    """What an erasure would find of the student."""
+    """What an erasure would remove of the student."""
     settings = installation.settings
     return erasing.trace(
         user_id,
@@ -61,9 +61,9 @@ def trace_of_student(installation: Installation, user_id: str) -> erasing.Trace:
 
 
 def erase_student(installation: Installation, user_id: str) -> erasing.Erased:
-    """The student is nowhere any more, and later pulls will drop them.
+    """The student's records are removed, and later pulls will drop new ones.
 
-    The sheet may still show ids of students who need help, until it is published.
+    Until the next publication the sheet may still show the student's id.
     """
     settings = installation.settings
     return erasing.erase(
@@ -80,7 +80,7 @@ def erase_student(installation: Installation, user_id: str) -> erasing.Erased:
 def adopt_earlier(
     settings: Settings, *, zone: str | None, progress: Callable[[int, int], None]
 ) -> tuple[Adoption, ...]:
-    """The earlier systems' tables are ours; their figures are still to be computed."""
+    """The earlier systems' tables are adopted; the figures must still be computed."""
     make_home(settings)
     warehouse = systems.warehouse(settings)
     return adopt_tables(
@@ -94,13 +94,13 @@ def adopt_earlier(
 
 
 def mend_lag(installation: Installation) -> None:
-    """No figure lags behind its attempts; also none that a call of before left so."""
+    """No figure lags behind its attempts, even after an earlier call that was interrupted."""
     with installation.warehouse.begin() as connection:
         recompute(installation.settings)(connection, ())
 
 
 def recompute(settings: Settings) -> Callable[[Connection, Iterable[date]], Any]:
-    """The figures of some days, and of those that lag, are computed anew."""
+    """A function that computes the figures of the given days, and of lagging days, again."""
 
     def figures(connection: Connection, days: Iterable[date]) -> None:
         measures.take_turn(connection)

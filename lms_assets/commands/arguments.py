@@ -1,4 +1,4 @@
-"""The kinds of argument that several commands take: a day, a range of days, a file."""
+"""Types and checks of arguments that several commands take: a day, a range of days, a file."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,14 +10,14 @@ from lms_assets.settings import Settings
 
 
 class Day(click.ParamType[date]):
-    """A day as ``2025-07-24``."""
+    """A day, written as ``2025-07-24``."""
 
     name = "day"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> date:
-        """The day, or a usage error that says how to write one."""
+        """The day; a usage error says how to write one."""
         try:
             return value if isinstance(value, date) else date.fromisoformat(str(value))
         except ValueError:
@@ -31,38 +31,38 @@ EXISTING = click.Path(exists=True, path_type=Path)
 
 
 def ended_day(day: date | None, settings: Settings) -> date:
-    """A day that is over and that has a partition; yesterday for None.
+    """The day, which has ended and has a partition; yesterday for None.
 
     Raises:
-        click.UsageError: It has not ended, or is before the first day.
+        click.UsageError: The day has not ended, or is before LMS_FIRST_DAY.
     """
     newest = yesterday(datetime.now(UTC), settings.zone)
-    wanted = day or newest
-    if wanted > newest:
-        raise click.UsageError(f"{wanted} is not over yet: the newest whole day is {newest}.")
-    if wanted < settings.lms_first_day:
+    ended = day or newest
+    if ended > newest:
+        raise click.UsageError(f"{ended} is not over yet: the newest whole day is {newest}.")
+    if ended < settings.lms_first_day:
         earlier = "./lms demo --days N makes it" if settings.is_demo else "set it"
         raise click.UsageError(
-            f"{wanted} is before LMS_FIRST_DAY ({settings.lms_first_day}): {earlier} earlier."
+            f"{ended} is before LMS_FIRST_DAY ({settings.lms_first_day}): {earlier} earlier."
         )
-    return wanted
+    return ended
 
 
 def refuse_reversed(first: date, last: date) -> None:
-    """The range begins before it ends.
+    """``first`` is not after ``last``.
 
     Raises:
-        click.UsageError: ``first`` is after ``last``.
+        click.UsageError: It is.
     """
     if first > last:
         raise click.UsageError(f"{first} is after {last}: give the earlier day first.")
 
 
 def ended_days(first: date, last: date, settings: Settings) -> list[date]:
-    """Every day from ``first`` to ``last``, both included.
+    """All days from ``first`` to ``last``, both included.
 
     Raises:
-        click.UsageError: Not all of them are over and have a partition.
+        click.UsageError: A day has not ended, or is before LMS_FIRST_DAY.
     """
     refuse_reversed(first, last)
     return days_between(ended_day(first, settings), ended_day(last, settings))

@@ -1,4 +1,4 @@
-"""Commands for what must survive the loss of a machine: a backup, and the way back."""
+"""The commands for the loss of a machine: a backup, and its restore."""
 
 import sys
 from datetime import UTC, date, datetime
@@ -15,7 +15,7 @@ from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.commands.amending import erase_student
 from lms_assets.commands.arguments import FOLDER
 from lms_assets.commands.installation import opened, prepare
-from lms_assets.commands.publishing import publish_what_is_left, status_of
+from lms_assets.commands.publishing import publish_changes, status_of
 from lms_assets.commands.terminal import USAGE, counted, err, say_error
 from lms_assets.faults import PermanentFault
 from lms_assets.settings import Settings, load_settings
@@ -48,9 +48,9 @@ def backup(to: Path) -> None:
 @click.argument("from_", metavar="FROM", type=FOLDER)
 @click.option("--yes", is_flag=True, help="Asks nothing where days are loaded already.")
 def restore(from_: Path, yes: bool) -> None:
-    """Puts a backup in the place of what is here.
+    """Replaces all data here by a backup.
 
-    Into the database that is set now, whichever the backup was made of.
+    The backup goes into the database that is set now, whichever one it was made from.
     """
     settings = load_settings()
     manifest = opened_manifest(from_)
@@ -72,7 +72,7 @@ def restore(from_: Path, yes: bool) -> None:
         )
         for user_id in returned:
             erase_student(installation, user_id)
-        published = publish_what_is_left(installation, instance)
+        published = publish_changes(installation, instance)
     click.echo(f"Restored: the backup of {manifest.made_at}.")
     if returned:
         click.echo(f"{counted(len(returned), 'student')} erased since then: erased again.")
@@ -88,7 +88,7 @@ def _ask(newest: date) -> None:
 
 
 def _without_secrets(settings: Settings) -> str:
-    """What was set, a line each; what is secret only by its name."""
+    """The settings, one a line; of a secret one only the name."""
     lines = []
     for name in sorted(settings.model_fields_set):
         value = getattr(settings, name)

@@ -1,9 +1,9 @@
-"""The `lms` command: which module each of its commands is in, and how a command ends.
+"""The `lms` command: the module of each of its commands, and how a command ends.
 
 Exit codes: 0 success; 1 the work failed; 2 wrong usage or settings, nothing was begun.
 
-Here, and only here, a module is imported late: Dagster takes a second to import, and
-`lms --help` needs none of it. Each group of commands imports what it needs at its top.
+This module imports the commands' modules late, because Dagster takes a second to import and
+`lms --help` does not need it. The commands' modules import all that they need at their top.
 """
 
 import sys
@@ -14,17 +14,17 @@ import click
 
 from lms_assets.commands.terminal import FAILED, STOPPED, USAGE, err, say_error
 from lms_assets.faults import Fault, TemporaryFault
-from lms_assets.faults.folders import folders_told
+from lms_assets.faults.folders import folder_errors_as_faults
 from lms_assets.settings import SettingsError
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A command as the list of all commands shows it.
+    """A command's line in the list of all commands.
 
     Attributes:
-        group: The module of ``lms_assets.commands`` that defines it under its name.
-        help: The first sentence of its docstring, so that the list loads no module.
+        group: The module of ``lms_assets.commands`` that defines the command under its name.
+        help: The first sentence of the command's docstring, so that the list imports no module.
     """
 
     group: str
@@ -47,7 +47,7 @@ COMMANDS = {
     "quarantine": Listed("repairing", "Counts the refused records by day and reason."),
     "query": Listed("looking", "Shows the rows of a SQL query, in a session that cannot write."),
     "reclean": Listed("running", "Loads days again from the lake, without the API."),
-    "restore": Listed("backing_up", "Puts a backup in the place of what is here."),
+    "restore": Listed("backing_up", "Replaces all data here by a backup."),
     "run": Listed("running", "Loads one DAY now, in this process; yesterday if left out."),
     "test": Listed("developing", "Runs the tests; other arguments are pytest's."),
     "up": Listed("serving", "Serves Dagster's page on 127.0.0.1 and runs the daemon."),
@@ -55,10 +55,10 @@ COMMANDS = {
 
 
 class LateGroup(click.Group):
-    """A group of commands that imports a command's module when that command is asked for."""
+    """A group that imports a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Every command's name."""
+        """The names of all commands."""
         return sorted(COMMANDS)
 
     def get_command(
@@ -66,7 +66,7 @@ class LateGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002
         cmd_name: str,
     ) -> click.Command | None:
-        """The command, its module imported."""
+        """The command; its module has been imported."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"lms_assets.commands.{COMMANDS[cmd_name].group}")
@@ -74,7 +74,7 @@ class LateGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table alone."""
+        """The help shows the list of commands, taken from the table COMMANDS."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
 
@@ -90,15 +90,15 @@ def lms() -> None:
 
 
 def main() -> None:
-    """The console script: settings that are wrong end it before anything is begun."""
+    """The console script; with wrong settings it ends before any work is begun."""
     try:
-        # A command that returns has succeeded; one that failed has left by sys.exit.
-        with folders_told():
+        # A command that returns has succeeded; a failed one calls sys.exit.
+        with folder_errors_as_faults():
             lms(prog_name="lms", standalone_mode=False)
     except (SettingsError, Fault) as error:
         say_error(error)
-        # What escapes once work was begun ends in `terminal.begun`. What passes by itself is no
-        # wrong setting: the same call may work later.
+        # Faults after the beginning of work are handled in `terminal.begun`. A temporary fault is
+        # no wrong setting: the same call may work later.
         sys.exit(FAILED if isinstance(error, TemporaryFault) else USAGE)
     except click.ClickException as error:
         error.show()

@@ -1,4 +1,4 @@
-"""Commands for whoever changes this program."""
+"""The commands for developers: tests and benchmarks."""
 
 import os
 import subprocess
@@ -8,7 +8,8 @@ import click
 
 from lms_assets.settings import Settings, project_folder
 
-# Tests wait for servers as much as for a core. The tests of a file share what is dear to make.
+# Three workers on two cores, because tests often wait for servers. One worker runs all tests of a
+# file, because they share fixtures that are slow to make.
 SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile")
 
 
@@ -18,12 +19,12 @@ SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile")
 def test(everything: bool, arguments: tuple[str, ...]) -> None:
     """Runs the tests; other arguments are pytest's."""
     chosen = [] if everything else ["-m", "not slow"]
-    # What is given stands last, and so above what is chosen here.
+    # The caller's arguments come last, so that they override ours.
     command = [sys.executable, "-m", "pytest", *SIDE_BY_SIDE, *chosen, *arguments]
-    # The tests make their own settings: nobody's configured systems are theirs.
-    ours = {name.upper() for name in Settings.model_fields}
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
-    sys.exit(subprocess.run(command, cwd=project_folder(), env=kept, check=False).returncode)
+    # The tests make their own settings and must not reach configured systems.
+    setting_names = {name.upper() for name in Settings.model_fields}
+    environment = {name: value for name, value in os.environ.items() if name not in setting_names}
+    sys.exit(subprocess.run(command, cwd=project_folder(), env=environment, check=False).returncode)
 
 
 @click.command()

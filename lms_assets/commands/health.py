@@ -13,7 +13,7 @@ from lms_assets.commands.misnamed import unknown_settings
 from lms_assets.days import yesterday
 from lms_assets.embedded.postgres_port import address, listens_on
 from lms_assets.faults import Fault
-from lms_assets.faults.folders import folders_told
+from lms_assets.faults.folders import folder_errors_as_faults
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets.systems import resources
@@ -24,10 +24,13 @@ LETTER_WITHIN = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Finding:
-    """One system: how it is, or what to do.
+    """The state of one system.
 
     Attributes:
-        warns: It works, and a person has to do something soon.
+        system: The system's name in the output.
+        is_well: Whether it works.
+        says: How it works, or what to do.
+        warns: It works, but a person must do something soon.
     """
 
     system: str
@@ -37,9 +40,9 @@ class Finding:
 
 
 def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
-    """The settings, then each outside system, or the double that stands in for it."""
+    """Findings about the settings, then about each outside system or its embedded double."""
     yield _settings(settings, now=now)
-    made = resources(settings)
+    parts = resources(settings)
     double = {
         "PostgreSQL": settings.db_host is None,
         "lake": settings.lms_lake is None,
@@ -48,32 +51,32 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         "mail": settings.smtp_server is None,
     }
     checks: list[tuple[str, Callable[[], object]]] = [
-        ("PostgreSQL", made["warehouse"].check),
-        ("lake", made["lake"].check),
-        ("grader API", made["grader_api"].check),
-        ("sheet", lambda: made["google_sheets"].check() or made["google_sheets"].url),
-        *((channel.name, channel.check) for channel in made["channels"]),
+        ("PostgreSQL", parts["warehouse"].check),
+        ("lake", parts["lake"].check),
+        ("grader API", parts["grader_api"].check),
+        ("sheet", lambda: parts["google_sheets"].check() or parts["google_sheets"].url),
+        *((channel.name, channel.check) for channel in parts["channels"]),
     ]
     for system, check in checks:
         yield _finding(system, check, "embedded: " if double.get(system) else "")
         if system == "PostgreSQL" and settings.lms_postgres_port and double[system]:
-            yield _reading_port(settings, made["warehouse"], settings.lms_postgres_port)
-    yield from _disks(settings, made["warehouse"])
+            yield _reading_port(settings, parts["warehouse"], settings.lms_postgres_port)
+    yield from _disks(settings, parts["warehouse"])
 
 
 def _disks(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     try:
-        with folders_told():
-            found = rooms(settings, warehouse)
+        with folder_errors_as_faults():
+            disks = rooms(settings, warehouse)
     except (Fault, OSError) as error:
         yield Finding("disk", False, str(error))
         return
-    for room in found:
+    for room in disks:
         yield Finding("disk", True, room.says, warns=not room.is_enough)
 
 
 def _settings(settings: Settings, *, now: datetime) -> Finding:
-    """What every command begins with; a misspelt name leaves its default in force."""
+    """The settings are usable, and no variable looks like a misspelt setting."""
     unknown = unknown_settings()
     if unknown:
         return Finding("settings", False, "; ".join(unknown))
@@ -87,7 +90,7 @@ def _settings(settings: Settings, *, now: datetime) -> Finding:
 
 
 def _reading_port(settings: Settings, warehouse: Warehouse, port: int) -> Finding:
-    """Where Metabase and the like read; the password is in its file, and only there."""
+    """The address for Metabase and similar programs; the password stands only in its file."""
     try:
         with warehouse.begin() as connection:
             listens = listens_on(connection, port)
@@ -106,7 +109,7 @@ def _reading_port(settings: Settings, warehouse: Warehouse, port: int) -> Findin
 
 def _finding(system: str, check: Callable[[], object], kind: str) -> Finding:
     try:
-        with folders_told():
+        with folder_errors_as_faults():
             says = check()
     except (Fault, OSError) as error:
         return Finding(system, False, str(error))
@@ -117,7 +120,7 @@ def _finding(system: str, check: Callable[[], object], kind: str) -> Finding:
 def signs_of_life(
     settings: Settings, instance: dg.DagsterInstance, warehouse: Warehouse, *, now: datetime
 ) -> list[Finding]:
-    """The daemon, the letters and yesterday's day, for a monitor."""
+    """Findings for a monitor: the daemon, the letters and yesterday."""
     return [_daemon(instance, now), _letters(warehouse, now), _yesterday(settings, warehouse, now)]
 
 
@@ -141,6 +144,5 @@ def _letters(warehouse: Warehouse, now: datetime) -> Finding:
 
 
 def _yesterday(settings: Settings, warehouse: Warehouse, now: datetime) -> Finding:
-
-    found = freshness(settings, warehouse, now=now)
-    return Finding("yesterday", found.is_loaded, found.says)
+    state = freshness(settings, warehouse, now=now)
+    return Finding("yesterday", state.is_loaded, state.says)

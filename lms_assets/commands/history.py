@@ -1,8 +1,8 @@
-"""Many days from a terminal: a run per day, the waits for the API side by side.
+"""Days run from a terminal: one day, or a batch of days in parallel worker processes.
 
-Dagster's runs in threads of one process deadlock, so worker processes take the
-days from their standard input, one by one: each pays Dagster's start once, and
-ends by itself when this process dies, however it died.
+Dagster's runs deadlock in threads of one process. So worker processes read days from their
+standard input, one at a time. Each worker starts Dagster once, and it ends by itself when this
+process dies.
 """
 
 import json
@@ -41,7 +41,7 @@ from lms_assets.runs.processes import (
 )
 from lms_assets.systems import api_turns
 
-# Kinds that go on where a killed command left them.
+# After a killed command, the same command goes on with a batch of these kinds.
 LASTING = ("backfill", "reclean")
 WORKER_ENDS_WITHIN_S = 30
 
@@ -50,10 +50,11 @@ Tell = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """What a batch came to: the outcome of each of its days, in the order of the days.
+    """The result of a batch.
 
     Attributes:
-        publication: None where no day succeeded.
+        days: The outcome of each day, in order of days.
+        publication: The outcome of the publication; None if no day succeeded.
     """
 
     days: list[Outcome]
@@ -61,7 +62,7 @@ class BatchOutcome:
 
     @property
     def loads(self) -> list[Load]:
-        """What the days committed."""
+        """The ledger's rows of the days."""
         return [outcome.load for outcome in self.days if outcome.load]
 
     @property
@@ -71,7 +72,7 @@ class BatchOutcome:
 
     @property
     def is_published(self) -> bool:
-        """Whether the sheet and the page show what the days have brought."""
+        """Whether the sheet and the page show the loaded days."""
         return self.publication is None or self.publication.succeeded
 
 
@@ -84,10 +85,15 @@ def run_alone(
     mirror: bool = False,
     force: bool = False,
 ) -> Outcome:
-    """One day was run in this process, published by itself, and its letter handed over.
+    """The day has been run in this process and published, and its letter has been sent.
 
     Args:
-        tell: Hears for whom the run has to wait.
+        installation: The prepared installation.
+        instance: Dagster's instance.
+        day: The day.
+        tell: Called with a sentence if the run must wait for its turn at the API.
+        mirror: Attempts that the API no longer has are deleted.
+        force: With ``mirror``: without a limit to their number.
     """
     messenger = messenger_of(installation, instance)
     with terminated_as_interrupted():
@@ -102,7 +108,7 @@ def run_alone(
 
 
 def tell_of_orphans(installation: Installation, instance: dg.DagsterInstance) -> None:
-    """Runs that were killed are failed, and each has its letter."""
+    """Runs of dead processes have failed in Dagster, and each has its letter."""
     now = utc_now()
     messenger = messenger_of(installation, instance)
     for run_id in end_orphans(instance, messenger.warehouse, now=now):
@@ -120,23 +126,25 @@ def run_batch(
     from_lake: bool = False,
     again: bool = False,
 ) -> BatchOutcome:
-    """Every day was run, the batch published once, and its one letter handed over.
+    """All days have been run, the batch has been published once, and its one letter sent.
 
-    Where a command that asked for these days was killed before, its batch goes on.
+    If a killed command left a batch with these days, that batch goes on.
 
     Args:
-        days: Whole days; each succeeds or fails by itself.
+        installation: The prepared installation.
+        instance: Dagster's instance.
+        days: Ended days. A day that fails does not stop the others.
         kind: ``demo``, ``backfill`` or ``reclean``.
-        tell: Called with each day's outcome as it ends.
-        workers: Processes beside this one; with 1 the days are run in this one.
-        from_lake: From the stored answers instead of the API.
-        again: Whatever was done before: the batch is a new one.
+        tell: Called with each day's outcome when the day ends.
+        workers: The number of worker processes; with 1 the days run in this process.
+        from_lake: The days are read from the stored answers instead of the API.
+        again: The batch is a new one, even if a killed command left one.
     """
     messenger = messenger_of(installation, instance)
     tell_of_orphans(installation, instance)
-    left = None if again else _left_open(installation, days, kind=kind)
-    batch = left or _new_batch(installation, days, kind=kind)
-    finish_left_open(installation, instance, but=batch)
+    unfinished = None if again else _unfinished_batch(installation, days, kind=kind)
+    batch = unfinished or _new_batch(installation, days, kind=kind)
+    finish_killed_batches(installation, instance, but=batch)
     outcomes, published = [], None
     with terminated_as_interrupted(), leading(installation.warehouse, batch):
         try:
@@ -156,33 +164,35 @@ def _new_batch(installation: Installation, days: Sequence[date], *, kind: str) -
     return batch
 
 
-def _left_open(installation: Installation, days: Sequence[date], *, kind: str) -> str | None:
-    """The batch that a command which was killed has left, if it asked for these days."""
-    wanted = {day.isoformat() for day in days}
+def _unfinished_batch(installation: Installation, days: Sequence[date], *, kind: str) -> str | None:
+    """The batch that a killed command left, if it asked for all these days."""
+    asked_days = {day.isoformat() for day in days}
     with installation.warehouse.begin() as connection:
-        left = [
+        unfinished = [
             batch.batch
             for batch in open_batches(connection)
-            if batch.kind == kind and not batch.is_led and wanted <= set(batch.days)
+            if batch.kind == kind and not batch.is_led and asked_days <= set(batch.days)
         ]
-    return left[-1] if left and kind in LASTING else None
+    return unfinished[-1] if unfinished and kind in LASTING else None
 
 
-def finish_left_open(
+def finish_killed_batches(
     installation: Installation, instance: dg.DagsterInstance, *, but: str | None = None
 ) -> None:
-    """Batches of commands that were killed are published and told of, as far as they came.
+    """Batches that killed commands left are published and have their letters.
 
     Args:
-        but: The one that goes on.
+        installation: The prepared installation.
+        instance: Dagster's instance.
+        but: The batch that the caller continues.
     """
     with installation.warehouse.begin() as connection:
-        left = [
+        killed = [
             batch.batch
             for batch in open_batches(connection)
             if batch.kind in LASTING and not batch.is_led and batch.batch != but
         ]
-    for batch in left:
+    for batch in killed:
         with leading(installation.warehouse, batch):
             _finish(installation, instance, messenger_of(installation, instance), batch)
 
@@ -190,14 +200,16 @@ def finish_left_open(
 def _finish(
     installation: Installation, instance: dg.DagsterInstance, messenger: Messenger, batch: str
 ) -> Outcome | None:
-    """The batch is published and its letter handed over; the outcome of its publication."""
+    """The batch is published and its letter is sent; the outcome of its publication."""
     end_orphans(instance, installation.warehouse, now=utc_now())
     newest = newest_good_day(runs_of(instance, batch))
     published = messenger.outcome(publish_batch(instance, batch, newest)) if newest else None
     with installation.warehouse.begin() as connection:
-        opened = [one for one in open_batches(connection) if one.batch == batch]
-    for one in opened:
-        messenger.tell_of_batch(one, now=utc_now())
+        opened = [
+            opened_batch for opened_batch in open_batches(connection) if opened_batch.batch == batch
+        ]
+    for opened_batch in opened:
+        messenger.tell_of_batch(opened_batch, now=utc_now())
     messenger.send(now=utc_now())
     return published
 
@@ -210,7 +222,7 @@ def _runs(
     *,
     from_lake: bool,
 ) -> Generator[str, None, None]:
-    """The ids of the days' runs, each as it ends."""
+    """Yields the id of each day's run when the run ends."""
     if workers == 1 or len(days) <= 1:
         for day in days:
             yield run_day(instance, day, batch=batch, from_lake=from_lake)
@@ -221,10 +233,10 @@ def _runs(
 
 
 def _run_of_the_dead(instance: dg.DagsterInstance, batch: str, day: date) -> str:
-    """The run over which a worker died, marked failed.
+    """The id of the run in which a worker died; the run has failed in Dagster.
 
     Raises:
-        RuntimeError: It died before it had one: the next worker would too.
+        RuntimeError: The worker died before it created a run; the next one would too.
     """
     runs = [run for run in runs_of(instance, batch) if run.day == day.isoformat()]
     if not runs:
@@ -235,7 +247,7 @@ def _run_of_the_dead(instance: dg.DagsterInstance, batch: str, day: date) -> str
 
 
 class Worker:
-    """A process that runs days, one after the other; where it dies, the next day starts another."""
+    """A process that runs days one after another; after its death the next day starts another."""
 
     def __init__(self, batch: str, *, from_lake: bool) -> None:
         self._command = [sys.executable, "-m", __name__, batch]
@@ -243,25 +255,25 @@ class Worker:
         self._process = self._started()
 
     def run(self, day: date) -> str | None:
-        """The id of the day's run that has ended; None when the process died over it."""
+        """The id of the day's run, which has ended; None if the process died."""
         if self._process.poll() is not None:
             self._process = self._started()
         try:
             print(day.isoformat(), file=self._process.stdin, flush=True)
-            said = self._process.stdout.readline() if self._process.stdout else ""
+            answer = self._process.stdout.readline() if self._process.stdout else ""
         except OSError:
-            said = ""
-        if not said:
+            answer = ""
+        if not answer:
             self._process.wait()
-        return str(json.loads(said)["run_id"]) if said else None
+        return str(json.loads(answer)["run_id"]) if answer else None
 
     def interrupt(self) -> None:
-        """The day that it runs ends now, as interrupted."""
+        """The run of the present day is interrupted."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
 
     def end(self) -> None:
-        """The process is gone."""
+        """The process has ended."""
         with suppress(OSError):
             if self._process.stdin:
                 self._process.stdin.close()
@@ -277,7 +289,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # Ctrl-C in the terminal is the leading process's to handle.
+            # In its own session the worker does not get the terminal's Ctrl-C.
             start_new_session=os.name == "posix",
         )
 
@@ -296,26 +308,26 @@ Ended = SimpleQueue[tuple[date, str | None] | None]
 
 
 def _shared_out(days: Sequence[date], crew: Sequence[Worker]) -> Iterator[tuple[date, str | None]]:
-    """Each day with its run, as it ends; when it is closed early, the days under way end too."""
+    """Yields each day with its run's id when it ends; closed early, it interrupts the workers."""
     waiting: SimpleQueue[date] = SimpleQueue()
     for day in days:
         waiting.put(day)
     ended: Ended = SimpleQueue()
     stop = threading.Event()
-    left = len(crew)
+    feeding = len(crew)
     with ThreadPoolExecutor(len(crew)) as feeders:
         try:
             for worker in crew:
                 feeders.submit(_feed, worker, waiting, ended, stop)
-            while left:
-                said = ended.get()
-                if said is None:
-                    left -= 1
+            while feeding:
+                result = ended.get()
+                if result is None:
+                    feeding -= 1
                 else:
-                    yield said
+                    yield result
         finally:
             stop.set()
-            if left:
+            if feeding:
                 for worker in crew:
                     worker.interrupt()
 
@@ -323,7 +335,7 @@ def _shared_out(days: Sequence[date], crew: Sequence[Worker]) -> Iterator[tuple[
 def _feed(
     worker: Worker, waiting: "SimpleQueue[date]", ended: Ended, stop: threading.Event
 ) -> None:
-    """One worker is given day after day; what it says of each goes to ``ended``."""
+    """One worker has run days until none is waiting; each result went to ``ended``."""
     try:
         while not stop.is_set():
             day = waiting.get_nowait()
@@ -335,9 +347,9 @@ def _feed(
 
 
 def work(batch: str, *, from_lake: bool) -> None:
-    """A worker's life: a day a line on standard input, its run's id on standard output."""
+    """The main function of a worker: it reads days from stdin and writes run ids to stdout."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    # Whatever a library prints must not be taken for an answer.
+    # Output of libraries goes to stderr, so that it is not taken for an answer.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     from lms_assets.commands.installation import open_instance
 

@@ -1,4 +1,4 @@
-"""What must be there before Dagster can run: the home, the database, the instance's variables."""
+"""The preparation of an installation: the home, the database, and Dagster's variables."""
 
 import os
 import tempfile
@@ -27,7 +27,7 @@ from lms_assets.statistics.views import figure_views
 
 @dataclass(frozen=True)
 class Installation:
-    """A home and a migrated database; Dagster may start."""
+    """A prepared installation: a home and a migrated database. Dagster can start."""
 
     settings: Settings
     warehouse: Warehouse
@@ -35,10 +35,11 @@ class Installation:
 
 
 def prepare(settings: Settings) -> Installation:
-    """The home exists, the database runs and has today's schema, this process has the variables.
+    """The home exists, the database runs with the present schema, Dagster's variables are set.
 
     Raises:
-        Fault: The database cannot be used, or was loaded by another zone.
+        Fault: The lake, the home or the database cannot be used, or the loaded days are of
+            another zone.
     """
     systems.the_lake(settings).refuse_unusable()
     make_home(settings)
@@ -54,16 +55,16 @@ def prepare(settings: Settings) -> Installation:
 
 def open_instance() -> dg.DagsterInstance:
     """Dagster's instance; call :func:`prepare` first."""
-    # That the log handler's setting is in beta is nothing for a person to act on.
+    # Dagster warns that the setting of log handlers is in beta; nobody can act on that.
     warnings.simplefilter("ignore", dg.BetaWarning)
     return dg.DagsterInstance.get()
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstance]]:
-    """The installation is prepared, the logs are written and Dagster's instance is open.
+    """The installation is prepared, logging is on and Dagster's instance is open.
 
-    From here on work is begun: a fault that leaves the block ends the command with exit code 1.
+    A fault that leaves the block ends the command with exit code 1.
     """
     installation = prepare(settings)
     configure_logging(settings)
@@ -72,23 +73,24 @@ def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstanc
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:
-    """The embedded server of this home, or None when another one is configured."""
+    """The embedded server of this home; None if another server is configured."""
     if settings.db_host is not None:
         return None
     return EmbeddedPostgres(settings.lms_home / "postgres")
 
 
 def make_home(settings: Settings) -> None:
-    """The home is there and private.
+    """The home exists and is private.
 
-    For root the embedded server is another user, who must pass through the home; so what lies
-    in it is closed one by one. A folder that was there before and is not a home is left as it is.
+    For root the embedded server runs as another user, who must be able to enter the home. So the
+    home itself stays open and each of its files and folders is closed. An existing folder that is
+    no home keeps its mode.
 
     Raises:
-        PermanentFault: It cannot be made or written, or Dagster cannot read in it.
+        PermanentFault: The home cannot be made or written, or Dagster cannot use its path.
     """
     home = settings.lms_home
-    # Dagster looks for its dagster.yaml by glob, and without one it keeps runs in files of SQLite.
+    # Dagster searches its dagster.yaml by glob. If it finds none, it keeps runs in SQLite files.
     if escape(str(home)) != str(home):
         raise PermanentFault("host.home_is_pattern", home=home)
     folders = [home.parent, home] if settings.is_demo else [home]
@@ -103,13 +105,13 @@ def make_home(settings: Settings) -> None:
         (home / "lake").mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
             pass
-        _close_what_lies_in(home)
+        _close_contents(home)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PermanentFault("host.home_unusable", home=home, reason=reason) from None
 
 
-def _close_what_lies_in(home: Path) -> None:
+def _close_contents(home: Path) -> None:
     if not running_as_root():
         return
     shown = {"postgres", "report.html", "statistics.xlsx"}
@@ -137,7 +139,7 @@ def _environment(settings: Settings, url: str) -> dict[str, str]:
     home = settings.lms_home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     _copy_if_other(project_folder() / "dagster.yaml", home / "dagster.yaml")
-    # Dagster's own tables have a schema of their own.
+    # Dagster's tables are in the schema `dagster`.
     dagster_url = session_url(url, schema="dagster")
     variables = {
         "DAGSTER_HOME": str(home),

@@ -1,4 +1,4 @@
-"""Commands that show what is there and change nothing."""
+"""The commands that only show or export data."""
 
 import sys
 import webbrowser
@@ -42,11 +42,11 @@ def query(sql: str, as_csv: bool) -> None:
         with warehouse.read_only(sql) as (columns, rows):
             show(columns, rows)
     except Fault as fault:
-        err.print(_why_no_rows(fault), markup=False)
+        err.print(_query_error(fault), markup=False)
         sys.exit(FAILED)
 
 
-def _why_no_rows(fault: Fault) -> str:
+def _query_error(fault: Fault) -> str:
     reason = str(fault.facts.get("reason", fault))
     if "as cursor" in reason or "multi-query" in reason:
         return "Only one statement that gives rows (SELECT, WITH, VALUES): this is read-only."
@@ -77,7 +77,7 @@ def doctor(alive: bool) -> None:
     """Tries each outside system: works, or what to do."""
     settings, now = load_settings(), datetime.now(UTC)
     findings = _signs_of_life(settings, now) if alive else health.systems(settings, now=now)
-    # Every finding is shown as soon as it is there, also after one that is not well.
+    # Each finding is shown at once, and a failed one does not stop the others.
     well = [_shown(finding).is_well for finding in findings]
     sys.exit(0 if all(well) else FAILED)
 
@@ -155,7 +155,7 @@ def export(first: date, last: date, to: Path, form: str, *, real_ids: bool) -> N
 
 
 def _key(settings: Settings) -> bytes:
-    """The key of the hashes: LMS_KEY's, so that all machines write the same; else this home's."""
+    """The key of the hashes: LMS_KEY, with which all machines agree, or else this home's key."""
     if settings.lms_key:
         return given_key(settings.lms_key.get_secret_value())
     return key_made_in(settings.lms_home / FILE)

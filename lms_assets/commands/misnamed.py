@@ -1,11 +1,11 @@
-"""Names that look like a setting of ours and are none: slips of the pen, other programs' names."""
+"""Variables that look like one of our settings but are none: misspelt or other programs' names."""
 
 import os
 from difflib import get_close_matches
 
 from lms_assets.settings import Settings, bindings, env_file
 
-# Variables that our own processes tell each other.
+# Variables that our own processes pass to each other.
 _OWN = (
     "LMS_DEMO",
     "LMS_SEALED_",
@@ -15,7 +15,7 @@ _OWN = (
     "LMS_VERBOSE",
     "LMS_TEST_",
 )
-# What other programs call a setting of ours.
+# Another program's name of a setting → our name.
 _OTHER_NAMES = {
     "API_KEY": "API_CLIENT_KEY",
     "API_TOKEN": "API_CLIENT_KEY",
@@ -29,16 +29,16 @@ _OTHER_NAMES = {
 
 
 def unknown_settings() -> list[str]:
-    """What looks like a setting of ours, here or in ``.env``, and is none."""
-    known = {name.upper() for name in Settings.model_fields}
-    named = {b.key for b in bindings(env_file()) if b.key} | {
+    """A sentence for each variable in the environment or ``.env`` that seems to be a wrong name."""
+    settings = {name.upper() for name in Settings.model_fields}
+    names_set = {b.key for b in bindings(env_file()) if b.key} | {
         name
         for name in os.environ
         if name in _OTHER_NAMES or (name.startswith("LMS_") and not name.startswith(_OWN))
     }
-    told = []
-    for name in sorted(named - known):
-        near = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, 1, 0.8)), None)
+    findings = []
+    for name in sorted(names_set - settings):
+        near = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, settings, 1, 0.8)), None)
         if near or name.startswith("LMS_"):
-            told.append(f"{name} is no setting" + (f": {near} is meant?" if near else ""))
-    return told
+            findings.append(f"{name} is no setting" + (f": {near} is meant?" if near else ""))
+    return findings

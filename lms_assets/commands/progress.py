@@ -1,4 +1,4 @@
-"""How a long command shows that it goes on: a live display, or plain lines where no terminal is."""
+"""The progress of a long command: a live display, or plain lines where there is no terminal."""
 
 import sys
 import time
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class BatchProgress:
-    """Days done, failed and left, attempts so far, rate and time left.
+    """Shows days done and failed, attempts so far, rate and time left.
 
     Args:
-        total: Days of the batch.
+        total: The number of days in the batch.
     """
 
     def __init__(self, total: int) -> None:
@@ -54,7 +54,7 @@ class BatchProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """The display is left as it was last."""
+        """The display has ended; its last state stays on the screen."""
         self._display.stop()
 
     def tell(self, outcome: "Outcome") -> None:

@@ -1,4 +1,4 @@
-"""The sheet and the page catch up with figures that changed outside a batch."""
+"""Publication of figures that changed outside a batch."""
 
 from datetime import date
 
@@ -16,30 +16,32 @@ from lms_assets.systems import resources
 
 
 def messenger_of(installation: Installation, instance: dg.DagsterInstance) -> Messenger:
-    """Who tells of the runs of this process."""
+    """The messenger for the runs of this process."""
     settings = installation.settings
     return Messenger(settings, installation.warehouse, instance, resources(settings))
 
 
-def publish_what_is_left(
+def publish_changes(
     installation: Installation, instance: dg.DagsterInstance, day: date | None = None
 ) -> Outcome | None:
-    """What the sheet or the page does not show yet was published, and a failure told by letter.
+    """Changed figures are published, even those that an earlier, interrupted call left.
 
-    Also what an earlier call left that was ended before it came so far.
+    A failed publication gets a letter.
 
     Args:
-        day: A loaded day, under which the publication runs; the newest one if left out.
+        installation: The prepared installation.
+        instance: Dagster's instance.
+        day: The loaded day whose partition the publication uses; None means the newest one.
 
     Returns:
-        The publication's outcome; None where nothing was left.
+        The publication's outcome; None if sheet and page were current.
     """
     with installation.warehouse.begin() as connection:
-        is_left = is_anything_unpublished(connection)
-        day = (day or newest_loaded_day(connection)) if is_left else None
+        has_changes = is_anything_unpublished(connection)
+        day = (day or newest_loaded_day(connection)) if has_changes else None
     if day is None:
         return None
-    # Days that were adopted or restored may all lie before the first one that can be run.
+    # All adopted or restored days may be before LMS_FIRST_DAY, where there are no partitions.
     day = max(day, installation.settings.lms_first_day)
     messenger = messenger_of(installation, instance)
     with terminated_as_interrupted():
@@ -50,7 +52,7 @@ def publish_what_is_left(
 
 
 def status_of(published: Outcome | None) -> int:
-    """The exit code of a command whose work is done; what could not be published is said."""
+    """The exit code of a command after its publication; stderr reports a failed one."""
     if published is None or published.succeeded:
         return 0
     say_error(f"Publication {published.summary}")

@@ -1,4 +1,4 @@
-"""Commands that mend what is loaded: the quarantine, one student's erasure, old tables."""
+"""The commands that repair loaded data: quarantine, erasure, adoption."""
 
 import sys
 from datetime import date
@@ -17,7 +17,7 @@ from lms_assets.commands.amending import (
 )
 from lms_assets.commands.arguments import DAY
 from lms_assets.commands.installation import opened, prepare
-from lms_assets.commands.publishing import publish_what_is_left, status_of
+from lms_assets.commands.publishing import publish_changes, status_of
 from lms_assets.commands.terminal import (
     FAILED,
     USAGE,
@@ -47,11 +47,11 @@ def quarantine(context: click.Context) -> None:
 @click.option("--from", "first", type=DAY, help="Only days from this one on.")
 @click.option("--to", "last", type=DAY, help="Only days up to this one, included.")
 def replay(reason: str | None, first: date | None, last: date | None) -> None:
-    """Cleans refused records again by today's rules and loads what is now good."""
+    """Cleans refused records again by the present rules and loads those that are now good."""
     with opened(load_settings()) as (installation, instance):
-        done = replay_quarantine(installation, reason=reason, first=first, last=last)
-        published = publish_what_is_left(installation, instance)
-    total = done.total
+        result = replay_quarantine(installation, reason=reason, first=first, last=last)
+        published = publish_changes(installation, instance)
+    total = result.total
     click.echo(
         f"{counted(total.received, 'record')} tried: {total.inserted} inserted, "
         f"{counted(total.duplicates, 'duplicate')}, {total.outside_window} outside their day, "
@@ -72,37 +72,37 @@ def erase(user_id: str, yes: bool) -> None:
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask: give --yes.")
     with opened(settings) as (installation, instance):
-        found = trace_of_student(installation, user_id)
-        if not yes and not found.is_known:
+        traced = trace_of_student(installation, user_id)
+        if not yes and not traced.is_known:
             raise click.UsageError(
                 "Nothing of this id is here. If its records may still come, give --yes: "
                 "they will then be dropped."
             )
-        click.echo(_in_words(found))
+        click.echo(_in_words(traced))
         if not yes and not click.confirm("Remove all of it for good?"):
             err.print("Nothing was removed.")
             sys.exit(USAGE)
         try:
             erased = erase_student(installation, user_id)
         except Fault as fault:
-            # The next call goes on where this one ended.
+            # A second call continues the erasure.
             say_error(f"{fault} Then erase the student again.")
             sys.exit(FAILED)
         _show_erased(erased)
-        status = status_of(publish_what_is_left(installation, instance))
+        status = status_of(publish_changes(installation, instance))
     sys.exit(FAILED if erased.unreadable else status)
 
 
-def _in_words(found: Trace) -> str:
-    tables = found.tables
-    said = (
+def _in_words(traced: Trace) -> str:
+    tables = traced.tables
+    sentence = (
         f"Of this student: {counted(tables.attempts, 'attempt')} and "
         f"{counted(tables.rejected_records, 'refused record')} on {counted(tables.days, 'day')}, "
         f"{counted(tables.adopted_rows, 'row')} of earlier systems' tables"
     )
-    if found.raw_records is not None:
-        said += f", {counted(found.raw_records, 'raw record')} in the lake"
-    return said + (". An erasure was begun before." if found.was_erased else ".")
+    if traced.raw_records is not None:
+        sentence += f", {counted(traced.raw_records, 'raw record')} in the lake"
+    return sentence + (". An erasure was begun before." if traced.was_erased else ".")
 
 
 def _show_erased(erased: Erased) -> None:
@@ -129,18 +129,18 @@ def _show_erased(erased: Erased) -> None:
 def adopt(zone: str | None) -> None:
     """Takes over the tables of the two earlier systems.
 
-    Every row is kept, or set aside with a reason; the old table stays under another name.
+    Every row is kept, or set aside with a reason; the old table is renamed and stays.
     """
     settings = load_settings()
     adopted = adopt_earlier(settings, zone=zone, progress=_tell_rows)
-    for one in adopted:
-        _show_adoption(one)
+    for adoption in adopted:
+        _show_adoption(adoption)
     if not adopted:
         click.echo("There is nothing to adopt.")
-    # Also then: an earlier call may have ended before this.
+    # Even if there was nothing to adopt: an earlier call may have been interrupted here.
     with begun(), opened(settings) as (installation, instance):
         mend_lag(installation)
-        published = publish_what_is_left(installation, instance)
+        published = publish_changes(installation, instance)
     sys.exit(status_of(published))
 
 
@@ -148,15 +148,15 @@ def _tell_rows(done: int, total: int) -> None:
     err.print(f"{done:,} of {total:,} rows")
 
 
-def _show_adoption(one: Adoption) -> None:
-    aside = ", ".join(f"{reason} {n:,}" for reason, n in one.set_aside.items())
+def _show_adoption(adoption: Adoption) -> None:
+    aside = ", ".join(f"{reason} {n:,}" for reason, n in adoption.set_aside.items())
     click.echo(
-        f"{one.source}: {counted(one.rows_before, 'row')}, {one.kept:,} kept, "
-        f"set aside: {aside or 'none'}; {counted(one.days, 'day')}; the old table is now "
-        f"{one.renamed_to}."
+        f"{adoption.source}: {counted(adoption.rows_before, 'row')}, {adoption.kept:,} kept, "
+        f"set aside: {aside or 'none'}; {counted(adoption.days, 'day')}; the old table is now "
+        f"{adoption.renamed_to}."
     )
-    if one.last_day:
+    if adoption.last_day:
         click.echo(
-            f"The earlier system may have stopped in the middle of {one.last_day}: "
-            f"./lms backfill {one.last_day} {one.last_day} --again"
+            f"The earlier system may have stopped in the middle of {adoption.last_day}: "
+            f"./lms backfill {adoption.last_day} {adoption.last_day} --again"
         )

@@ -1,7 +1,7 @@
-"""Runs in this process: a day, a batch of days, a publication; no daemon needed.
+"""Dagster runs in this process, without a daemon: a day, or a publication.
 
-A run here is a run like any other: it is in the page, with its events, can be
-executed again from there, and a letter is due for it.
+Dagster's page shows such a run with its events and can execute it again, and the run gets its
+letter, like any other run.
 """
 
 import uuid
@@ -12,8 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-# Dagster's public `execute_in_process` makes runs that name no code location: its front page and
-# its lists of jobs leave them out, and its page cannot execute them again.
+# Dagster's public `execute_in_process` makes runs without a code location. Dagster's page does not
+# list these and cannot execute them again.
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import (
@@ -45,18 +45,18 @@ def run_day(
     mirror: bool = False,
     force: bool = False,
 ) -> str:
-    """One day's road was run to its end, good or bad; the run's id.
+    """A run of the day has ended, with or without success; its id.
 
     Args:
-        instance: Where the run is recorded.
-        day: A day that is over.
-        batch: The batch it belongs to, which then publishes for it.
-        from_lake: The newest stored answer instead of the API's.
+        instance: Dagster's instance.
+        day: An ended day.
+        batch: The run's batch, which publishes for it.
+        from_lake: The run reads the newest stored answer instead of the API.
         mirror: Attempts that the API no longer has are deleted.
-        force: However many they are.
+        force: With ``mirror``: without a limit to their number.
 
     Raises:
-        KeyboardInterrupt: Somebody stopped it; the run is marked so.
+        KeyboardInterrupt: A person stopped the run; Dagster shows it as interrupted.
     """
     ops: dict[str, Any] = {
         "raw_attempts": {"config": {"from_lake": from_lake}},
@@ -67,13 +67,13 @@ def run_day(
 
 
 def publish_batch(instance: dg.DagsterInstance, batch: str, newest: date) -> str:
-    """The sheet and the page were rebuilt for a batch that has ended; the run's id."""
+    """The publication of an ended batch has run; the run's id."""
     tags = {BATCH_TAG: batch, PUBLICATION_TAG: "yes"}
     return _execute(instance, "publication", newest, tags=tags, run_config={})
 
 
 def publish(instance: dg.DagsterInstance, day: date) -> str:
-    """The sheet and the page were rebuilt, for no batch; the run's id."""
+    """A publication outside any batch has run; the run's id."""
     return _execute(instance, "publication", day, tags={PUBLICATION_TAG: "yes"}, run_config={})
 
 
@@ -88,13 +88,14 @@ def _execute(
     settings, run_id = load_settings(), str(uuid.uuid4())
     definition = _job(job, settings)
     tags = {**tags, PARTITION_TAG: day.isoformat(), HELD_TAG: run_id}
-    # Held before there is a run: one whose process was killed is known at once to be gone.
+    # The lock is taken before the run is created. So if this process is killed, the run is
+    # recognised as dead at once.
     with locks.kept(warehouse(settings).engine, locks.Lock.RUN, run_id, name=f"run {run_id} {day}"):
         try:
             run = _created(instance, definition, run_id, tags=tags, run_config=run_config)
             return _executed(instance, definition, run)
         except KeyboardInterrupt:
-            # Stopped before its first step, it would stand there as one that is about to start.
+            # Without this, a run that was stopped before its first step would stay unfinished.
             report_gone(instance, run_id)
             raise
 
@@ -111,7 +112,7 @@ def _created(
     return instance.create_run_for_job(
         definition,
         run_id=run_id,
-        # The events are in the page and in the log files; the terminal is for progress.
+        # Dagster's page and the log files hold the events; the terminal shows the progress.
         run_config={**run_config, "loggers": QUIET},
         tags={**definition.run_tags, **tags},
         remote_job_origin=origin,
@@ -132,7 +133,7 @@ def _executed(
 
 @cache
 def _job(name: str, settings: Settings) -> dg.JobDefinition:  # noqa: ARG001
-    """The job, put together once per settings: a backfill's worker runs many days."""
+    """The job, built once per settings, because a backfill's worker runs many days."""
     from lms_assets.definitions import code_location
 
     return code_location().resolve_job_def(name)

@@ -1,4 +1,4 @@
-"""Commands that load days: one, a range, or a range again from the lake."""
+"""The commands that load days: one day, a range, or a range again from the lake."""
 
 import json
 import sys
@@ -12,14 +12,14 @@ from lms_assets.automation.catch_up import finished_days
 from lms_assets.commands.amending import replay_quarantine
 from lms_assets.commands.arguments import DAY, ended_day, ended_days
 from lms_assets.commands.history import (
-    finish_left_open,
+    finish_killed_batches,
     run_alone,
     run_batch,
     tell_of_orphans,
 )
 from lms_assets.commands.installation import Installation, opened
 from lms_assets.commands.progress import BatchProgress
-from lms_assets.commands.publishing import publish_what_is_left, status_of
+from lms_assets.commands.publishing import publish_changes, status_of
 from lms_assets.commands.terminal import FAILED, counted, err
 from lms_assets.settings import load_settings
 from lms_assets.systems import resources
@@ -29,16 +29,16 @@ from lms_assets.systems import resources
 @click.argument("day", type=DAY, required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
 @click.option("--mirror", is_flag=True, help="Delete attempts that the API no longer has.")
-@click.option("--force", is_flag=True, help="With --mirror: however many they are.")
+@click.option("--force", is_flag=True, help="With --mirror: without a limit to their number.")
 def run(day: date | None, as_json: bool, mirror: bool, force: bool) -> None:
     """Loads one DAY now, in this process; yesterday if left out."""
     settings = load_settings()
     if force and not mirror:
         raise click.UsageError("--force goes with --mirror.")
-    wanted = ended_day(day, settings)
+    ended = ended_day(day, settings)
     with opened(settings) as (installation, instance):
         tell = partial(err.print, markup=False, soft_wrap=True)
-        result = run_alone(installation, instance, wanted, tell=tell, mirror=mirror, force=force)
+        result = run_alone(installation, instance, ended, tell=tell, mirror=mirror, force=force)
     click.echo(json.dumps(result.as_json()) if as_json else f"{result.day}  {result.summary}")
     sys.exit(0 if result.succeeded else FAILED)
 
@@ -50,19 +50,21 @@ def run(day: date | None, as_json: bool, mirror: bool, force: bool) -> None:
 def backfill(first: date, last: date, again: bool) -> None:
     """Loads every day from FIRST to LAST, both included.
 
-    Days that are loaded already are left out: called again after a stop, it goes on.
+    Days that are loaded already are left out, so after a stop the same call goes on.
     """
     settings = load_settings()
     days = ended_days(first, last, settings)
     with opened(settings) as (installation, instance):
         tell_of_orphans(installation, instance)
         loaded = set() if again else finished_days(instance, installation.warehouse, first, last)
-        left = [day for day in days if day not in loaded]
-        held = "all once more" if again else f"of which {len(days) - len(left)} are loaded already"
-        err.print(f"{counted(len(days), 'day')}, {held}.")
-        if days and not left:
-            sys.exit(_publish_what_is_left(installation, instance, last))
-        sys.exit(_run_days(installation, instance, left, kind="backfill", again=again))
+        missing = [day for day in days if day not in loaded]
+        note = (
+            "all once more" if again else f"of which {len(days) - len(missing)} are loaded already"
+        )
+        err.print(f"{counted(len(days), 'day')}, {note}.")
+        if days and not missing:
+            sys.exit(_publish_loaded_days(installation, instance, last))
+        sys.exit(_run_days(installation, instance, missing, kind="backfill", again=again))
 
 
 @click.command()
@@ -71,28 +73,29 @@ def backfill(first: date, last: date, again: bool) -> None:
 def reclean(first: date, last: date) -> None:
     """Loads days again from the lake, without the API.
 
-    Every day from FIRST to LAST, both included, of which the lake has an answer; by today's rules.
+    Cleans each day from FIRST to LAST, both included, that has an answer in the lake, by the
+    present rules.
     """
     settings = load_settings()
     days = ended_days(first, last, settings)
     with opened(settings) as (installation, instance):
         lake = resources(settings)["lake"]
-        wanted = [day for day in days if lake.newest_raw(day)]
-        err.print(f"{len(wanted)} of these days have an answer in the lake.")
+        stored_days = [day for day in days if lake.newest_raw(day)]
+        err.print(f"{len(stored_days)} of these days have an answer in the lake.")
         status = _run_days(
-            installation, instance, wanted, kind="reclean", from_lake=True, again=True
+            installation, instance, stored_days, kind="reclean", from_lake=True, again=True
         )
         replay_quarantine(installation, first=first, last=last)
-        published = publish_what_is_left(installation, instance)
+        published = publish_changes(installation, instance)
         sys.exit(status_of(published) or status)
 
 
-def _publish_what_is_left(
+def _publish_loaded_days(
     installation: Installation, instance: dg.DagsterInstance, day: date
 ) -> int:
-    """All days are loaded; what an earlier call could not publish is published now."""
-    finish_left_open(installation, instance)
-    published = publish_what_is_left(installation, instance, day)
+    """All days are loaded already; figures that an earlier call did not publish are published."""
+    finish_killed_batches(installation, instance)
+    published = publish_changes(installation, instance, day)
     if published is None:
         click.echo("Nothing to do.")
     elif published.succeeded:
@@ -109,9 +112,9 @@ def _run_days(
     from_lake: bool = False,
     again: bool = False,
 ) -> int:
-    """The days were run side by side; those that failed are listed, and are the exit code."""
+    """The days have been run in parallel, and failed days have been listed; the exit code."""
     if not days:
-        finish_left_open(installation, instance)
+        finish_killed_batches(installation, instance)
         click.echo("Nothing to do.")
         return 0
     with BatchProgress(len(days)) as progress:

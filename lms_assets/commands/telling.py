@@ -1,4 +1,4 @@
-"""Commands about the letters."""
+"""The commands about letters."""
 
 import sys
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""How the commands speak: exit codes, the line for errors, tables, counted nouns."""
+"""The output of commands: exit codes, error lines, tables, counted nouns."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_assets.faults import Fault
-from lms_assets.faults.folders import folders_told
+from lms_assets.faults.folders import folder_errors_as_faults
 
 FAILED = 1
 USAGE = 2
@@ -23,9 +23,9 @@ err = Console(stderr=True, highlight=False)
 
 @contextmanager
 def begun() -> Iterator[None]:
-    """Inside, work is under way: a fault ends the command as work that failed."""
+    """A fault in the block ends the command with exit code 1, because its work has begun."""
     try:
-        with folders_told():
+        with folder_errors_as_faults():
             yield
     except Fault as fault:
         say_error(fault)
@@ -33,7 +33,7 @@ def begun() -> Iterator[None]:
 
 
 def say_error(error: object) -> None:
-    """What went wrong is on stderr, on one line however long it is."""
+    """Stderr shows the error in one line, however long it is."""
     err.print(f"lms: {error}", style="red", markup=False, soft_wrap=True)
 
 
@@ -43,7 +43,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table, or a record under the other where its columns do not fit side by side."""
+    """Stdout shows the rows as a table, or one record below another if the columns do not fit."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     texts = [["" if value is None else _short(_field(value)) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
@@ -57,11 +57,11 @@ def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def _show_records(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    left = max(map(len, columns))
+    width = max(map(len, columns))
     for number, row in enumerate(rows, 1):
         click.echo(f"-[ {number} ]-")
         for column, text in zip(columns, row, strict=True):
-            click.echo(f"{column:<{left}}  {text}")
+            click.echo(f"{column:<{width}}  {text}")
 
 
 def _short(value: object) -> str:
@@ -71,9 +71,9 @@ def _short(value: object) -> str:
 
 
 def write_csv(columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """A heading row, then rows."""
+    """Stdout shows the rows as CSV, below a heading row."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    # The writer puts a lone carriage return, at which readers break the line, into no quotes.
+    # The csv module does not quote a lone carriage return, but readers break the line at it.
     careful = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     for row in rows:
@@ -83,7 +83,7 @@ def write_csv(columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 def _field(value: object) -> object:
-    """The value as CSV holds it: what PostgreSQL keeps as JSON is JSON again."""
+    """The value for CSV; a JSON value of PostgreSQL becomes JSON text again."""
     if not isinstance(value, dict | list):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

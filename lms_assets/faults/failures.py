@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from lms_assets.faults import Fault, TemporaryFault
-from lms_assets.faults.folders import folders_told
+from lms_assets.faults.folders import folder_errors_as_faults
 from lms_assets.faults.masking import Mask
 from lms_assets.settings import load_settings
 
@@ -28,7 +28,7 @@ def faults_as_failures() -> Iterator[None]:
             written. Dagster does not retry a permanent fault.
     """
     try:
-        with folders_told():
+        with folder_errors_as_faults():
             yield
     except Fault as fault:
         raise failure(fault) from None

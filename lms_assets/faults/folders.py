@@ -1,8 +1,8 @@
-"""What a system's error says of a folder: which one, on which disk, and by which setting.
+"""Errors of files as faults that name the folder, its disk and its setting.
 
-`No space left on device` alone blames nobody: the lake, LMS_HOME and the temporary files may
-lie on three disks. So whoever writes a file names it in the error (``files.errors_named``), and
-here, in one place, the error becomes a fault with a remedy.
+The lake, LMS_HOME and the temporary files may lie on three disks, and the error `No space left on
+device` names none of them. So ``files.errors_named`` puts the file's path into the error. Here
+the error becomes a fault with a remedy.
 """
 
 import os
@@ -16,12 +16,12 @@ from lms_assets.settings import load_settings
 
 
 @contextmanager
-def folders_told() -> Iterator[None]:
-    """A system's error inside that names a file is raised as the fault of its folder.
+def folder_errors_as_faults() -> Iterator[None]:
+    """An OSError in the block that names a file becomes the fault of the file's folder.
 
     Raises:
         PermanentFault: ``host.folder_unusable``.
-        OSError: It names no file by its path: a connection, a pipe, a program.
+        OSError: The error names no file: it is about a connection, a pipe or a program.
     """
     try:
         yield
@@ -40,7 +40,7 @@ def folder_fault(error: Exception, file: Path) -> PermanentFault:
 
 
 def _place(file: Path) -> str:
-    """The folder as a setting names it, where one does: ``TMPDIR=/tmp``."""
+    """The folder with its setting, such as ``TMPDIR=/tmp``; else only its path."""
     settings = load_settings()
     folders = {"LMS_HOME": settings.lms_home, "TMPDIR": Path(tempfile.gettempdir())}
     if settings.lms_lake and "://" not in settings.lms_lake:
@@ -53,5 +53,5 @@ def _place(file: Path) -> str:
 
 
 def _disk_of(file: Path) -> Path:
-    """Where the file's disk is mounted, also once the file is gone."""
+    """The mount point of the file's disk, even if the file no longer exists."""
     return next(folder for folder in file.absolute().parents if os.path.ismount(folder))

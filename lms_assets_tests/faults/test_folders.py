@@ -11,7 +11,7 @@ import pytest
 
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.failures import FAULT, faults_as_failures
-from lms_assets.faults.folders import folders_told
+from lms_assets.faults.folders import folder_errors_as_faults
 from lms_assets.files import scratch_folder
 from lms_assets.resources.grader_api import GraderApi
 from lms_assets.resources.lake import Lake
@@ -44,7 +44,7 @@ def full_tmpdir(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fault_of(work: Callable[[], object]) -> PermanentFault:
-    with pytest.raises(PermanentFault) as found, folders_told():
+    with pytest.raises(PermanentFault) as found, folder_errors_as_faults():
         work()
     return found.value
 

@@ -1,11 +1,9 @@
 """The fate of each row of an earlier table: an attempt, set aside, or dropped as erased."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from lms_assets.amends.adoption_tables import (
@@ -20,11 +18,11 @@ from lms_assets.attempts.cleaning import (
     FIRST_MOMENT,
     MAX_RECORD_BYTES,
     MAX_USER_ID_LENGTH,
+    CutSourcedid,
     Tombstones,
-    course_and_task,
+    cut_sourcedid,
 )
 from lms_assets.attempts.columns import ATTEMPT_TYPES, KEY_COLUMNS
-from lms_assets.attempts.distinct import numbered
 from lms_assets.attempts.merge import copy
 from lms_assets.days import Window, end_of_tomorrow, offset_spans
 
@@ -167,23 +165,20 @@ def _note_erased(takeover: Takeover, earlier: EarlierTable, tombstones: Tombston
     """
     for rows in takeover.chunks(query, most=MAX_RECORD_BYTES):
         places, users, sourcedids = zip(*rows, strict=True)
-        named = cut_sourcedids(pd.Series(sourcedids, dtype=object))["sourcedid_user"]
-        is_erased = _are_erased(tombstones, pd.Series(users, dtype=object)) | _are_erased(
-            tombstones, named
+        named = [cut.user for cut in cut_sourcedids(sourcedids)]
+        students = tombstones.erased_among({*filter(None, users), *filter(None, named)})
+        erased = pa.array(
+            [
+                place
+                for place, user, other in zip(places, users, named, strict=True)
+                if user in students or other in students
+            ],
+            pa.string(),
         )
-        erased = pa.array(np.array(places, dtype=object)[is_erased], pa.string())
         copy(takeover.connection, "adoption_erased", [pa.record_batch({"place": erased})])
 
 
-def _are_erased(tombstones: Tombstones, user_ids: "pd.Series[Any]") -> "np.ndarray[Any, Any]":
-    codes, distinct = numbered(user_ids)
-    answer = tombstones.covers(pd.Series(distinct, dtype=object))
-    # A missing id has the code -1, so it takes the appended last answer, False.
-    return np.append(np.asarray(answer, dtype=bool), False)[codes]
-
-
-def cut_sourcedids(sourcedids: "pd.Series[Any]") -> pd.DataFrame:
-    """Course, task and user of each sourcedid; each distinct text is parsed once."""
-    codes, distinct = numbered(sourcedids)
-    cut = course_and_task(pd.Series([*distinct, None], dtype=object))
-    return cut.iloc[codes].set_index(sourcedids.index)
+def cut_sourcedids(sourcedids: Sequence[str | None]) -> list[CutSourcedid]:
+    """Course, task and user of each, every distinct text read once."""
+    cut = {text: cut_sourcedid(text) for text in {*sourcedids} if text is not None}
+    return [CutSourcedid() if text is None else cut[text] for text in sourcedids]

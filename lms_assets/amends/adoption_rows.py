@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-import pandas as pd
 import pyarrow as pa
 
 from lms_assets.amends.adoption_fates import cut_sourcedids, limits_of, typed_rows
@@ -41,9 +40,9 @@ def keep_good_rows(takeover: Takeover, earlier: EarlierTable) -> None:
 def _attempts(rows: Sequence[Any]) -> pa.Table:
     """The rows as clean attempts, in the same order."""
     *copied, sourcedids = zip(*rows, strict=True)
-    cut = cut_sourcedids(pd.Series(sourcedids, dtype=object))
+    cut = cut_sourcedids(sourcedids)
     columns: dict[str, Any] = dict(zip(EARLIER_COLUMNS, copied, strict=True))
-    columns |= {name: cut[name].tolist() for name in DERIVED_COLUMNS}
+    columns |= {name: [getattr(parts, name) for parts in cut] for name in DERIVED_COLUMNS}
     # The earlier system lacks some columns of ours.
     values = [columns.get(name, [None] * len(rows)) for name in ARROW_SCHEMA.names]
     return pa.table(values, schema=ARROW_SCHEMA)

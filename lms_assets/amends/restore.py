@@ -12,14 +12,13 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
-import pandas as pd
 from psycopg2 import sql
 from sqlalchemy import Connection, text
 
 from lms_assets.amends.backup import identifiers, revisions, tables_of
 from lms_assets.amends.backup_files import KEY, Manifest, TableCopy
 from lms_assets.amends.erasure_lake import raw_objects
-from lms_assets.attempts.cleaning import Tombstones, course_and_task, record_chunks
+from lms_assets.attempts.cleaning import Tombstones, cut_sourcedid, record_chunks
 from lms_assets.attempts.keys import key_in
 from lms_assets.attempts.quarantine import as_api_record
 from lms_assets.attempts.tombstones import Erasure, whose
@@ -141,7 +140,7 @@ def _returned(warehouse: Warehouse, lake: Lake, tombstones: Tombstones) -> set[s
         query = "select distinct lis_result_sourcedid from attempts"
         sourcedids = connection.scalars(text(query)).all()
         refused = connection.scalars(text("select record from rejected_records")).all()
-    returned = _covered([*users, *_users_in(sourcedids)], tombstones)
+    returned = tombstones.erased_among({*users, *_users_in(sourcedids)})
     returned |= _named_in([as_api_record(record) for record in refused], tombstones)
     for answer in raw_objects(lake):
         with lake.open_raw(answer) as body:
@@ -156,7 +155,7 @@ def _named_in(records: list[bytes], tombstones: Tombstones) -> set[str]:
     users: set[str] = set()
     is_erased = whose(records, tombstones)
     for record in compress(records, is_erased):
-        users |= _covered(_candidates(record), tombstones)
+        users |= tombstones.erased_among(set(_candidates(record)))
     return users
 
 
@@ -175,10 +174,5 @@ def _candidates(record: bytes) -> list[str]:
 
 
 def _users_in(sourcedids: Iterable[str | None]) -> list[str]:
-    texts = pd.Series([sourcedid for sourcedid in sourcedids if sourcedid], dtype=object)
-    return list(course_and_task(texts)["sourcedid_user"].dropna()) if len(texts) else []
-
-
-def _covered(user_ids: Iterable[str], tombstones: Tombstones) -> set[str]:
-    distinct = pd.Series(sorted(set(user_ids)), dtype=object)
-    return set(distinct[tombstones.covers(distinct)]) if len(distinct) else set()
+    users = [cut_sourcedid(sourcedid).user for sourcedid in sourcedids if sourcedid]
+    return [user for user in users if user]

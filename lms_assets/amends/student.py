@@ -9,12 +9,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from lms_assets.attempts.cleaning import MAX_USER_ID_LENGTH, course_and_task
+from lms_assets.attempts.cleaning import MAX_USER_ID_LENGTH
 from lms_assets.attempts.quarantine import as_api_record
-from lms_assets.attempts.tombstones import UNMISTAKABLE_LENGTH, Flags, whose
+from lms_assets.attempts.tombstones import (
+    UNMISTAKABLE_LENGTH,
+    Flags,
+    attempts_of,
+    sourcedids_of,
+    whose,
+)
 from lms_assets.faults import PermanentFault
 
 
@@ -24,9 +29,9 @@ class Student:
 
     user_id: str
 
-    def covers(self, user_ids: "pd.Series[str]") -> "pd.Series[bool]":
-        """Which of the user ids are the student's, in order."""
-        return user_ids == self.user_id
+    def erased_among(self, user_ids: Collection[str]) -> set[str]:
+        """The student's id, if it is among them."""
+        return {self.user_id} & set(user_ids)
 
     def owns(self, records: list[bytes]) -> Flags:
         """Which of the records, as the API sends them, are the student's, in order."""
@@ -49,17 +54,12 @@ class Student:
         return re.compile(rf"(?<![0-9A-Za-z]){spelled}(?![0-9A-Za-z])")
 
     def sourcedids(self, texts: Collection[str]) -> list[str]:
-        """Those of the texts of ``lis_result_sourcedid`` that name the student."""
-        distinct = pd.Series(sorted(texts), dtype=object)
-        users = course_and_task(distinct)["sourcedid_user"]
-        return [str(sourcedid) for sourcedid in distinct[users == self.user_id]]
+        """Which of these texts of ``lis_result_sourcedid`` name the student."""
+        return sorted(sourcedids_of(texts, self))
 
     def attempts(self, batch: pa.RecordBatch) -> Flags:
-        """Which of the cleaned attempts are the student's, in order."""
-        user_ids = batch.column("user_id").to_pandas()
-        sourcedids = batch.column("lis_result_sourcedid").to_pandas()
-        named = self.sourcedids(set(sourcedids.dropna()))
-        return np.asarray((user_ids == self.user_id) | sourcedids.isin(named), dtype=bool)
+        """Which clean attempts are the student's."""
+        return attempts_of(batch, self)
 
     def rejected(self, batch: pa.RecordBatch) -> Flags:
         """Which of the rejected records are the student's, in order."""

@@ -50,6 +50,12 @@ class Column:
     is_derived: bool = False
     constraints: tuple[Constraint, ...] = ()
 
+    @property
+    def descriptions(self) -> list[str]:
+        """What must hold of it, for people."""
+        never_missing = [] if self.is_nullable else ["is never missing"]
+        return [*never_missing, *(constraint.description for constraint in self.constraints)]
+
     def is_as_declared(self, values: pa.Array | pa.ChunkedArray) -> bool:
         """Whether the values could be this column."""
         return (

@@ -1,24 +1,9 @@
-"""The columns of a clean attempt as Dagster knows them: a type of frames, and the asset's page."""
+"""The columns of a clean attempt as Dagster shows them, and as they are checked."""
 
-import warnings
-from typing import Any, Final, cast
-
-import pandas as pd
 import pyarrow as pa
-from dagster import BetaWarning, TableColumn, TableColumnConstraints, TableSchema
-from dagster_pandas import PandasColumn, create_dagster_pandas_dataframe_type
-from dagster_pandas.constraints import (
-    ColumnConstraint,
-    ColumnConstraintViolationException,
-    ConstraintViolationException,
-    StrictColumnsConstraint,
-)
+from dagster import TableColumn, TableColumnConstraints, TableSchema
 
-from lms_assets.attempts.columns import ATTEMPT_COLUMNS, COLUMNS, Column
-
-# Of frames: texts stay where Arrow has them, and a missing verdict is missing.
-_EXTENSIONS: Final = {pa.string(): pd.StringDtype("pyarrow"), pa.bool_(): pd.BooleanDtype()}
-_DTYPES: Final = {**_EXTENSIONS, pa.timestamp("us"): "datetime64[us]"}
+from lms_assets.attempts.columns import COLUMNS, Column
 
 
 class NotCleanAttempts(ValueError):  # noqa: N818 - a fact about the frame
@@ -33,43 +18,6 @@ class NotCleanAttempts(ValueError):  # noqa: N818 - a fact about the frame
         super().__init__(f"these columns are not as declared: {', '.join(columns)}")
 
 
-class _AsDeclared(ColumnConstraint):
-    """The column is as ``columns.py`` declares it; broken, it names the column alone.
-
-    Those of dagster-pandas put the offending rows into their message, and so a
-    student's record into an event.
-    """
-
-    def __init__(self, column: Column) -> None:
-        says = "; ".join(_constraints(column)) or f"is {column.arrow_type}"
-        super().__init__(  # type: ignore[no-untyped-call]
-            error_description=says, markdown_description=says
-        )
-        self._column = column
-
-    def validate(self, dataframe: pd.DataFrame, column_name: str) -> None:
-        """Nothing happens where it holds.
-
-        Raises:
-            ColumnConstraintViolationException: It does not.
-        """
-        values = dataframe[column_name]
-        if values.dtype == _DTYPES[self._column.arrow_type]:
-            array = pa.array(values, self._column.arrow_type, from_pandas=True)
-            if self._column.is_as_declared(array):
-                return
-        raise ColumnConstraintViolationException(
-            constraint_name=self.name,
-            constraint_description=self.error_description,
-            column_name=column_name,
-        )
-
-
-def _constraints(column: Column) -> list[str]:
-    never_missing = [] if column.is_nullable else ["is never missing"]
-    return [*never_missing, *(constraint.description for constraint in column.constraints)]
-
-
 def _for_dagster(column: Column) -> TableColumn:
     others = [constraint.description for constraint in column.constraints]
     return TableColumn(
@@ -77,26 +25,6 @@ def _for_dagster(column: Column) -> TableColumn:
         type=str(column.arrow_type),
         description=column.description,
         constraints=TableColumnConstraints(nullable=column.is_nullable, other=others),
-    )
-
-
-with warnings.catch_warnings():
-    # dagster-pandas is beta as a whole, and is what declares frames to Dagster.
-    warnings.simplefilter("ignore", BetaWarning)
-    _PANDAS_COLUMNS: Final = [
-        PandasColumn(column.name, constraints=[_AsDeclared(column)]) for column in COLUMNS
-    ]
-    CleanedAttempts: Final = create_dagster_pandas_dataframe_type(
-        name="CleanedAttempts",
-        description=(
-            "One row per attempt. Key: `user_id`, `attempt_type`, `created_at`. "
-            "In the order received.\n\n"
-            + "\n".join(f"- `{column.name}`: {column.description}" for column in COLUMNS)
-        ),
-        columns=_PANDAS_COLUMNS,
-        dataframe_constraints=[
-            StrictColumnsConstraint(list(ATTEMPT_COLUMNS), enforce_ordering=True)
-        ],
     )
 
 
@@ -111,20 +39,8 @@ def check_table(table: pa.Table) -> None:
     Raises:
         NotCleanAttempts: It is not; says which columns, and none of their values.
     """
-    frame = table.to_pandas(types_mapper=_EXTENSIONS.get)
-    # The type does not look at the context that Dagster would give it.
-    if not CleanedAttempts.type_check(cast(Any, None), frame).success:
-        raise NotCleanAttempts(_failing_columns(frame))
+    from lms_assets.attempts.frames import failing_columns
 
-
-def _failing_columns(frame: pd.DataFrame) -> list[str]:
-    failing = [column.name for column in _PANDAS_COLUMNS if not _is_as_declared(column, frame)]
-    return failing or ["their names and their order"]
-
-
-def _is_as_declared(column: PandasColumn, frame: pd.DataFrame) -> bool:
-    try:
-        column.validate(frame)
-    except ConstraintViolationException:
-        return False
-    return True
+    failing = failing_columns(table)
+    if failing:
+        raise NotCleanAttempts(failing)

@@ -21,8 +21,8 @@ from typing import BinaryIO
 import dagster as dg
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 from sqlalchemy import Connection, text
 
@@ -31,7 +31,7 @@ from lms_assets.attempts.cleaning import (
     Rows,
     Tombstones,
     broken_rules,
-    course_and_task,
+    cut_sourcedid,
     is_erased,
     record_chunks,
 )
@@ -64,14 +64,14 @@ class HashedTombstones:
     """
 
     def __init__(self, hashes: Mapping[bytes, Collection[str]]) -> None:
-        self._hashes = {key: frozenset(known) for key, known in hashes.items()}
+        self._hashes = {key: frozenset(of_key) for key, of_key in hashes.items()}
 
-    def covers(self, user_ids: "pd.Series[str]") -> "pd.Series[bool]":
-        """For each of the user ids, in order, whether its student was erased."""
-        return user_ids.map(self._cover).astype(bool)
+    def erased_among(self, user_ids: Collection[str]) -> set[str]:
+        """Those of the user ids whose student was erased."""
+        return set(filter(self._has, user_ids))
 
-    def _cover(self, user_id: str) -> bool:
-        return any(hash_of(key, user_id) in known for key, known in self._hashes.items())
+    def _has(self, user_id: str) -> bool:
+        return any(hash_of(key, user_id) in hashes for key, hashes in self._hashes.items())
 
 
 class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -189,7 +189,7 @@ def whose(
 
 def _names_anyone(record: str, tombstones: Tombstones) -> bool:
     words = {word for spelling in _WORDS for word in spelling.findall(record)}
-    return bool(words) and bool(tombstones.covers(pd.Series(sorted(words), dtype=object)).any())
+    return bool(tombstones.erased_among(words))
 
 
 @dataclass(frozen=True)
@@ -299,20 +299,28 @@ def _filtered(
 
 
 def _attempts_of(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
-    if tombstones is None:
-        return None
-    sourcedids = batch.column("lis_result_sourcedid").to_pandas().astype(object)
-    is_user = _covered(batch.column("user_id").to_pandas(), tombstones)
-    texts = pd.Series(sorted(set(sourcedids.dropna())), dtype=object)
-    named = texts[_covered(course_and_task(texts)["sourcedid_user"], tombstones)]
-    is_named: Flags = np.asarray(sourcedids.isin(named), dtype=bool)
-    return np.logical_or(is_user, is_named)
+    return None if tombstones is None else attempts_of(batch, tombstones)
 
 
-def _covered(user_ids: "pd.Series[str]", tombstones: Tombstones) -> Flags:
-    distinct = pd.Series(sorted(set(user_ids.dropna())), dtype=object)
-    erased = distinct[np.asarray(tombstones.covers(distinct), dtype=bool)]
-    return np.asarray(user_ids.isin(erased), dtype=bool)
+def attempts_of(batch: pa.RecordBatch, tombstones: Tombstones) -> Flags:
+    """Which clean attempts are an erased student's, by either of the two ids that each carries."""
+    users = batch.column("user_id")
+    sourcedids = batch.column("lis_result_sourcedid")
+    erased = tombstones.erased_among(pc.unique(users).to_pylist())
+    naming = sourcedids_of(pc.unique(sourcedids.drop_null()).to_pylist(), tombstones)
+    return _is_in(users, erased) | _is_in(sourcedids, naming)
+
+
+def sourcedids_of(texts: Collection[str], tombstones: Tombstones) -> set[str]:
+    """Those texts of ``lis_result_sourcedid`` that name an erased student."""
+    users = {text: cut_sourcedid(text).user for text in texts}
+    erased = tombstones.erased_among(set(filter(None, users.values())))
+    return {text for text, user in users.items() if user in erased}
+
+
+def _is_in(column: pa.Array, texts: Collection[str]) -> Flags:
+    is_in = pc.is_in(column, pa.array(list(texts), pa.string()))
+    return np.asarray(is_in.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _rejected_of(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:

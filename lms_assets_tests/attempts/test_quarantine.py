@@ -1,13 +1,12 @@
 """A refused record is kept whole, and gets in when today's rules let it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -51,8 +50,8 @@ class Only:
     def __init__(self, user_id: str) -> None:
         self._user_id = user_id
 
-    def covers(self, user_ids: "pd.Series[str]") -> "pd.Series[bool]":
-        return user_ids == self._user_id
+    def erased_among(self, user_ids: Collection[str]) -> set[str]:
+        return {self._user_id} & set(user_ids)
 
 
 def loaded_by_old_rules(

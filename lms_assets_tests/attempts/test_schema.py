@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from lms_assets.attempts.columns import ARROW_SCHEMA, ATTEMPT_COLUMNS
+from lms_assets.attempts.frames import CleanedAttempts
 from lms_assets.attempts.schema import (
-    CleanedAttempts,
     NotCleanAttempts,
     check_table,
     column_descriptions,

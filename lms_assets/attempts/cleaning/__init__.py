@@ -20,7 +20,7 @@ from lms_assets.attempts.cleaning.owners import Tombstones, is_erased
 from lms_assets.attempts.cleaning.reading import MAX_DEPTH, MAX_RECORD_BYTES
 from lms_assets.attempts.cleaning.rows import Rows
 from lms_assets.attempts.cleaning.rules import CODE_VERSION, FIRST_MOMENT, RULES, Rule, broken_rules
-from lms_assets.attempts.cleaning.sourcedid import MAX_NAME_BYTES, course_and_task
+from lms_assets.attempts.cleaning.sourcedid import MAX_NAME_BYTES, CutSourcedid, cut_sourcedid
 from lms_assets.attempts.columns import MAX_USER_ID_LENGTH
 from lms_assets.days import Window
 from lms_assets.resources.records import NotAnArray, count_records, record_chunks
@@ -34,6 +34,7 @@ __all__ = [
     "MAX_USER_ID_LENGTH",
     "RULES",
     "CleanedChunk",
+    "CutSourcedid",
     "NotAnArray",
     "Rows",
     "Rule",
@@ -43,7 +44,7 @@ __all__ = [
     "clean_answer",
     "clean_day",
     "count_records",
-    "course_and_task",
+    "cut_sourcedid",
     "is_erased",
     "record_chunks",
 ]

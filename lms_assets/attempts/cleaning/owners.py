@@ -1,9 +1,9 @@
 """Whose a record is: the student may stand in either of two places."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
 
 from lms_assets.attempts.cleaning.fields import is_storable
 from lms_assets.attempts.cleaning.rows import Flags, Rows
@@ -13,8 +13,8 @@ from lms_assets.attempts.distinct import Texts
 class Tombstones(Protocol):
     """Who asked to be forgotten."""
 
-    def covers(self, user_ids: "pd.Series[str]") -> "pd.Series[bool]":
-        """For each of the user ids, in order, whether its student was erased."""
+    def erased_among(self, user_ids: Collection[str]) -> set[str]:
+        """Those of the user ids whose student was erased."""
         ...
 
 
@@ -28,7 +28,6 @@ def is_erased(rows: Rows, tombstones: Tombstones | None) -> Flags:
 
 def _is_covered(user_ids: Texts, tombstones: Tombstones) -> Flags:
     # An id that cannot be stored was never anyone's, and could not be hashed.
-    asked = [user_id for user_id in user_ids.distinct if is_storable(user_id)]
-    answer = tombstones.covers(pd.Series(asked, dtype=object))
-    covered = {user_id for user_id, is_covered in zip(asked, answer, strict=True) if is_covered}
-    return user_ids.flags(covered.__contains__, missing=False)
+    storable = list(filter(is_storable, user_ids.distinct))
+    erased = tombstones.erased_among(storable)
+    return user_ids.flags(erased.__contains__, missing=False)

@@ -31,14 +31,12 @@ from lms_assets.attempts.cleaning.reading import (
     value_of,
 )
 from lms_assets.attempts.columns import MAX_USER_ID_LENGTH
-from lms_assets.attempts.distinct import Texts
+from lms_assets.attempts.distinct import Texts, taken
 from lms_assets.resources.records import ascii_text
 
 Flags = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
 Places = npt.NDArray[np.intp]
-
-_TYPES = pa.array(["run", "submit"])
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ class Rows:
             case "user_id":
                 return self.user.array(places)
             case "attempt_type":
-                return _TYPES.take(pa.array(self.is_submit[places].astype(np.int8)))
+                return taken(["run", "submit"], self.is_submit[places].astype(np.int8))
             case "is_correct":
                 verdict = self.verdict[places]
                 return pa.array(verdict == CORRECT, mask=verdict == NO_VERDICT)

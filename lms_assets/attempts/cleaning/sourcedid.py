@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from html import unescape
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, unquote_plus
-
-import pandas as pd
 
 from lms_assets.attempts.cleaning.fields import is_storable
 from lms_assets.attempts.cleaning.passback import dict_within
@@ -17,44 +15,37 @@ from lms_assets.attempts.cleaning.reading import LENIENT
 MAX_NAME_BYTES: Final = 512
 
 
-def course_and_task(sourcedids: "pd.Series[str]") -> pd.DataFrame:
-    """Which course and task each ``lis_result_sourcedid`` names, and which user.
+class CutSourcedid(NamedTuple):
+    """What a ``lis_result_sourcedid`` names; None for what it does not name."""
+
+    course: str | None = None
+    task: str | None = None
+    user: str | None = None
+
+
+def cut_sourcedid(sourcedid: str) -> CutSourcedid:
+    """Which course, task and user the text names.
 
     Open edX writes ``context:link:user``, each part URL-quoted, where the
     context holds colons of its own: so it is cut from the right, then unquoted.
     Moodle writes a JSON object, which some consumers escape for HTML or URLs. What
-    cannot be cut (no text, fewer than two colons, an empty part, a broken object, a
-    name that cannot be stored or is too long for an index) names no task.
-
-    Args:
-        sourcedids: Text or missing.
-
-    Returns:
-        ``course``, ``task``, ``sourcedid_user`` (text or None), by the same index.
+    cannot be cut (fewer than two colons, an empty part, a broken object, a name that
+    cannot be stored or is too long for an index) names no task.
 
     Source: the LTI consumers of Open edX (``lti_xblock.py``) and Moodle (``mod_lti``).
     """
-    parts = [
-        cut_sourcedid(text) if isinstance(text, str) else (None, None, None) for text in sourcedids
-    ]
-    columns = ["course", "task", "sourcedid_user"]
-    return pd.DataFrame(parts, index=sourcedids.index, columns=columns, dtype=object)
-
-
-def cut_sourcedid(sourcedid: str) -> tuple[str | None, str | None, str | None]:
-    """Course, task and user of one text; None for what it does not name."""
     moodle = _json_within(sourcedid)
     if moodle is not None:
         course, task, user = _cut_moodle(moodle)
     elif sourcedid.count(":") < 2:
-        return None, None, None
+        return CutSourcedid()
     else:
         course, task, user = (
             unquote(part) if "%" in part else part for part in sourcedid.rsplit(":", 2)
         )
     if not (is_name(course) and is_name(task)):
         course = task = None
-    return course, task, user or None
+    return CutSourcedid(course, task, user or None)
 
 
 def _json_within(sourcedid: str) -> dict[Any, Any] | None:

@@ -39,7 +39,7 @@ def test_a_backfill_loads_each_day_alone_and_ends_with_those_that_failed(
     assert said.returncode == 1
     assert said.stdout.splitlines() == [
         "2025-03-03  failed: The API refused the credentials (status 401). Check API_CLIENT and "
-        "API_CLIENT_KEY, or ask the people who run the API for new ones.",
+        "API_CLIENT_KEY, or ask the owners of the API for new ones.",
         "5 done, 1 failed.",
     ]
     assert "(6/6, 1 failed, 25 attempts" in said.stderr

@@ -278,7 +278,7 @@ def test_an_empty_day_says_that_nothing_was_removed() -> None:
 @pytest.mark.parametrize(
     ("language", "cause", "remedy"),
     [
-        ("en", "is not to be trusted: self-signed certificate.", "Check that SMTP_SERVER is"),
+        ("en", "cannot be trusted: self-signed certificate.", "Check that SMTP_SERVER is"),
         ("ru", "нельзя доверять: self-signed certificate.", "Проверьте, что SMTP_SERVER"),
     ],
 )
@@ -294,9 +294,10 @@ def test_a_failure_says_whether_it_will_be_retried() -> None:
     later = plain(written(FailureFacts(day=DAY, will_be_retried=True)))
     nine = plain(written(FailureFacts(day=DAY, will_be_retried=True, retry_at=at)))
     assert "Tries so far: 3." in never
-    assert "It is not tried again by itself. After mending: ./lms run 2025-07-24" in never
-    assert "It is tried again by itself.\n" in later
-    assert "It is tried again by itself at 25 July 2025, 09:00 (UTC+00:00)." in nine
+    again = "It is not tried again automatically. After fixing the cause: ./lms run 2025-07-24"
+    assert again in never
+    assert "It is tried again automatically.\n" in later
+    assert "It is tried again automatically at 25 July 2025, 09:00 (UTC+00:00)." in nine
 
 
 def test_a_failure_after_the_load_says_that_the_attempts_are_safe() -> None:
@@ -353,7 +354,7 @@ def test_a_traceback_of_a_megabyte_is_trimmed_to_its_end() -> None:
     text = plain(letter)
     assert text.count("line ") == 39
     assert "ValueError: 🎉 ключ" in text
-    assert "… lines left out before these: 62" in text
+    assert "… lines left out here: 62" in text
     assert len(letter.as_bytes()) < 40_000
 
 
@@ -368,8 +369,8 @@ def test_a_history_tells_each_cause_once_with_its_days() -> None:
     assert "25 July 2024 to 24 July 2025: 362 done, 3 failed" in text
     assert "Done: 362\nFailed: 3\n" in text
     assert "Days: 2025-03-01, 2025-03-04..2025-03-05\n" in text
-    assert text.count("is not to be trusted") == 1
-    assert "Again, only these days: ./lms backfill 2024-07-25 2025-07-24" in text
+    assert text.count("cannot be trusted") == 1
+    assert "To run only these days again: ./lms backfill 2024-07-25 2025-07-24" in text
 
 
 def test_a_history_of_a_hundred_causes_stays_a_letter() -> None:
@@ -378,7 +379,7 @@ def test_a_history_of_a_hundred_causes_stays_a_letter() -> None:
         for n in range(99)
     ]
     text = plain(written(HistoryFacts(first_day=DAY, last_day=DAY, failures=failures)))
-    assert "Further causes, not shown: 79" in text
+    assert "Further causes that are not shown: 79" in text
 
 
 def test_a_recovery_answers_the_letter_of_the_failure() -> None:
@@ -392,7 +393,7 @@ def test_a_recovery_answers_the_letter_of_the_failure() -> None:
 def test_giving_up_says_how_to_go_on() -> None:
     text = plain(written(LETTERS["given_up"]))
     assert "Failed tries: 5." in text
-    assert "After mending: ./lms run 2025-07-24" in text
+    assert "After fixing the cause: ./lms run 2025-07-24" in text
 
 
 def test_the_headers_are_those_of_a_machines_letter() -> None:

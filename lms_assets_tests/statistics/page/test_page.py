@@ -580,7 +580,7 @@ def test_the_newest_days_alarms_stand_before_all_figures(opened: Open) -> None:
 
 def test_a_day_without_an_alarm_says_so(opened: Open) -> None:
     with opened(page_of(replace(small(), alarms=[]))) as page:
-        assert note(page, "alarms") == "No task behaved unlike itself on 24 Jul 2025."
+        assert note(page, "alarms") == "No task behaved unusually on 24 Jul 2025."
 
 
 def test_item_analysis_shows_a_point_per_task_and_the_tasks_to_check(opened: Open) -> None:
@@ -618,7 +618,7 @@ def test_a_task_has_a_view_of_its_figures_its_days_and_its_alarms(opened: Open) 
         expect(page.locator("#heading-task")).to_be_focused()
         assert page.locator("#heading-task").inner_text() == "Quick sort · Python from zero"
         assert page.locator("#task .alarms li").all_inner_texts() == [
-            "collapsed from 23 Jul 2025, last told on 24 Jul 2025: 1 of 20 solved it, "
+            "collapsed from 23 Jul 2025, last on 24 Jul 2025: 1 of 20 solved it, "
             "usually 80.0\xa0%; q: < 0.0001"
         ]
         opened_table(page, "task")

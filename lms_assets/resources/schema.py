@@ -30,10 +30,12 @@ with ours as (
     select 'pg_proc'::regclass, oid from pg_proc
     where pronamespace = 'public'::regnamespace and proname = any(:names)
 ), dependents as (
-    select case when r.oid is null then d.classid else 'pg_class'::regclass end as class,
-        coalesce(r.ev_class, d.objid) as oid
+    select case rulename when '_RETURN' then 'pg_class'::regclass else d.classid end as class,
+        case rulename when '_RETURN' then r.ev_class else d.objid end as oid
     from ours o
-    join pg_depend d on (d.refclassid, d.refobjid) = (o.class, o.oid) and d.deptype = 'n'
+    -- What depends automatically goes without a word: a trigger or a rule of somebody else on a
+    -- view, before PostgreSQL 15 also a column that a function generates.
+    join pg_depend d on (d.refclassid, d.refobjid) = (o.class, o.oid) and d.deptype in ('n', 'a')
     left join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
 )
 select distinct pg_describe_object(class, oid, 0) from dependents

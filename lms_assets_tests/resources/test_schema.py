@@ -106,6 +106,9 @@ def test_rights_on_a_view_survive_its_being_made_anew(empty: Warehouse) -> None:
         "create table theirs (n bigint check (doubled(n) > 0))",
         "create table theirs (n bigint, m bigint generated always as (doubled(n)) stored)",
         "create function theirs() returns setof loads language sql as 'select * from loads'",
+        "create rule theirs as on update to loads do instead nothing",
+        "create function f() returns trigger language plpgsql as 'begin return new; end'; "
+        "create trigger theirs instead of insert on loads for each row execute function f()",
     ],
 )
 def test_an_object_of_others_that_depends_on_a_view_is_named_and_nothing_changes(

@@ -103,9 +103,10 @@ def test_a_database_that_cannot_hold_every_text_is_refused(
     """R32."""
     name = f"narrow_{uuid.uuid4().hex[:8]}"
     with connected(postgres_url) as cursor:
+        cursor.execute("select current_setting('server_version_num')::int >= 150000")
+        provider = "locale_provider libc" if cursor.fetchone()[0] else ""
         cursor.execute(
-            f"create database {name} encoding '{encoding}' template template0 "
-            "locale_provider libc locale 'C'"
+            f"create database {name} encoding '{encoding}' template template0 {provider} locale 'C'"
         )
         url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
         with pytest.raises(PermanentFault) as found:

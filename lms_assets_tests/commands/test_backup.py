@@ -81,15 +81,16 @@ def test_a_student_erased_since_the_backup_stays_erased(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_way_from_the_embedded_database_to_ones_own(
+def test_the_way_from_the_embedded_database_to_ones_own_and_back(
     tmp_path: Path, database_url: str
-) -> None:  # R58
+) -> None:  # R58, between two versions of PostgreSQL where LMS_TEST_POSTGRES names another
     own = make_url(database_url)
     with ApiServer(Grader()) as api, home(api) as place:
         ended_well(place, "run", DAY)
         kept = tmp_path / "kept"
         ended_well(place, "backup", str(kept))
         before = place.rows(TOLD["attempts"])
+        embedded = dict(place.environment)
         place.environment |= {
             **{"DB_HOST": str(own.query["host"]), "DB_PORT": str(own.query["port"])},
             **{"DB_NAME": str(own.database), "DB_USER": str(own.username)},
@@ -99,6 +100,11 @@ def test_the_way_from_the_embedded_database_to_ones_own(
         assert Warehouse(url=database_url).rows(TOLD["attempts"]) == before
         assert "0 inserted, 0 updated" in ended_well(place, "run", DAY)
         assert DAY not in ended_well(place, "gaps")
+
+        ended_well(place, "backup", str(tmp_path / "back"))
+        place.environment = embedded
+        ended_well(place, "restore", str(tmp_path / "back"), "--yes")
+        assert place.rows(TOLD["attempts"]) == before
 
 
 @pytest.fixture

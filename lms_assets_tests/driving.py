@@ -97,14 +97,16 @@ class Checkout:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def started(self, *arguments: str) -> "subprocess.Popen[bytes]":
+    def started(
+        self, *arguments: str, stderr: int = subprocess.DEVNULL
+    ) -> "subprocess.Popen[bytes]":
         """A command that runs now, with its output thrown away."""
         return subprocess.Popen(
             [COMMAND, *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
         )
 
     def embedded(self, home: str = ".lms") -> Warehouse:

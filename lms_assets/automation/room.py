@@ -53,14 +53,18 @@ class Room:
         return state + advice
 
 
-def rooms(settings: Settings, warehouse: Warehouse) -> list[Room]:
-    """The disk of LMS_HOME, and the lake's disk if that is another disk of this machine."""
+def rooms(settings: Settings, warehouse: Warehouse | None) -> list[Room]:
+    """The disk of LMS_HOME, and the lake's disk if that is another disk of this machine.
+
+    Args:
+        warehouse: None where it does not answer: the growth is then not known.
+    """
     newest = "select day::text from load_ledger group by day order by day desc limit :n"
-    days = [row["day"] for row in warehouse.rows(newest, n=DAYS_OF_GROWTH)]
+    days = [row["day"] for row in warehouse.rows(newest, n=DAYS_OF_GROWTH)] if warehouse else []
     lake = Path(settings.lake_url.removeprefix("file://"))
     is_here = "://" not in str(lake) and lake.is_dir()
     of_lake = _daily_of_lake(lake, days) if is_here else 0
-    of_home = _daily_of_database(warehouse) if settings.db_host is None else 0
+    of_home = _daily_of_database(warehouse) if warehouse and settings.db_host is None else 0
     if is_here and lake.stat().st_dev == settings.lms_home.stat().st_dev:
         return [_room(settings.lms_home, of_home + of_lake)]
     home = _room(settings.lms_home, of_home)

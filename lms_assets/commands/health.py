@@ -41,8 +41,16 @@ class Finding:
 
 def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
     """Findings about the settings, then about each outside system or its embedded double."""
-    yield _settings(settings, now=now)
-    parts = resources(settings)
+    parts, unready = resources(settings), _fault_of_prepare(settings)
+    # A cause is shown once, by the system that it belongs to.
+    of_database = unready if unready and unready.stage == "database" else None
+    yield _settings(settings, None if of_database else unready, now=now)
+
+    def database() -> str:
+        if of_database:
+            raise of_database
+        return str(parts["warehouse"].check())
+
     double = {
         "PostgreSQL": settings.db_host is None,
         "lake": settings.lms_lake is None,
@@ -51,7 +59,7 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         "mail": settings.smtp_server is None,
     }
     checks: list[tuple[str, Callable[[], object]]] = [
-        ("PostgreSQL", parts["warehouse"].check),
+        ("PostgreSQL", database),
         ("lake", parts["lake"].check),
         ("grader API", parts["grader_api"].check),
         ("sheet", lambda: parts["google_sheets"].check() or parts["google_sheets"].url),
@@ -61,10 +69,20 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         yield _finding(system, check, "embedded: " if double.get(system) else "")
         if system == "PostgreSQL" and settings.lms_postgres_port and double[system]:
             yield _reading_port(settings, parts["warehouse"], settings.lms_postgres_port)
-    yield from _disks(settings, parts["warehouse"])
+    yield from _disks(settings, None if of_database else parts["warehouse"])
 
 
-def _disks(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
+def _fault_of_prepare(settings: Settings) -> Fault | None:
+    """The fault with which every command would end before its work; None if there is none."""
+    try:
+        with folder_errors_as_faults():
+            prepare(settings)
+    except Fault as fault:
+        return fault
+    return None
+
+
+def _disks(settings: Settings, warehouse: Warehouse | None) -> Iterator[Finding]:
     try:
         with folder_errors_as_faults():
             disks = rooms(settings, warehouse)
@@ -75,7 +93,7 @@ def _disks(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
         yield Finding("disk", True, room.says, warns=not room.is_enough)
 
 
-def _settings(settings: Settings, *, now: datetime) -> Finding:
+def _settings(settings: Settings, unready: Fault | None, *, now: datetime) -> Finding:
     """The settings are usable, and no variable looks like a misspelt setting."""
     unknown = unknown_settings()
     if unknown:
@@ -86,7 +104,7 @@ def _settings(settings: Settings, *, now: datetime) -> Finding:
         return Finding("settings", False, says)
     mode = f"demo mode, since no API_URL is set; home {settings.lms_home}"
     says = mode if settings.is_demo else f"home {settings.lms_home}"
-    return _finding("settings", lambda: prepare(settings) and says, "")
+    return Finding("settings", unready is None, str(unready or says))
 
 
 def _reading_port(settings: Settings, warehouse: Warehouse, port: int) -> Finding:

@@ -25,6 +25,7 @@ from lms_assets.attempts.ledger import Load
 from lms_assets.commands.installation import Installation
 from lms_assets.commands.publishing import messenger_of
 from lms_assets.commands.runner import publish_batch, run_day
+from lms_assets.faults import Fault
 from lms_assets.letters.messenger import Messenger, utc_now
 from lms_assets.letters.outcomes import Outcome
 from lms_assets.runs.batches import (
@@ -39,7 +40,8 @@ from lms_assets.runs.processes import (
     report_gone,
     terminated_as_interrupted,
 )
-from lms_assets.systems import api_turns
+from lms_assets.settings import load_settings
+from lms_assets.systems import api_turns, warehouse
 
 # After a killed command, the same command goes on with a batch of these kinds.
 LASTING = ("backfill", "reclean")
@@ -354,8 +356,10 @@ def work(batch: str, *, from_lake: bool) -> None:
     from lms_assets.commands.installation import open_instance
 
     with (
-        suppress(KeyboardInterrupt, BrokenPipeError),
+        # That the database is gone is told by the leading process, once.
+        suppress(KeyboardInterrupt, BrokenPipeError, Fault),
         terminated_as_interrupted(),
+        warehouse(load_settings()).faults_by_name(),
         open_instance() as instance,
     ):
         for line in sys.stdin:

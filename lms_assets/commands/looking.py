@@ -30,6 +30,9 @@ from lms_assets.statistics.export import export as write_files
 from lms_assets.statistics.names import read_names
 from lms_assets.statistics.progsnap2 import export_progsnap2
 
+# What PostgreSQL answers, in whatever language, to a cursor over something without rows.
+NO_ROWS = "42P11"
+
 
 @click.command()
 @click.argument("sql")
@@ -47,10 +50,9 @@ def query(sql: str, as_csv: bool) -> None:
 
 
 def _query_error(fault: Fault) -> str:
-    reason = str(fault.facts.get("reason", fault))
-    if "as cursor" in reason or "multi-query" in reason:
+    if fault.facts.get("state") == NO_ROWS:
         return "Only one statement that gives rows (SELECT, WITH, VALUES): this is read-only."
-    return reason
+    return str(fault.facts.get("reason", fault))
 
 
 @click.command()

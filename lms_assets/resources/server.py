@@ -57,6 +57,27 @@ def _is_shared(engine: Engine, first: Connection) -> bool:
     return False
 
 
+def refuse_unwritable(connection: Connection) -> None:
+    """The role may write, and may make the temporary tables that the figures are computed with.
+
+    Raises:
+        PermanentFault: With what to change.
+    """
+    found = connection.execute(
+        text(
+            "select current_user as user, current_database() as database, "
+            "current_setting('transaction_read_only')::bool as is_read_only, "
+            "has_database_privilege(current_database(), 'temporary') as has_temporary"
+        )
+    ).one()
+    if found.is_read_only:
+        reason = f"transactions of {found.user} in {found.database} cannot write"
+        raise PermanentFault("database.read_only", reason=reason)
+    if not found.has_temporary:
+        names = {"database": found.database, "user": found.user}
+        raise PermanentFault("database.no_temporary", **names)
+
+
 def make_schema(connection: Connection, name: str) -> None:
     """The schema exists and this role may use it; an existing one is not changed.
 

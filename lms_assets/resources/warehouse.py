@@ -24,7 +24,12 @@ from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.locks import Lock, hold, kept
 from lms_assets.resources.migrations import revisions
 from lms_assets.resources.schema import Repeatable, bring_up_to_date
-from lms_assets.resources.server import make_schema, owner_of_attempts, refuse_unfit
+from lms_assets.resources.server import (
+    make_schema,
+    owner_of_attempts,
+    refuse_unfit,
+    refuse_unwritable,
+)
 from lms_assets.resources.sessions import (
     TLS_FAILED,
     TLS_MISSING,
@@ -55,6 +60,7 @@ end $$
 _STATES: tuple[tuple[str, str, type[Fault]], ...] = (
     ("40", "database.deadlock", TemporaryFault),
     ("55P03", "database.locked", TemporaryFault),
+    ("57014", "database.cancelled", TemporaryFault),
     ("57", "database.unreachable", TemporaryFault),
     ("08P01", "database.pooler_refused", PermanentFault),
     (TLS_MISSING, "database.tls_missing", PermanentFault),
@@ -63,6 +69,8 @@ _STATES: tuple[tuple[str, str, type[Fault]], ...] = (
     ("53100", "database.disk_full", PermanentFault),
     ("53", "database.overloaded", TemporaryFault),
     ("58", "database.disk_full", PermanentFault),
+    ("XX001", "database.disk_full", PermanentFault),
+    ("XX002", "database.disk_full", PermanentFault),
     ("25006", "database.read_only", PermanentFault),
     ("42501", "database.permission", PermanentFault),
     ("28", "database.login_refused", PermanentFault),
@@ -176,8 +184,18 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 raw.close()
 
     def check(self) -> str:
-        """The server's version, once it has answered."""
+        """The server's version, once it has answered and could be written."""
+        self.refuse_unwritable()
         return str(self.rows("show server_version")[0]["server_version"])
+
+    def refuse_unwritable(self) -> None:
+        """The day's work can be written.
+
+        Raises:
+            PermanentFault: With what an administrator must change.
+        """
+        with self.begin() as connection:
+            refuse_unwritable(connection)
 
     def migrate(self, repeatable: Repeatable | None = None) -> None:
         """The database has the schema of this code; a second caller waits for the first.
@@ -259,17 +277,21 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     def faults_by_name(self) -> Iterator[None]:
         """An error of the driver in the block becomes a fault, even if Dagster's session raised it.
 
-        Dagster keeps its runs and events on the same server and raises the driver's errors.
+        Dagster keeps its runs and events on the same server. It raises the driver's errors, or
+        after some tries an error of its own that the driver's caused.
 
         Raises:
             Fault: The fault for the error's SQLSTATE, without parameters.
         """
         try:
             yield
-        except DBAPIError as error:
-            raise self._named(error.orig, is_new=error.statement is None) from None
-        except psycopg2.Error as error:
-            raise self._named(error, is_new=False) from None
+        except Exception as error:
+            found = _error_of_driver(error)
+            if found is None:
+                raise
+            if isinstance(found, DBAPIError):
+                raise self._named(found.orig, is_new=found.statement is None) from None
+            raise self._named(found, is_new=False) from None
 
     def _named(self, error: BaseException | None, *, is_new: bool) -> Fault:
         """The fault behind a driver's error; it quotes only the first line, which holds no row.
@@ -288,8 +310,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         for prefix, code, kind in _STATES:
             if state.startswith(prefix):
                 blocker = self._blocker() if code == "database.locked" else ""
-                return kind(code, reason=reason, blocker=blocker)
-        return PermanentFault("database.refused", reason=reason)
+                return kind(code, reason=reason, state=state, blocker=blocker)
+        return PermanentFault("database.refused", reason=reason, state=state)
 
     def _blocker(self) -> str:
         """The sessions that lock our tables now: user, pid and application."""
@@ -305,6 +327,16 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.engine.connect() as connection:
             rows = connection.execute(text(holders)).all()
         return ", ".join(f"{r.usename} (pid {r.pid}, {r.application_name})" for r in rows) or "?"
+
+
+def _error_of_driver(error: BaseException) -> DBAPIError | psycopg2.Error | None:
+    """The error, or the one that caused it, where it is the driver's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DBAPIError | psycopg2.Error):
+            return cause
+        cause = cause.__cause__
+    return None
 
 
 def upgrade_to(connection: Connection, revision: str) -> None:

@@ -1,8 +1,9 @@
 """PostgreSQL fails on the way: no half day is left, and the day again repairs it (C1, C5)."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg2
@@ -81,6 +82,28 @@ def test_a_database_killed_on_the_way_leaves_no_half_day_and_the_day_again_repai
         with connected(server.url("analysts")) as cursor:
             cursor.execute("select attempts from daily_statistics")
             assert cursor.fetchall() == [(STUDENTS,)]
+
+
+@pytest.mark.slow
+def test_a_database_that_goes_down_under_a_history_is_told_once_and_by_doctor_too() -> None:
+    """R60: the command and its workers ended in tracebacks of Dagster's own error."""
+    with installation() as (place, server):
+        assert place.lms("gaps").code == 0
+        holder = psycopg2.connect(server.url("analysts").replace("+psycopg2", ""))
+        holder.cursor().execute("lock table attempts in exclusive mode")
+        first = DAY - timedelta(days=1)
+        history = place.started("backfill", str(first), str(DAY), stderr=subprocess.PIPE)
+        until(lambda: is_waiting(server))
+        server.kill()
+        said = history.communicate(timeout=180)[1].decode()
+        assert history.returncode == 1
+        for told in (said, place.lms("doctor").out):
+            assert told.count("PostgreSQL cannot be reached: ") == 1, told
+            assert told.count("See that the server runs and that DB_HOST and DB_PORT are") == 1
+            assert "Traceback" not in told
+        server.start()
+        again = place.lms("backfill", str(first), str(DAY))
+        assert (again.code, "2 done, 0 failed" in again.out) == (0, True), again.err
 
 
 @pytest.mark.slow

@@ -220,6 +220,41 @@ def test_a_schema_that_may_not_be_made_comes_with_its_sql_and_one_made_before_is
         cursor.execute(f"drop owned by {role}; drop role {role}")
 
 
+@pytest.mark.parametrize(
+    ("change", "undo", "code"),
+    [
+        (
+            "revoke temporary on database {0} from public",
+            "grant temporary on database {0} to public",
+            "database.no_temporary",
+        ),
+        (
+            "alter role {1} set default_transaction_read_only = on",
+            "alter role {1} reset default_transaction_read_only",
+            "database.read_only",
+        ),
+    ],
+)
+def test_a_database_where_nothing_can_be_written_is_refused_before_anything_is_begun(
+    database_url: str, change: str, undo: str, code: str
+) -> None:
+    database = name_of(database_url)
+    role = f"{database}_poor"
+    with connected(database_url) as cursor:
+        cursor.execute(f"create role {role} login; grant create on schema public to {role}")
+        cursor.execute(change.format(database, role))
+        poor = Warehouse(url=make_url(database_url).set(username=role).render_as_string(False))
+        for ask in (poor.refuse_unwritable, poor.check):
+            with pytest.raises(PermanentFault) as found:
+                ask()
+            assert found.value.code == code
+        if "run: " in found.value.remedy():
+            undo = found.value.remedy().partition("run: ")[2]
+        cursor.execute(undo.format(database, role))
+        poor.refuse_unwritable()
+        cursor.execute(f"drop owned by {role}; drop role {role}")
+
+
 def test_a_host_may_be_the_folder_of_a_socket(database_url: str) -> None:
     """R40."""
     url = make_url(database_url)

@@ -29,6 +29,8 @@ from lms_assets.resources.spreadsheet.tabs import Grid
 GOOGLE_ROOT = "https://sheets.googleapis.com"
 SCOPES = ("https://www.googleapis.com/auth/spreadsheets",)
 LONGEST_WAIT_S = 32
+# The code in Google's answer where the Sheets API is not switched on.
+SERVICE_DISABLED = "SERVICE_DISABLED"
 VALUES = {"valueRenderOption": "UNFORMATTED_VALUE", "dateTimeRenderOption": "SERIAL_NUMBER"}
 
 Answer = TypeVar("Answer")
@@ -137,7 +139,7 @@ class SpreadsheetClient:
         try:
             return ask()
         except APIError as error:
-            answer = error.response, str(error.error.get("message", ""))
+            answer = error.response, error.error
         except RefreshError as error:
             _raise_token_fault(error, self.address)
         except (RequestException, GoogleAuthError) as error:
@@ -147,7 +149,7 @@ class SpreadsheetClient:
             raise TemporaryFault("sheet.unreachable", reason=type(error).__name__) from None
         self._raise_fault(*answer)
 
-    def _raise_fault(self, response: Response, message: str) -> NoReturn:
+    def _raise_fault(self, response: Response, said: Mapping[str, Any]) -> NoReturn:
         status = response.status_code
         if status == 429:
             raise TemporaryFault("sheet.busy", wait_s=retry_after_s(response) or 0)
@@ -157,13 +159,19 @@ class SpreadsheetClient:
             )
         if status == 401:
             raise PermanentFault("sheet.credentials_refused", address=self.address)
-        if status == 403 and "has not been used in project" in message:
+        if status == 403 and SERVICE_DISABLED in _reasons(said):
             raise PermanentFault("sheet.api_disabled", address=self.address)
         if status == 403:
             raise PermanentFault("sheet.not_shared", address=self.address)
         if status == 404:
             raise PermanentFault("sheet.not_found", spreadsheet_id=self.spreadsheet_id)
-        raise WriteRefusedError(message[:300])
+        raise WriteRefusedError(str(said.get("message", ""))[:300])
+
+
+def _reasons(said: Mapping[str, Any]) -> set[str]:
+    """The codes in Google's answer; its sentences are for people and change."""
+    details = said.get("details") or ()
+    return {str(one.get("reason")) for one in details if isinstance(one, Mapping)}
 
 
 def _raise_token_fault(error: RefreshError, address: str) -> NoReturn:

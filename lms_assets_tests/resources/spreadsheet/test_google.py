@@ -316,8 +316,9 @@ def test_another_spreadsheet_is_not_found(server: SheetsServer) -> None:
 def test_a_project_without_the_api_is_told_apart_from_one_that_is_not_shared(
     server: SheetsServer,
 ) -> None:
-    message = "Google Sheets API has not been used in project 1 before or it is disabled."
-    server.fail(403, body=json.dumps({"error": {"code": 403, "message": message}}), on="read")
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}
+    error = {"code": 403, "message": "In any words.", "details": [{"links": []}, info]}
+    server.fail(403, body=json.dumps({"error": error}), on="read")
     assert fault_of(publisher(server)) == "sheet.api_disabled"
 
 

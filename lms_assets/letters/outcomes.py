@@ -74,7 +74,8 @@ def outcome_of(instance: dg.DagsterInstance, warehouse: Warehouse, run_id: str) 
     with warehouse.begin() as connection:
         load = load_of_run(connection, run_id)
         newest = newest_load(connection, ending.day) if ending.day else None
-        if load is None and (ending.is_executed_again or ending.is_publication):
+        goes_on = ending.is_executed_again or (ending.succeeded and ending.tries > 1)
+        if load is None and (goes_on or ending.is_publication):
             # An earlier run did the first steps and committed the day.
             load = newest
         is_newest = load is not None and load == newest

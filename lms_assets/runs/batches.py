@@ -16,6 +16,7 @@ from lms_assets.runs.tags import (
     BACKFILL_TAG,
     BATCH_TAG,
     PARTITION_TAG,
+    RETRIED_AS_TAG,
     WILL_RETRY_TAG,
     is_publication,
 )
@@ -82,7 +83,7 @@ def next_step(batch: Batch, runs: Sequence[BatchRun], *, now: datetime) -> Step:
         runs: All its runs, publications included.
         now: Aware, as the runs' ``changed_at``.
     """
-    if batch.is_led or any(not run.has_ended for run in runs):
+    if batch.is_led or any(not _is_over(run, now) for run in runs):
         return "wait"
     last_change = max((run.changed_at for run in runs), default=batch.opened_at)
     days = {run.day for run in runs if not run.is_publication}
@@ -91,6 +92,11 @@ def next_step(batch: Batch, runs: Sequence[BatchRun], *, now: datetime) -> Step:
     if any(run.is_publication for run in runs):
         return "letter"
     return "publish" if any(run.succeeded for run in runs) else "letter"
+
+
+def _is_over(run: BatchRun, now: datetime) -> bool:
+    """Whether nothing more comes of it; Dagster retries no run of a backfill that was cancelled."""
+    return run.has_ended or (run.will_be_retried and now - run.changed_at >= ABANDONED_AFTER)
 
 
 def newest_good_day(runs: Sequence[BatchRun]) -> date | None:
@@ -175,6 +181,7 @@ def batch_run(record: dg.RunRecord) -> BatchRun:
         day=run.tags.get(PARTITION_TAG),
         status=run.status,
         is_publication=is_publication(run.tags),
-        will_be_retried=run.tags.get(WILL_RETRY_TAG) == "true",
+        # The tag stays when the retry has been made, which from then on speaks for the day.
+        will_be_retried=run.tags.get(WILL_RETRY_TAG) == "true" and RETRIED_AS_TAG not in run.tags,
         changed_at=record.update_timestamp,
     )

@@ -16,8 +16,10 @@ from lms_assets.runs.batches import (
     next_step,
     open_batch,
     open_batches,
+    runs_of,
 )
-from lms_assets.runs.tags import batch_of, publishes
+from lms_assets.runs.tags import RETRIED_AS_TAG, batch_of, publishes
+from lms_assets_tests.tiny_runs import ran
 
 NOW = datetime(2025, 7, 10, 12, tzinfo=UTC)
 DAYS = ("2025-07-01", "2025-07-02")
@@ -60,6 +62,20 @@ def test_a_batch_waits_for_a_run_that_has_not_ended(status: dg.DagsterRunStatus)
 def test_a_batch_waits_for_a_failed_run_that_will_be_retried() -> None:
     runs = [run(DAYS[0]), run(DAYS[1], BAD, will_be_retried=True)]
     assert next_step(batch(*DAYS), runs, now=NOW) == "wait"
+
+
+def test_a_batch_does_not_wait_for_ever_for_a_retry_that_nobody_makes() -> None:
+    """Dagster retries no run of a backfill that was cancelled meanwhile."""
+    runs = [run(DAYS[0]), run(DAYS[1], BAD, will_be_retried=True, ago=ABANDONED_AFTER)]
+    assert next_step(batch(*DAYS), runs, now=NOW) == "publish"
+
+
+def test_a_run_that_was_retried_is_over_when_the_other_one_is_there() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_id = ran(instance, date(2025, 7, 1), batch="b", dagster__will_retry="true")
+        assert [one.will_be_retried for one in runs_of(instance, "b")] == [True]
+        instance.add_run_tags(run_id, {RETRIED_AS_TAG: "another run"})
+        assert [one.will_be_retried for one in runs_of(instance, "b")] == [False]
 
 
 def test_a_batch_waits_for_a_day_that_has_no_run_yet() -> None:

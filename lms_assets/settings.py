@@ -230,6 +230,11 @@ class Settings(BaseSettings):
         return self.lms_lake or str(self.lms_home / "lake")
 
     @property
+    def page_url(self) -> str:
+        """Where the page of figures is written: in LMS_HOME, or where every worker can write."""
+        return f"{self.lake_url if self.lms_broker_url else self.lms_home}/report.html"
+
+    @property
     def secret_values(self) -> tuple[str, ...]:
         """Every value that must never be shown, as it was given."""
         fields = (getattr(self, name) for name in type(self).model_fields)

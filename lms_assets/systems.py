@@ -99,7 +99,7 @@ def presentation(settings: Settings) -> Presentation:
         staff_file=str(settings.lms_staff) if settings.lms_staff else None,
         sheet_students=settings.lms_sheet_students,
         sheet_per_day=settings.lms_sheet_per_day,
-        page=str(settings.lms_home / "report.html"),
+        page=settings.page_url,
     )
 
 

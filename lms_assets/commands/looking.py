@@ -13,7 +13,7 @@ from lms_assets.attempts.ledger import loaded_days
 from lms_assets.automation.gaps import missing_days
 from lms_assets.commands import health
 from lms_assets.commands.arguments import DAY, refuse_reversed
-from lms_assets.commands.installation import opened, prepare
+from lms_assets.commands.installation import make_home, opened, prepare
 from lms_assets.commands.terminal import (
     FAILED,
     begun,
@@ -25,10 +25,12 @@ from lms_assets.commands.terminal import (
 )
 from lms_assets.days import spans, yesterday
 from lms_assets.faults import Fault
+from lms_assets.files import write_whole
 from lms_assets.settings import Settings, load_settings
 from lms_assets.statistics.export import export as write_files
 from lms_assets.statistics.names import read_names
 from lms_assets.statistics.progsnap2 import export_progsnap2
+from lms_assets.systems import presentation
 
 # What PostgreSQL answers, in whatever language, to a cursor over something without rows.
 NO_ROWS = "42P11"
@@ -98,10 +100,16 @@ def _shown(finding: health.Finding) -> health.Finding:
 @click.command()
 def page() -> None:
     """Opens the page of figures in the browser; prints where it is."""
-    file = load_settings().lms_home / "report.html"
-    if not file.exists():
+    settings = load_settings()
+    objects, key = presentation(settings).page_place
+    file = settings.lms_home / key
+    if not objects.exists(key):
         err.print("There is no page yet: ./lms run or ./lms demo makes it.")
         sys.exit(FAILED)
+    if settings.lms_broker_url:
+        # It lies in the lake: what a browser opens is a copy.
+        make_home(settings)
+        write_whole(file, objects.read(key))
     click.echo(str(file))
     webbrowser.open(file.as_uri())
 

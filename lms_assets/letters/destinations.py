@@ -33,7 +33,7 @@ class Destinations:
     @classmethod
     def of(cls, settings: Settings, *, sheet: str) -> Self:
         """The destinations in the settings; ``sheet`` is the spreadsheet's or workbook's URL."""
-        page_file = settings.lms_home / "report.html"
+        page_file = Path(settings.page_url)
         sheet_file = Path(unquote(urlsplit(sheet).path)) if sheet.startswith("file:") else None
         page = followable(settings.lms_page_url)
         return cls(
@@ -42,7 +42,12 @@ class Destinations:
             dashboard=followable(settings.dashboard_url),
             dagster=followable(settings.lms_dagster_url),
             sheet_file=str(sheet_file) if sheet_file and sheet_file.exists() else None,
-            page_file=str(page_file) if page is None and page_file.exists() else None,
+            # On a share or in a store: where it lies says nothing to who reads the letter.
+            page_file=(
+                str(page_file)
+                if page is None and settings.lms_broker_url is None and page_file.exists()
+                else None
+            ),
         )
 
     def links(self, *, run: str | None) -> Links:

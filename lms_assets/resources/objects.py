@@ -79,13 +79,17 @@ class Objects:
             yield stream
 
     @contextmanager
-    def written(self, key: str) -> Iterator[BinaryIO]:
-        """The file that the block writes replaces the object if the block ends without an error."""
+    def written(self, key: str, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+        """The file that the block writes replaces the object if the block ends without an error.
+
+        Args:
+            mode: The rights to the object, in a folder.
+        """
         target = self.at(key)
         if self.is_local:
             folder = Path(str(target.parent.path))
             folder.mkdir(parents=True, exist_ok=True)
-            with written_whole(folder / target.name) as file:
+            with written_whole(folder / target.name, mode=mode) as file:
                 yield file
             return
         with scratch_folder() as folder:
@@ -102,9 +106,9 @@ class Objects:
             # A key needs no folder, so only the bucket can be missing.
             raise PermanentFault("lake.refused", url=self.url, reason=str(error)) from None
 
-    def write(self, key: str, content: bytes) -> None:
-        """The object holds the content."""
-        with self.written(key) as file:
+    def write(self, key: str, content: bytes, *, mode: int = 0o600) -> None:
+        """The object holds the content; as :meth:`written`."""
+        with self.written(key, mode=mode) as file:
             file.write(content)
 
     def read(self, key: str) -> bytes:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,7 +13,6 @@ from lms_assets.attempts.assets import OWNERS, attempts_table
 from lms_assets.attempts.ledger import newest_loaded_day
 from lms_assets.attempts.partitions import attempt_days
 from lms_assets.faults.failures import faults_as_failures
-from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold_in_session
 from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.warehouse import Warehouse
@@ -190,19 +188,19 @@ def statistics_page(
     """
     if not publishes(context.run.tags):
         return left_to_batch()
-    page = Path(presentation.page)
+    objects, key = presentation.page_place
     with faults_as_failures(), publication_turn(warehouse):
         with warehouse.begin() as connection:
             marks = marks_of(connection, PAGE)
             html = new_page(connection, presentation)
         if html is not None:
-            write_whole(page, html, mode=PAGE_MODE)
+            objects.write(key, html.encode(), mode=PAGE_MODE)
         with warehouse.begin() as connection:
             remove_marks(connection, marks)
-        size_kb = round(page.stat().st_size / 1024)
+        size_kb = round(objects.at(key).stat().st_size / 1024)
     return dg.MaterializeResult(
         metadata={
-            "page": dg.MetadataValue.path(page),
+            "page": dg.MetadataValue.path(presentation.page),
             "size_kb": size_kb,
             "made": "anew" if html is not None else "before, of the same figures",
         }
@@ -212,7 +210,7 @@ def statistics_page(
 def new_page(connection: Connection, presentation: Presentation) -> str | None:
     """The page with the present figures; None if the file shows them already."""
     edition = edition_of(connection, presentation)
-    if is_of(Path(presentation.page), edition):
+    if is_of(presentation, edition):
         return None
     # Imported late: it starts a JavaScript engine, and most runs of a quiet day need none.
     from lms_assets.statistics.page.build import page_of

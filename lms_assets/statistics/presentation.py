@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from lms_assets.resources.objects import Objects
 from lms_assets.statistics.names import Names, read_names, read_staff
 
 
@@ -18,7 +19,7 @@ class Presentation(dg.ConfigurableResource):  # type: ignore[type-arg]
         staff_file: A file of user ids, one a line, who are left out of the figures.
         sheet_students: Whether the sheet has a tab of students who need help, by id.
         sheet_per_day: Whether the sheet has a worksheet for each of the newest 31 days.
-        page: The path of the page.
+        page: The path of the page, or its address as an object of the lake.
     """
 
     language: str = "en"
@@ -28,6 +29,12 @@ class Presentation(dg.ConfigurableResource):  # type: ignore[type-arg]
     sheet_students: bool = False
     sheet_per_day: bool = False
     page: str
+
+    @property
+    def page_place(self) -> tuple[Objects, str]:
+        """Where the page is written: its folder, and its key there."""
+        folder, _, key = self.page.rpartition("/")
+        return Objects(folder), key
 
     @cached_property
     def names(self) -> Names:

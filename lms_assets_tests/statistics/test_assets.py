@@ -1,5 +1,6 @@
 """Publishing: in turns, and never inside a transaction."""
 
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -82,6 +83,16 @@ def test_a_page_of_the_same_figures_is_not_made_again(
 ) -> None:
     refresh(warehouse)
     assert page_of(warehouse, made) is None
+
+
+def test_a_page_lies_in_any_place_that_a_lake_can(warehouse: Warehouse, made: Presentation) -> None:
+    """Where several machines publish, none of them reads the page of its own disk."""
+    shared = made.model_copy(update={"page": f"memory://lake-{uuid.uuid4()}/report.html"})
+    objects, key = shared.page_place
+    html = page_of(warehouse, shared)
+    assert html is not None
+    objects.write(key, html.encode())
+    assert page_of(warehouse, shared) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from pathlib import Path
 
 from sqlalchemy import Connection, text
 
@@ -26,15 +25,16 @@ def edition_of(connection: Connection, presentation: Presentation) -> str:
     return sha256(repr((refreshed, presentation.language, names, _code())).encode()).hexdigest()
 
 
-def is_of(page: Path, edition: str) -> bool:
-    """Whether the file exists and has this edition.
+def is_of(presentation: Presentation, edition: str) -> bool:
+    """Whether the page exists and has this edition.
 
     Raises:
         OSError: The file exists but cannot be read.
     """
-    if not page.exists():
+    objects, key = presentation.page_place
+    if not objects.exists(key):
         return False
-    with page.open("rb") as file:
+    with objects.opened(key) as file:
         return f'content="{edition}"'.encode() in file.read(_HEAD_BYTES)
 
 

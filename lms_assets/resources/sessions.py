@@ -8,8 +8,8 @@ The parameters are set after the connection is made. The start-up parameter ``op
 simpler, but PgBouncer refuses it.
 
 SQLAlchemy finds the dialect of this module under ``postgresql+lms://`` (see ``pyproject.toml``),
-so Dagster's own connections are made here too. The URL's query may hold ``lms_schema`` and
-``lms_lock_timeout_s``; all other parameters in it are libpq's.
+so Dagster's own connections are made here too. The URL's query may hold ``lms_schema``,
+``lms_lock_timeout_s`` and ``plugin``; all other parameters in it are libpq's.
 """
 
 import ctypes
@@ -25,13 +25,17 @@ from typing import Any
 import psycopg2
 from psycopg2 import _psycopg, extensions
 from sqlalchemy import URL, make_url
-from sqlalchemy.dialects import registry
+from sqlalchemy.dialects import plugins, registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy.engine import CreateEnginePlugin
 
 DRIVER = "postgresql+lms"
 CONNECT_WITHIN_S = 15
 
+STAYS_OPEN = "lms.stays_open"
+
 registry.register("postgresql.lms", __name__, "StatedDialect")
+plugins.register(STAYS_OPEN, __name__, "StaysOpen")
 
 # The variables that libpq would read, except those with paths of certificates and password files.
 _ENVIRONMENT = (
@@ -113,15 +117,34 @@ class StatedDialect(PGDialect_psycopg2):
         return state
 
 
-def session_url(url: str, *, schema: str, lock_timeout_s: int = 0) -> URL:
+class StaysOpen(CreateEnginePlugin):
+    """The engine keeps its first session open between uses, and tries it before each.
+
+    Dagster opens a session for nearly every event of a run, some 250 of them: most of what a
+    run costs where a login is checked. Its storage asks for that by a pool that keeps none.
+    """
+
+    def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
+        super().__init__(url, kwargs)
+        kwargs.pop("poolclass", None)
+        kwargs.update(pool_size=1, max_overflow=-1, pool_pre_ping=True)
+
+    def update_url(self, url: URL) -> URL:
+        """The URL as it is."""
+        return url
+
+
+def session_url(url: str, *, schema: str, lock_timeout_s: int = 0, stays_open: bool = False) -> URL:
     """The URL with which SQLAlchemy opens a session of this module.
 
     Args:
         url: The server's URL.
         schema: The schema of unqualified names; it replaces the role's ``search_path``.
         lock_timeout_s: The seconds that a statement waits for a lock; 0 means for ever.
+        stays_open: Whether an engine keeps its session, for a process that does many runs.
     """
     own = {"lms_schema": schema, "lms_lock_timeout_s": str(lock_timeout_s)}
+    own |= {"plugin": STAYS_OPEN} if stays_open else {}
     return make_url(url).set(drivername=DRIVER).update_query_dict(own)
 
 

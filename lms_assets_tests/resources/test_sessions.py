@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.resources.sessions import session_url
@@ -323,3 +324,36 @@ def test_a_pooler_that_gives_sessions_away_is_refused_by_name(database_url: str,
         Warehouse(url=url).migrate()
     assert found.value.code == "database.pooler_shares_sessions"
     assert "pool_mode = session" in found.value.remedy()
+
+
+# ------------------------------------------------------------------ Dagster's many short sessions
+
+
+def test_a_session_that_stays_open_is_used_again_and_replaced_when_it_was_ended(
+    warehouse: Warehouse,
+) -> None:
+    url = session_url(warehouse.url, schema="public", stays_open=True)
+    # As Dagster's storage makes its engines.
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    used = set()
+    for _ in range(3):
+        with engine.connect() as connection:
+            used.add(connection.scalar(text("select pg_backend_pid()")))
+    (first,) = used
+    warehouse.rows("select pg_terminate_backend(:pid)", pid=first)
+    with engine.connect() as connection:
+        assert connection.scalar(text("select pg_backend_pid()")) != first
+        assert connection.execute(text(SHOWN)).mappings().one() == STATED[0]
+    engine.dispose()
+
+
+def test_a_session_opens_anew_each_time_where_it_was_not_asked_to_stay(
+    warehouse: Warehouse,
+) -> None:
+    url = session_url(warehouse.url, schema="public")
+    engine = create_engine(url, poolclass=NullPool)
+    used = set()
+    for _ in range(3):
+        with engine.connect() as connection:
+            used.add(connection.scalar(text("select pg_backend_pid()")))
+    assert len(used) == 3

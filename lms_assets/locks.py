@@ -122,8 +122,28 @@ def kept(engine: Engine, lock: Lock, of: int | str, *, name: str) -> Iterator[No
     if (lock, of) in _KEPT:
         yield
         return
+    with _under(_holding(engine, lock, of, name), engine, lock, of, name):
+        yield
+
+
+@contextmanager
+def kept_if_free(engine: Engine, lock: Lock, of: int | str, *, name: str) -> Iterator[bool]:
+    """As :func:`kept` where nobody holds the lock; else the block is told False and has no lock."""
+    connection = _session(engine, name)
+    if not try_in_session(connection, lock, of):
+        connection.close()
+        yield False
+        return
+    with _under(connection, engine, lock, of, name):
+        yield True
+
+
+@contextmanager
+def _under(
+    connection: Connection, engine: Engine, lock: Lock, of: int | str, name: str
+) -> Iterator[None]:
+    """A thread sees to it that the session, which holds the lock, is there during the block."""
     ended = Event()
-    connection = _holding(engine, lock, of, name)
     _KEPT.add((lock, of))
     keeper = Thread(
         target=_keep, args=(connection, engine, lock, of, name, ended), daemon=True, name="lock"
@@ -138,11 +158,16 @@ def kept(engine: Engine, lock: Lock, of: int | str, *, name: str) -> Iterator[No
 
 
 def _holding(engine: Engine, lock: Lock, of: int | str, name: str) -> Connection:
+    connection = _session(engine, name)
+    hold_in_session(connection, lock, of)
+    return connection
+
+
+def _session(engine: Engine, name: str) -> Connection:
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     name_session(connection, name)
     for setting in KEPT_SESSION.split(";"):
         connection.execute(text(setting))
-    hold_in_session(connection, lock, of)
     return connection
 
 

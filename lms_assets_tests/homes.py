@@ -40,6 +40,7 @@ class Grader:
     Attributes:
         students: How many of them have attempted something on each day; may be changed.
         asked: Day → how often it was asked for.
+        open: How many questions are open now.
         most_at_once: The most questions that were open at the same time.
     """
 
@@ -47,18 +48,18 @@ class Grader:
         self.failing, self.latency_s, self.status = set(failing), latency_s, status
         self.students = 5
         self.asked: Counter[str] = Counter()
-        self.most_at_once = self._open = 0
+        self.most_at_once = self.open = 0
         self._lock = threading.Lock()
 
     def __call__(self, handler: Any) -> None:  # noqa: ANN401
         day = parse_qs(urlsplit(handler.path).query)["start"][0][:10]
         with self._lock:
             self.asked[day] += 1
-            self._open += 1
-            self.most_at_once = max(self.most_at_once, self._open)
+            self.open += 1
+            self.most_at_once = max(self.most_at_once, self.open)
         time.sleep(self.latency_s)
         with self._lock:
-            self._open -= 1
+            self.open -= 1
         users = [f"{n:032x}" for n in range(self.students)]
         records = [record(user, day=date.fromisoformat(day)) for user in users]
         status = self.status if day in self.failing else 200

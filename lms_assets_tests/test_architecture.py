@@ -25,6 +25,7 @@ ROOMS = (
     "automation",
     "systems",
     "definitions",
+    "cluster",
     "commands",
 )
 FLOOR = dict.fromkeys(GROUND, 0) | {room: 1 + n for n, room in enumerate(ROOMS)}

@@ -27,8 +27,6 @@ UNITS = sorted(path.name for path in (DEPLOY / "systemd").iterdir())
 NAMES = {name.upper() for name in Settings.model_fields}
 # Of the proxy alone, and of PostgreSQL's image.
 OTHERS = re.compile(r"LMS_(SITE|TLS|REPORT|(OPERATOR|VIEWER)_(HASH|UPSTREAM))$|POSTGRES_")
-# Commands that are on their way.
-PENDING = {"worker"}
 
 
 def unit(name: str) -> configparser.ConfigParser:
@@ -46,7 +44,7 @@ def compose() -> dict[str, Any]:
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
 def test_a_unit_runs_a_command_that_is_there(name: str) -> None:
     (verb,) = re.findall(r"/opt/lms_assets/lms (\w+)", unit(name)["Service"]["ExecStart"])
-    assert verb in COMMANDS.keys() | PENDING
+    assert verb in COMMANDS
 
 
 def test_the_timer_has_its_service_and_each_running_unit_ends_in_order() -> None:
@@ -87,7 +85,7 @@ def test_each_service_runs_a_command_that_is_there_and_only_the_proxy_s_port_is_
     services = compose()["services"]
     assert services.keys() == {"up", "viewer", "worker", "proxy", "postgres", "redis"}
     for name in ("up", "worker"):
-        assert services[name]["command"][0] in COMMANDS.keys() | PENDING
+        assert services[name]["command"][0] in COMMANDS
     opened = {name: one["ports"] for name, one in services.items() if "ports" in one}
     assert opened == {"up": ["443:443"]}
     assert services["proxy"]["network_mode"] == services["viewer"]["network_mode"] == "service:up"

@@ -51,6 +51,7 @@ COMMANDS = {
     "run": Listed("running", "Loads one DAY now, in this process; yesterday if left out."),
     "test": Listed("developing", "Runs the tests; other arguments are pytest's."),
     "up": Listed("serving", "Serves Dagster's page on 127.0.0.1 and runs the daemon."),
+    "worker": Listed("working", "Works the runs that ./lms up queues, here or elsewhere."),
 }
 
 

@@ -69,7 +69,20 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         yield _finding(system, check, "embedded: " if double.get(system) else "")
         if system == "PostgreSQL" and settings.lms_postgres_port and double[system]:
             yield _reading_port(settings, parts["warehouse"], settings.lms_postgres_port)
+    if settings.lms_broker_url:
+        yield _workers()
     yield from _disks(settings, None if of_database else parts["warehouse"])
+
+
+def _workers() -> Finding:
+    from lms_assets.cluster.launcher import workers_that_answer
+
+    try:
+        workers = workers_that_answer()
+    except Fault as fault:
+        return Finding("workers", False, str(fault))
+    says = f"{workers} answer" if workers else "none answers: start ./lms worker on some machine"
+    return Finding("workers", workers > 0, says)
 
 
 def _fault_of_prepare(settings: Settings) -> Fault | None:
@@ -138,8 +151,9 @@ def _finding(system: str, check: Callable[[], object], kind: str) -> Finding:
 def signs_of_life(
     settings: Settings, instance: dg.DagsterInstance, warehouse: Warehouse, *, now: datetime
 ) -> list[Finding]:
-    """Findings for a monitor: the daemon, the letters and yesterday."""
-    return [_daemon(instance, now), _letters(warehouse, now), _yesterday(settings, warehouse, now)]
+    """Findings for a monitor: the daemon, the letters, yesterday, the workers of a cluster."""
+    found = [_daemon(instance, now), _letters(warehouse, now), _yesterday(settings, warehouse, now)]
+    return [*found, _workers()] if settings.lms_broker_url else found
 
 
 def _daemon(instance: dg.DagsterInstance, now: datetime) -> Finding:

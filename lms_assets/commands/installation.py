@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
+from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
@@ -139,9 +140,9 @@ def _refuse_another_zone(warehouse: Warehouse, settings: Settings) -> None:
 def _environment(settings: Settings, url: str) -> dict[str, str]:
     home = settings.lms_home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    _copy_if_other(project_folder() / "dagster.yaml", home / "dagster.yaml")
+    _write_if_other(home / "dagster.yaml", _dagster_yaml(settings))
     # Dagster's tables are in the schema `dagster`.
-    dagster_url = session_url(url, schema="dagster")
+    dagster_url = session_url(url, schema="dagster", stays_open=True)
     variables = {
         "DAGSTER_HOME": str(home),
         "LMS_DAGSTER_POSTGRES_URL": dagster_url.render_as_string(hide_password=False),
@@ -151,6 +152,14 @@ def _environment(settings: Settings, url: str) -> dict[str, str]:
     return variables | ({"LMS_DEMO": "1"} if settings.is_demo else {})
 
 
-def _copy_if_other(source: Path, target: Path) -> None:
-    if not target.exists() or target.read_bytes() != source.read_bytes():
-        target.write_bytes(source.read_bytes())
+def _dagster_yaml(settings: Settings) -> str:
+    """How Dagster starts runs is chosen here: on this machine, or on the workers of a cluster."""
+    here = (project_folder() / "dagster.yaml").read_text(encoding="utf-8")
+    if settings.lms_broker_url is None:
+        return here
+    return here + (files("lms_assets.cluster") / "dagster.yaml").read_text(encoding="utf-8")
+
+
+def _write_if_other(target: Path, text: str) -> None:
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lms_assets.cluster.agreement import write_agreement
 from lms_assets.commands.arguments import EXISTING_FILE
 from lms_assets.commands.installation import embedded_postgres, opened, prepare
 from lms_assets.commands.switching import env_from_config_ini
@@ -22,7 +23,10 @@ def up(port: int) -> None:
     The daemon pulls each day by itself, catches up on missed ones and sends the letters. Ctrl-C
     ends all that it started.
     """
-    with opened(load_settings()) as (installation, instance):
+    settings = load_settings()
+    with opened(settings) as (installation, instance):
+        if settings.lms_broker_url:
+            write_agreement(installation.warehouse, settings)
         sys.exit(serve(installation, instance, port=port, tell=click.echo))
 
 

@@ -6,10 +6,11 @@ host names are not used: another machine or container may have the same ones.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from time import sleep
+from typing import Protocol, runtime_checkable
 
 import dagster as dg
 
@@ -20,6 +21,7 @@ from lms_assets.runs.tags import HELD_TAG
 # A run takes its lock only after its process has imported everything: slow on a busy machine.
 STARTS_WITHIN = timedelta(minutes=5)
 LOCKS_WITHIN = timedelta(minutes=1)
+SENT_AGAIN_AFTER = timedelta(minutes=1)
 # After a restart of the server, living processes need this long to take their locks again.
 LOOK_AGAIN_AFTER_S = 2
 ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -34,13 +36,28 @@ HAD_ITS_LOCK = {dg.DagsterEventType.RESOURCE_INIT_SUCCESS, dg.DagsterEventType.S
 PROCESS_IS_GONE = "The process of this run is gone: it was killed, or the machine was stopped."
 
 
+@runtime_checkable
+class SendsAgain(Protocol):
+    """A launcher whose runs wait in a queue for a process; the queue may lose them."""
+
+    def send_again(self, runs: Sequence[dg.DagsterRun]) -> None:
+        """Runs that have not begun wait in the queue."""
+
+
 def end_orphans(instance: dg.DagsterInstance, warehouse: Warehouse, *, now: datetime) -> list[str]:
-    """Runs whose process is dead have failed in Dagster.
+    """Runs whose process is dead have failed in Dagster; those that a queue lost are sent again.
 
     Returns:
-        The ids of these runs.
+        The ids of the failed runs.
     """
     suspects = _without_lock(warehouse, _unfinished(instance))
+    launcher = instance.run_launcher
+    if isinstance(launcher, SendsAgain):
+        waiting = [record for record in suspects if _waits_for_a_process(record)]
+        suspects = [record for record in suspects if not _waits_for_a_process(record)]
+        launcher.send_again(
+            [r.dagster_run for r in waiting if now - _aware(r.update_timestamp) > SENT_AGAIN_AFTER]
+        )
     orphans = [run for run in suspects if _should_have_its_lock(instance, run, now)]
     if orphans:
         sleep(LOOK_AGAIN_AFTER_S)
@@ -66,6 +83,10 @@ def _unfinished(
 ) -> list[dg.RunRecord]:
     filters = dg.RunsFilter(statuses=UNFINISHED, run_ids=run_ids)
     return list(instance.get_run_records(filters))
+
+
+def _waits_for_a_process(record: dg.RunRecord) -> bool:
+    return record.dagster_run.status == dg.DagsterRunStatus.STARTING
 
 
 def _without_lock(warehouse: Warehouse, records: list[dg.RunRecord]) -> list[dg.RunRecord]:

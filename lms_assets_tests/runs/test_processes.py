@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
-from lms_assets.locks import Lock, is_held, kept
+from lms_assets.locks import Lock, hold_in_session, is_held, kept, kept_if_free
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.processes import end_orphans
 from lms_assets_tests.homes import wait_until
@@ -108,3 +108,16 @@ def test_a_lock_is_taken_again_after_the_server_ended_its_session(warehouse: War
         )
         wait_until(lambda: not holds(warehouse, "a run"), within_s=10)
         wait_until(lambda: holds(warehouse, "a run"), within_s=30)
+
+
+def test_who_comes_second_to_a_run_goes_away_at_once(warehouse: Warehouse) -> None:
+    """A message of the broker may come twice."""
+    held = Warehouse(url=warehouse.url).engine.connect()
+    with held:
+        hold_in_session(held, Lock.RUN, "a run")
+        with kept_if_free(warehouse.engine, Lock.RUN, "a run", name="second") as is_ours:
+            assert not is_ours
+    with kept_if_free(warehouse.engine, Lock.RUN, "a run", name="first") as is_ours:
+        assert is_ours
+        assert holds(warehouse, "a run")
+    assert not holds(warehouse, "a run")

@@ -783,7 +783,7 @@ def test_rows_of_an_erased_student_are_dropped_and_counted(
     assert etl_project.rows("select received, inserted, erased, rejected from load_ledger") == [
         (5, 1, 3, {"adopted_invalid": 1})
     ]
-    assert etl_project.rows(f"select user_id from {adoption.old_table_now} order by 1") == [
+    assert etl_project.rows(f"select user_id from {adoption.renamed_to} order by 1") == [
         ("boris",),
         (None,),
     ]

@@ -32,8 +32,13 @@ from lms_assets.faults import PermanentFault
 from lms_assets.resources.lake import Lake, checksum_of
 from lms_assets.resources.warehouse import Warehouse
 
-# Migrations fill these tables, so a backup leaves them out.
-FILLED_BY_MIGRATIONS: Final = ("lms_assets_version", "repeatable_objects", "alembic_version")
+# Migrations fill these tables, and ./lms up the last one, so a backup leaves them out.
+MADE_ANEW: Final = (
+    "lms_assets_version",
+    "repeatable_objects",
+    "alembic_version",
+    "agreed_settings",
+)
 
 _COLUMNS: Final = """
 select n.nspname as schema, c.relname as name, a.attname as column,
@@ -169,7 +174,7 @@ def _written_aside(folder: Path) -> Iterator[Path]:
 
 def tables_of(connection: Connection) -> list[TableCopy]:
     """Our tables, Dagster's and earlier systems', each after the tables that it refers to."""
-    values = {"made": list(FILLED_BY_MIGRATIONS), "ours": list(TABLES)}
+    values = {"made": list(MADE_ANEW), "ours": list(TABLES)}
     columns_of: dict[str, list[Any]] = {}
     for row in connection.execute(text(_COLUMNS), values):
         columns_of.setdefault(f"{row.schema}.{row.name}", []).append(row)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url, text
 
-from lms_assets.amends.backup import FILLED_BY_MIGRATIONS, TABLES
+from lms_assets.amends.backup import MADE_ANEW, TABLES
 from lms_assets.amends.backup_files import Manifest, opened_manifest, seal
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.faults import PermanentFault
@@ -149,4 +149,4 @@ def test_every_table_that_migrations_make_is_backed_up(warehouse: Warehouse) -> 
     with warehouse.begin() as connection:
         there = set(connection.scalars(text(statement)))
 
-    assert there - set(FILLED_BY_MIGRATIONS) == set(TABLES)
+    assert there - set(MADE_ANEW) == set(TABLES)

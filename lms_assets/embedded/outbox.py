@@ -1,6 +1,6 @@
-"""The outbox: letters as ``.eml`` files, for a machine that has no mail server.
+"""The double of a mail server: letters as ``.eml`` files in a folder.
 
-The same methods as ``Mailer``; any mail program opens what it writes.
+It has the methods of ``Mailer``. Any mail program opens the files.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class Outbox:
     def send(
         self, letter: EmailMessage, recipients: Sequence[str] | None = None
     ) -> dict[str, Refusal | None]:
-        """The letter is in the folder, whole; sent again, it takes the place of its earlier file.
+        """The letter is a file in the folder; a letter that is sent again replaces its file.
 
-        Named ``20250725T070012Z-success-0f1e2d3c4b5a.eml``: when it was written (UTC), its kind,
-        and its Message-ID's hash.
+        A file is named ``20250725T070012Z-success-0f1e2d3c4b5a.eml``: the letter's date (UTC), its
+        kind, and a hash of its Message-ID.
 
         Raises:
             PermanentFault: The folder cannot be written.
@@ -54,10 +54,10 @@ class Outbox:
         return dict.fromkeys(self.recipients if recipients is None else recipients)
 
     def check(self) -> str:
-        """``outbox``; the folder is there and can be written.
+        """``outbox``; the folder exists and can be written.
 
         Raises:
-            PermanentFault: It cannot.
+            PermanentFault: The folder cannot be made or written.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

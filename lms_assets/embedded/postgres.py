@@ -1,7 +1,6 @@
-"""A PostgreSQL of one's own, where none is configured: PostgreSQL 18 from a package, on a socket.
+"""The embedded PostgreSQL 18, from a Python package, on a socket; used where none is configured.
 
-Started by whichever command needs it first, joined by the others, stopped by
-the last one to leave.
+The first command that needs it starts it, other commands join it, and the last one stops it.
 """
 
 import atexit
@@ -20,12 +19,12 @@ DATABASE = "lms"
 
 
 class EmbeddedPostgres:
-    """A server whose data lie in ``folder``; any number of processes share it.
+    """A server whose data are in ``folder``; any number of processes share it.
 
     Args:
-        folder: Made if it is not there. As root the server runs as the user
-            ``pgserver``, which must be able to reach the folder.
-        port: Where it also listens on 127.0.0.1, for reading programs, if this starts it.
+        folder: The folder of the data; it is made if it does not exist. For root the server runs
+            as the user ``pgserver``, which must be able to reach the folder.
+        port: A port of 127.0.0.1 on which the server also listens, if this call starts it.
     """
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
@@ -37,7 +36,7 @@ class EmbeddedPostgres:
         self._server: Running | None = None
 
     def start(self) -> str:
-        """The server runs and counts this process among its users.
+        """The server runs, and this process is one of its users.
 
         Returns:
             The SQLAlchemy URL of the database ``lms``.
@@ -56,17 +55,17 @@ class EmbeddedPostgres:
         folder, port = self._server.socket_folder, self._server.port
         if folder is None:
             return f"postgresql+psycopg2://{SUPERUSER}@{HOST}:{port}/{database}"
-        # libpq takes a plus sign in a URL as it is, so a space must be %20.
+        # libpq does not read a plus sign in a URL as a space, so a space must be %20.
         place = f"host={quote(str(folder))}&port={port}"
         return f"postgresql+psycopg2://{SUPERUSER}@/{database}?{place}"
 
     def keep_running(self) -> None:
-        """The server goes on after its last user left, until :meth:`stop`: bare tools need it."""
+        """The server keeps running without users until :meth:`stop`, for bare Dagster tools."""
         self._users.mkdir(parents=True, exist_ok=True)
         self._users.joinpath("keep").touch()
 
     def stop(self) -> None:
-        """The server has stopped, whoever used it."""
+        """The server has stopped, even if processes used it."""
         if not self._users.is_dir():
             return
         with self._lock:
@@ -76,8 +75,8 @@ class EmbeddedPostgres:
                 mark.unlink(missing_ok=True)
 
     def leave(self, pid: int) -> None:
-        """This process uses the server no longer; the last one to leave stops it."""
-        # A fork inherits the hook, not the use; a folder that is gone needs no server.
+        """This process is no user any more; if it was the last one, the server has stopped."""
+        # A forked process inherits this exit hook, but is no user. A deleted folder has no server.
         if self._server is None or pid != os.getpid() or not self._users.is_dir():
             return
         with self._lock:
@@ -96,12 +95,12 @@ class EmbeddedPostgres:
         connection.close()
 
 
-# This process's marks, by their files: Dagster makes several objects of one server.
+# File → lock, for the marks of this process. Dagster makes several objects for one server.
 _marks: dict[Path, FileLock] = {}
 
 
 def _mark(users: Path) -> None:
-    """This process counts among the users, however it ends: a file's lock dies with its holder."""
+    """A locked file marks this process as a user; the lock ends with the process."""
     file = users / str(os.getpid())
     if file not in _marks:
         _marks[file] = FileLock(str(file))
@@ -117,7 +116,10 @@ def _unmark(users: Path, pid: int) -> None:
 
 
 def _is_in_use(mark: Path) -> bool:
-    """Whether the process that left the mark lives; another one may have its number by now."""
+    """Whether the process of the mark is alive.
+
+    The lock decides, because another process may have the same number by now.
+    """
     if mark.name == "keep":
         return True
     try:

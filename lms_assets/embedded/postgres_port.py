@@ -1,7 +1,7 @@
-"""LMS_POSTGRES_PORT: the embedded PostgreSQL on 127.0.0.1 for Metabase and the like, read-only.
+"""LMS_POSTGRES_PORT: the embedded PostgreSQL on 127.0.0.1 for Metabase and similar programs.
 
-Only the role ``lms_reader`` gets in there, by its password, and sees the attempts, the ledger and
-the figures: not the quarantine, not the letters, not Dagster's tables.
+Only the role ``lms_reader`` can log in there, with its password. It can read the attempts, the
+ledger and the figures, but not the quarantine, the letters or Dagster's tables.
 """
 
 import secrets
@@ -28,22 +28,22 @@ _READABLE_TABLES = (
 
 
 def let_reader_in(connection: Connection, password_file: Path) -> None:
-    """The role may log in by the password in the file, and select what it is meant to see.
+    """The role exists, can log in with the password in the file, and has its rights.
 
     Args:
-        connection: In a transaction that holds the lock of the schema, after its migration.
-        password_file: Made, private, if it is not there.
+        connection: In a transaction that holds the schema's lock, after the migration.
+        password_file: A private file with the password; it is made if it does not exist.
     """
-    known = connection.scalar(
+    exists = connection.scalar(
         text("select count(*) from pg_roles where rolname = :name"), {"name": READER}
     )
-    if not known:
+    if not exists:
         connection.exec_driver_sql(f"create role {READER} login")
         connection.exec_driver_sql(f"alter role {READER} set default_transaction_read_only = on")
         connection.exec_driver_sql(f"grant usage on schema public to {READER}")
-    if not known or not password_file.exists():
+    if not exists or not password_file.exists():
         password = _private(password_file)
-        # Letters, digits, - and _ alone; a role's password cannot be a parameter.
+        # A role's password cannot be a parameter. It holds only letters, digits, - and _.
         connection.exec_driver_sql(f"alter role {READER} password '{password}'")
     hidden = text(
         "select quote_ident(relname) from pg_class "
@@ -64,13 +64,13 @@ def _private(file: Path) -> str:
 
 
 def listens_on(connection: Connection, port: int) -> bool:
-    """Whether the server that runs has the port open."""
-    addresses, found = connection.execute(
+    """Whether the running server listens on the port of 127.0.0.1."""
+    addresses, open_port = connection.execute(
         text("select current_setting('listen_addresses'), current_setting('port')")
     ).one()
-    return bool(addresses == HOST and found == str(port))
+    return bool(addresses == HOST and open_port == str(port))
 
 
 def address(port: int) -> str:
-    """Where a reading program connects, without the password."""
+    """The URL for a reading program, without the password."""
     return f"postgresql://{READER}@{HOST}:{port}/lms"

@@ -1,4 +1,4 @@
-"""The warehouse where no database is configured: the embedded PostgreSQL, started when needed."""
+"""The double of the warehouse: the embedded PostgreSQL, started when it is needed."""
 
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,12 @@ from lms_assets.resources.warehouse import Warehouse
 class EmbeddedWarehouse(Warehouse):
     """The database of the embedded server.
 
-    The first connection of a process starts the server or joins the one that runs. Dagster
-    makes resources anew in each process and run, so the server is found by its folder.
+    The first connection of a process starts the server or joins the running one. Dagster creates
+    the resources again in each process and run, so the server is found by its folder.
 
     Args:
-        folder: Where the server's data lie.
-        port: Where the server also listens on 127.0.0.1, for reading programs.
+        folder: The folder of the server's data.
+        port: A port of 127.0.0.1 on which the server also listens, for reading programs.
     """
 
     url: str = ""
@@ -24,5 +24,5 @@ class EmbeddedWarehouse(Warehouse):
 
     @cached_property
     def server_url(self) -> str:
-        """The URL of the database on the server, which runs now."""
+        """The URL of the database; the server runs."""
         return EmbeddedPostgres(Path(self.folder), self.port).start()

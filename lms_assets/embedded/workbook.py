@@ -1,8 +1,8 @@
-"""What a laptop has instead of Google Sheets: the same tabs in an ``.xlsx`` file.
+"""The double of Google Sheets: the same tabs in an ``.xlsx`` file.
 
-The same rules as in the spreadsheet: tabs by title, columns by heading, what a
-person wrote beside ours kept with the key of its row. The file is replaced
-whole, so that a reader or a crash never meets half of it.
+The rules are those of the spreadsheet: tabs are found by title, columns by heading, and the cells
+that people wrote stay with the key of their row. The file is replaced whole, so that no reader
+sees a part of it, even after a crash.
 """
 
 import os
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_S = 60
 PIXELS_PER_CHARACTER = 7
 NEW_FILE_MODE = 0o644
-# What openpyxl drops without a word: by the folder of the part, the mark by which it is known.
+# Parts of a workbook that openpyxl drops silently: folder → mark in the part → its kind.
 LOST_IN: Mapping[str, Mapping[bytes, str]] = {
     "xl/drawings": {
         b"<xdr:pic": "picture",
@@ -60,22 +60,22 @@ LOST_IN: Mapping[str, Mapping[bytes, str]] = {
 class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The workbook that people open."""
 
-    path: str = Field(description="The .xlsx file; made where it is not there.")
+    path: str = Field(description="The .xlsx file; made if it does not exist.")
 
     @property
     def url(self) -> str:
-        """Where people open it."""
+        """The address at which people open it."""
         return Path(self.path).resolve().as_uri()
 
     def publish(self, tabs: Sequence[Tab]) -> list[str]:
-        """The workbook shows exactly ``tabs``; what people added beside them is untouched.
+        """The workbook shows exactly ``tabs``; cells that people added are unchanged.
 
         Returns:
-            The titles of our tabs that are there now.
+            The titles of our tabs in the workbook.
 
         Raises:
-            PermanentFault: A heading of ours was changed, or the file is no workbook.
-            TemporaryFault: Another program holds the file.
+            PermanentFault: A person changed one of our headings, or the file is no workbook.
+            TemporaryFault: Another run is writing the file.
         """
         with self._locked():
             book = self._book()
@@ -84,29 +84,29 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
         return shown
 
     def read(self, title: str) -> Grid:
-        """All that the worksheet holds now; nothing where there is none."""
+        """The worksheet's cells; empty if there is no such worksheet."""
         return self.read_all([title])[title]
 
     def read_all(self, titles: Sequence[str]) -> dict[str, Grid]:
-        """All that each of the worksheets holds now."""
+        """Title → the worksheet's cells."""
         if not Path(self.path).exists():
             return {title: [] for title in titles}
         book = self._book(is_to_be_written=False)
-        there = set(book.sheetnames)
-        return {title: _grid(book[title]) if title in there else [] for title in titles}
+        present = set(book.sheetnames)
+        return {title: _grid(book[title]) if title in present else [] for title in titles}
 
     def check(self) -> None:
-        """The workbook can be read and its folder written.
+        """The workbook can be read, and files can be written in its folder.
 
         Raises:
-            PermanentFault: The file is no workbook, or its folder may not be written.
+            PermanentFault: The file is no workbook, or its folder cannot be written.
         """
         with self._locked():
             self._book()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One publisher at a time, also of other processes."""
+        """In the block no other process publishes to the workbook."""
         from filelock import FileLock, Timeout
 
         path = Path(self.path)
@@ -132,44 +132,49 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
             return book
         try:
             if is_to_be_written:
-                _refuse_what_would_be_lost(self.path)
+                _refuse_lossy_parts(self.path)
             return load_workbook(self.path)
         except (BadZipFile, InvalidFileException, KeyError, ValueError):
             raise PermanentFault("sheet.workbook_unreadable", path=self.path) from None
 
     def _replace(self, book: "Workbook") -> None:
-        """The file is the book; who may read and write it stays as people set it."""
+        """The file holds the book; its permissions and group stay as people set them."""
         path = Path(self.path)
-        # A draft may hold the ids of students who were erased since.
+        # A draft of a killed writer may hold ids of students who were erased since.
         remove_drafts(path)
-        held = path.stat() if path.exists() else None
-        mode = stat.S_IMODE(held.st_mode) if held else NEW_FILE_MODE
+        status = path.stat() if path.exists() else None
+        mode = stat.S_IMODE(status.st_mode) if status else NEW_FILE_MODE
         with written_whole(path, mode=mode) as file:
             book.save(file)
-            if held is not None and held.st_gid != os.fstat(file.fileno()).st_gid:
-                os.fchown(file.fileno(), -1, held.st_gid)
+            if status is not None and status.st_gid != os.fstat(file.fileno()).st_gid:
+                os.fchown(file.fileno(), -1, status.st_gid)
 
 
-def _refuse_what_would_be_lost(path: str) -> None:
-    """A workbook is written anew from what openpyxl reads, and it does not read everything.
+def _refuse_lossy_parts(path: str) -> None:
+    """The workbook holds no part that openpyxl would drop.
+
+    The workbook is written again from what openpyxl has read, and openpyxl does not read all.
 
     Raises:
-        PermanentFault: ``sheet.workbook_would_lose``: names what, and what to do.
+        PermanentFault: ``sheet.workbook_would_lose``; it names the part.
     """
     with ZipFile(path) as parts:
         for name in parts.namelist():
             kinds = LOST_IN.get(PurePosixPath(name).parent.as_posix(), {})
             content = parts.read(name) if kinds else b""
-            for mark, what in kinds.items():
+            for mark, kind in kinds.items():
                 if mark in content:
-                    raise PermanentFault("sheet.workbook_would_lose", path=path, what=what)
+                    raise PermanentFault("sheet.workbook_would_lose", path=path, what=kind)
 
 
 def _publish(book: "Workbook", tabs: Sequence[Tab]) -> list[str]:
-    """Every tab is laid out before the first cell is written; returns those that are shown."""
+    """The book shows the tabs; the titles of those shown.
+
+    All tabs are laid out before the first cell is written, so that a fault changes nothing.
+    """
     for earlier, title in renamings(tabs, book.sheetnames).items():
         book[earlier].title = title
-    tabs, old = newest_kept(tabs, book.sheetnames)
+    tabs, expired = newest_kept(tabs, book.sheetnames)
     layouts = dict(_layouts(book, tabs))
     tabs = [tab for tab in tabs if tab.title in layouts]
     for tab in tabs:
@@ -179,26 +184,26 @@ def _publish(book: "Workbook", tabs: Sequence[Tab]) -> list[str]:
     by_title = {tab.title: tab for tab in tabs}
     for tab in tabs:
         _draw(book, tab, by_title, layouts)
-    for title in old:
+    for title in expired:
         book.remove(book[title])
     return [tab.title for tab in tabs]
 
 
 def _layouts(book: "Workbook", tabs: Sequence[Tab]) -> Iterator[tuple[str, Layout]]:
     for tab in tabs:
-        is_there = tab.title in book.sheetnames
+        exists = tab.title in book.sheetnames
         try:
-            place = layout(tab, _grid(book[tab.title]) if is_there else [])
+            place = layout(tab, _grid(book[tab.title]) if exists else [])
         except PermanentFault:
             if tab.made_if_missing:
                 raise
             continue
-        if is_there or tab.made_if_missing:
+        if exists or tab.made_if_missing:
             yield tab.title, place
 
 
 def _grid(sheet: "Worksheet") -> list[list[Plain]]:
-    """The worksheet as Google Sheets would answer: dates as numbers of days."""
+    """The worksheet's cells as Google Sheets would return them: dates as numbers of days."""
     rows = [[_plain(value) for value in row] for row in sheet.iter_rows(values_only=True)]
     while rows and not any(cell is not None for cell in rows[-1]):
         rows.pop()
@@ -225,7 +230,7 @@ def _show(sheet: "Worksheet", tab: Tab, place: Layout) -> None:
 
     _unfilter(sheet)
     _unmerge(sheet, place)
-    _move_their_cells(sheet, place)
+    _move_peoples_cells(sheet, place)
     sheet.freeze_panes = f"A{place.top + 2}"
     rows = content(tab, place.height)
     for number, column in enumerate(tab.columns):
@@ -245,7 +250,7 @@ def _show(sheet: "Worksheet", tab: Tab, place: Layout) -> None:
 
 
 def _unfilter(sheet: "Worksheet") -> None:
-    """No row is hidden: the file keeps what a filter hid, whatever stands there now."""
+    """No filter hides a row: in the file the same rows would stay hidden with new content."""
     if sheet.auto_filter.ref:
         sheet.auto_filter.filterColumn = []
         for row in sheet.row_dimensions.values():
@@ -253,7 +258,7 @@ def _unfilter(sheet: "Worksheet") -> None:
 
 
 def _unmerge(sheet: "Worksheet", place: Layout) -> None:
-    """Every cell of our columns can be written."""
+    """No merged cells lie in our columns, so that all their cells can be written."""
     for merged in list(sheet.merged_cells.ranges):
         if any(merged.min_col <= at + 1 <= merged.max_col for at in place.places):
             sheet.unmerge_cells(merged.coord)
@@ -267,7 +272,7 @@ def _kind(tab: Tab, row: int, number: int) -> Kind:
 
 
 def _put(cell: Any, value: Plain, kind: Kind) -> None:  # noqa: ANN401
-    """The value with its format; text as text, where openpyxl would take ``=`` for a formula."""
+    """The cell has the value and its format; a text that begins with ``=`` is no formula."""
     from openpyxl.utils.datetime import from_excel
 
     is_day = kind in ("date", "datetime") and not isinstance(value, str | None)
@@ -276,26 +281,28 @@ def _put(cell: Any, value: Plain, kind: Kind) -> None:  # noqa: ANN401
         cell.number_format = FORMATS[kind]
     if isinstance(value, str):
         cell.data_type = "s"
-        # Else a spreadsheet program makes a formula of it when someone edits the cell.
+        # Without it, a spreadsheet program makes a formula of the text when a person edits it.
         cell.quotePrefix = value.startswith(("=", "+", "-", "@"))
 
 
-def _move_their_cells(sheet: "Worksheet", place: Layout) -> None:
-    """What people wrote beside ours goes with its row; their formulas follow."""
+def _move_peoples_cells(sheet: "Worksheet", place: Layout) -> None:
+    """The cells that people wrote are moved with their row, and their formulas are adapted."""
     from openpyxl.formula.translate import Translator
 
     if not place.steps:
         return
     first = place.top + 2
-    theirs = [n for n in range(1, sheet.max_column + 1) if n - 1 not in place.places]
-    held = {
-        (row, n): _taken_out(sheet.cell(row, n)) for row in _under(sheet, first) for n in theirs
+    other_columns = [n for n in range(1, sheet.max_column + 1) if n - 1 not in place.places]
+    cells = {
+        (row, n): _taken_out(sheet.cell(row, n))
+        for row in _under(sheet, first)
+        for n in other_columns
     }
     for row, was in enumerate(rearranged(len(_under(sheet, first)), place.steps)):
-        for n in theirs:
+        for n in other_columns:
             if was is not None:
                 cell: Any = sheet.cell(first + row, n)
-                value, style, comment = held[first + was, n]
+                value, style, comment = cells[first + was, n]
                 if isinstance(value, str) and value.startswith("="):
                     origin = sheet.cell(first + was, n).coordinate
                     value = Translator(value, origin).translate_formula(cell.coordinate)
@@ -309,18 +316,18 @@ def _under(sheet: "Worksheet", first: int) -> range:
 def _taken_out(cell: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
     from copy import copy
 
-    held = cell.value, copy(cell._style), copy(cell.comment) if cell.comment else None
+    content = cell.value, copy(cell._style), copy(cell.comment) if cell.comment else None
     cell.value, cell.comment = None, None
-    return held
+    return content
 
 
 def _draw(book: "Workbook", tab: Tab, tabs: dict[str, Tab], layouts: dict[str, Layout]) -> None:
-    """Each chart once, over all rows, to the right of all that is written."""
+    """Each of the tab's charts is in the worksheet once, over all rows, right of our columns."""
     from openpyxl.utils import get_column_letter
 
     sheet: Any = book[tab.title]
-    ours = {title for chart in tab.charts for title in (chart.title, *chart.earlier)}
-    sheet._charts = [chart for chart in sheet._charts if _title_of(chart) not in ours]
+    own_titles = {title for chart in tab.charts for title in (chart.title, *chart.earlier)}
+    sheet._charts = [chart for chart in sheet._charts if _title_of(chart) not in own_titles]
     for number, chart in enumerate(tab.charts):
         drawn = _chart(book[chart.source], chart, tabs[chart.source], layouts[chart.source])
         column = get_column_letter(max(layouts[tab.title].places) + 3)
@@ -346,7 +353,7 @@ def _chart(sheet: "Worksheet", chart: Chart, source: Tab, place: Layout) -> Any:
     below = Reference(sheet, min_col=columns[chart.x], min_row=top + 1, max_row=last)
     drawn.set_categories(below)
     drawn.x_axis.number_format = FORMATS["date"]
-    # openpyxl leaves the axes out unless told otherwise.
+    # By default openpyxl leaves the axes out.
     drawn.x_axis.delete = drawn.y_axis.delete = False
     drawn.legend.position = "b"
     return drawn

@@ -302,10 +302,10 @@ def _append(path: Path, data: bytes) -> None:
 
 def delete_old_logs(folder: Path, last_old_day: date) -> list[Path]:
     """The daily logs dated ``last_old_day`` or earlier are deleted; other files stay."""
-    old = [path for path in folder.glob("*.log") if (_day_of(path) or date.max) <= last_old_day]
-    for path in old:
+    expired = [path for path in folder.glob("*.log") if (_day_of(path) or date.max) <= last_old_day]
+    for path in expired:
         path.unlink(missing_ok=True)
-    return old
+    return expired
 
 
 def _day_of(path: Path) -> date | None:

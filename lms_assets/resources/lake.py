@@ -208,11 +208,11 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.objects.remove(f"{folder}/{obsolete}")
         return new
 
-    def _repoint(self, old: RawAnswer, new: RawAnswer) -> None:
-        key = reference_key("raw_attempts", old.day)
+    def _repoint(self, replaced: RawAnswer, new: RawAnswer) -> None:
+        key = reference_key("raw_attempts", replaced.day)
         if self.objects.exists(key):
             named = msgspec.json.decode(self.objects.read(key))["checksum"]
-            if named == old.checksum:
+            if named == replaced.checksum:
                 self.objects.write(key, msgspec.json.encode(new))
 
     def reference(self, asset: str, partition: str) -> UPath:

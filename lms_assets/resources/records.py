@@ -232,8 +232,8 @@ def _end_of_value(text: str, start: int) -> int | None:
 
 
 def _skip_space(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    return found.end() if found else position
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
 
 
 # Possessive groups would be shorter, but Python before 3.11.5 matches them wrongly.

@@ -43,7 +43,7 @@ def test_an_error_comes_where_its_item_would() -> None:
     assert (next(seen), next(seen)) == (1, 2)
 
 
-def test_whoever_stops_early_leaves_no_thread_behind() -> None:
+def test_a_caller_that_stops_early_leaves_no_thread_behind() -> None:
     before = threading.active_count()
     items = ahead(range(100))
     assert next(items) == 0

@@ -83,7 +83,7 @@ def test_the_page_shows_the_whole_road_as_a_graph(page: Page, here: Up) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_warns_when_yesterday_is_not_there(page: Page, here: Up) -> None:
+def test_the_page_warns_when_yesterday_is_not_loaded(page: Page, here: Up) -> None:
     wait_until(lambda: here.ticks("missing") >= 1)
     page.goto(f"{here.address}/assets/attempts_table?view=checks")
     page.get_by_text("yesterday_is_loaded").first.click()

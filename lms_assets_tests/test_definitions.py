@@ -274,9 +274,7 @@ RESOURCES = """{
 }"""
 
 
-def test_what_the_page_can_ask_about_resources_holds_no_secret(
-    place: Checkout, tmp_path: Path
-) -> None:
+def test_the_pages_answers_about_resources_hold_no_secret(place: Checkout, tmp_path: Path) -> None:
     home = {"DAGSTER_HOME": str(tmp_path), "DAGSTER_DISABLE_TELEMETRY": "1"}
     done = subprocess.run(
         [Path(sys.executable).with_name("dagster-graphql"), "-t", RESOURCES],

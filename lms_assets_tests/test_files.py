@@ -34,7 +34,9 @@ def holding() -> "tuple[subprocess.Popen[str], Path]":
     return process, Path(process.stdout.readline().strip())
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next(temporary: Path) -> None:
+def test_a_scratch_folder_of_a_killed_process_is_removed_by_the_next_process(
+    temporary: Path,
+) -> None:
     process, folder = holding()
     process.kill()
     process.wait()
@@ -44,7 +46,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(temporary: Path) -> N
     assert list(temporary.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_where_nothing_new_is_made(temporary: Path) -> None:
+def test_a_scratch_folder_of_a_killed_process_is_removed_without_a_new_one(temporary: Path) -> None:
     process, _ = holding()
     process.kill()
     process.wait()
@@ -52,7 +54,7 @@ def test_what_a_killed_process_left_is_removed_where_nothing_new_is_made(tempora
     assert list(temporary.iterdir()) == []
 
 
-def test_what_a_living_process_holds_is_left_alone(temporary: Path) -> None:
+def test_a_scratch_folder_of_a_living_process_is_left_alone(temporary: Path) -> None:
     process, folder = holding()
     try:
         with scratch_folder():

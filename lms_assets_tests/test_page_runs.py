@@ -78,7 +78,7 @@ def in_the_workbook(here: Up) -> dict[date, int]:
     return {day.date(): n for day, n in daily.iter_rows(2, max_col=2, values_only=True) if n}
 
 
-def test_late_records_of_a_range_without_its_figures_are_seen_told_and_mended(
+def test_late_records_without_their_figures_are_noticed_reported_and_repaired(
     here: Up, grader: Grader
 ) -> None:
     """R12: the figures stayed old, while two days were told to be done."""
@@ -97,7 +97,7 @@ def test_late_records_of_a_range_without_its_figures_are_seen_told_and_mended(
     assert "Nothing to do" in here.place.lms("backfill", *map(str, days)).stdout
 
 
-def test_a_failed_day_of_a_batch_that_is_executed_again_is_told_and_published(
+def test_a_failed_day_of_a_batch_that_is_executed_again_has_a_letter_and_a_publication(
     here: Up, grader: Grader
 ) -> None:
     """R10: the new run has the tags of a batch that is closed, and nobody heard of it."""

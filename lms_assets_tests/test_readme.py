@@ -94,7 +94,7 @@ def test_each_page_is_found_from_a_readme(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", ["settings", "commands", "operations", "data", "earlier-systems"])
-def test_what_users_need_is_there_in_russian_with_the_same_headings(page: str) -> None:
+def test_the_users_documents_exist_in_russian_with_the_same_headings(page: str) -> None:
     english, russian = (text_of(f"docs/{folder}{page}.md") for folder in ("", "ru/"))
     headings, tables = r"(?m)^#+ ", r"(?m)^\|"
     assert len(re.findall(headings, english)) == len(re.findall(headings, russian))

@@ -294,7 +294,7 @@ def test_a_day_goes_from_the_api_to_the_sheet_by_settings_alone(
     assert outside.sheets.column("Daily", "Attempts")[0] == 4
 
 
-def test_its_letter_goes_to_every_recipient_encrypted_and_says_the_day(
+def test_the_letter_goes_to_every_recipient_encrypted_and_names_the_day(
     outside: Outside, first_run: Said
 ) -> None:
     delivery = outside.office.deliveries[0]

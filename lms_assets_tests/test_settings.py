@@ -233,7 +233,7 @@ def test_a_home_is_relative_to_the_project_not_to_where_the_command_is_called(
         ("LMS_STAFF", "nobody.txt"),
     ],
 )
-def test_a_value_that_cannot_be_is_told_by_its_variable(
+def test_an_impossible_value_is_refused_with_its_variable(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = refusal(monkeypatch, **{variable: value})
@@ -324,7 +324,7 @@ def test_a_line_of_the_env_file_that_says_nothing_is_refused_by_its_number(
         load_settings()
 
 
-def test_a_misspelt_setting_is_told_with_the_one_that_is_near(
+def test_a_misspelt_setting_is_named_with_the_setting_that_is_meant(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LMS_TIMEZON", "Europe/Moscow")
@@ -338,7 +338,7 @@ def test_a_misspelt_setting_is_told_with_the_one_that_is_near(
 @pytest.mark.parametrize(
     ("wrong", "meant"), [("SMTP_HOST", "SMTP_SERVER"), ("API_KEY", "API_CLIENT_KEY")]
 )
-def test_what_other_programs_call_a_setting_is_told_with_our_name(
+def test_another_programs_name_of_a_setting_is_reported_with_our_name(
     wrong: str, meant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # R61
     monkeypatch.setenv(wrong, "x")

@@ -91,7 +91,7 @@ def test_every_key_that_code_asks_for_is_there(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
-def test_every_fault_that_code_raises_is_told_with_its_facts(module: Path) -> None:
+def test_every_fault_that_code_raises_has_the_facts_of_its_sentences(module: Path) -> None:
     untold = []
     for call in calls(module):
         if name_of(call) not in ("TemporaryFault", "PermanentFault") or not call.args:

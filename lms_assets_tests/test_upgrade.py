@@ -66,7 +66,7 @@ def test_an_old_database_keeps_every_row_and_every_figure(old: Warehouse) -> Non
         assert figures_in(old, table, columns) == expected, table
 
 
-def test_figures_of_an_old_database_computed_anew_are_the_old_ones(old: Warehouse) -> None:
+def test_recomputed_figures_of_an_old_database_equal_the_old_ones(old: Warehouse) -> None:
     old.migrate(figure_views())
     with old.begin() as connection:
         as_of = measures.as_of(connection)

@@ -600,7 +600,7 @@ class PulledPlug(BaseException):
     """Ends the process wherever it is."""
 
 
-def test_after_a_crash_in_the_middle_the_database_is_as_it_was(
+def test_a_crash_in_the_middle_leaves_the_database_unchanged(
     bare: Warehouse, pipeline: Database
 ) -> None:
     pipeline.add("attempts", row("anna", "run", "2023-05-31 09:00:00"))

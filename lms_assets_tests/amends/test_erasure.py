@@ -208,7 +208,7 @@ def test_no_trace_of_the_student_is_left_anywhere(
     assert [place for place, text in said if escaped(STUDENT) in text] == []
 
 
-def test_the_others_are_as_if_the_student_had_never_been(
+def test_other_students_rows_equal_those_without_the_erased_student(
     warehouse: Warehouse, lake: Lake, erasure: Erasure, tmp_path: Path, database_url: str
 ) -> None:
     loaded(warehouse, lake, OF_OTHERS)
@@ -601,7 +601,7 @@ def test_tombstones_cover_the_erased_alone(
     assert tombstones.erased_among([]) == set()
 
 
-def test_without_its_key_nobody_is_loaded(
+def test_without_the_key_of_erasures_nothing_is_loaded(
     warehouse: Warehouse, lake: Lake, erasure: Erasure
 ) -> None:
     erased(warehouse, lake, erasure)
@@ -621,7 +621,7 @@ def test_without_its_key_nobody_is_loaded(
     assert other.value.code == "erasure.key_other"
 
 
-def test_a_key_that_was_cut_off_while_it_was_made_is_made_anew(
+def test_a_key_whose_writing_was_interrupted_is_made_again(
     warehouse: Warehouse, lake: Lake, erasure: Erasure
 ) -> None:
     key_file = Path(erasure.key_file)

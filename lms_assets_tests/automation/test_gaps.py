@@ -65,7 +65,7 @@ def test_a_day_that_failed_for_good_waits_for_a_person_and_is_not_given_up() -> 
         st.dates(date(2025, 1, 1), date(2025, 3, 1)), st.integers(1, 2 * MAX_TRIES)
     ),
 )
-def test_what_is_asked_for_is_missing_and_neither_running_nor_given_up(
+def test_requested_days_are_missing_and_neither_running_nor_given_up(
     missing: set[date], running: set[date], failures: dict[date, int]
 ) -> None:
     tries = {day: failed(n, minutes_ago=100_000) for day, n in failures.items()}

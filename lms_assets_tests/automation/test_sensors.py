@@ -73,14 +73,14 @@ def test_every_sensor_is_on_without_anybody_switching_it_on(settings: Settings) 
     assert set(found.values()) == {dg.DefaultSensorStatus.RUNNING}
 
 
-def test_a_failing_run_of_before_the_first_tick_is_told_of(daemon: Daemon) -> None:
+def test_a_run_that_failed_before_the_first_tick_has_a_letter(daemon: Daemon) -> None:
     ran(daemon.instance, ago(1), fails_with=REFUSED)
     daemon.ticks("letters")
     daemon.ticks("letters")
     assert daemon.kinds() == ["failure"]
 
 
-def test_a_run_that_will_be_retried_is_not_told_of(daemon: Daemon) -> None:
+def test_a_run_that_will_be_retried_has_no_letter(daemon: Daemon) -> None:
     ran(daemon.instance, ago(1), fails_with=LOST, dagster__will_retry="true")
     daemon.ticks("letters")
     assert daemon.kinds() == []
@@ -99,7 +99,7 @@ def opened(daemon: Daemon, batch: str, *days: date, kind: str = "backfill") -> N
         open_batch(connection, batch, kind=kind, days=days)
 
 
-def test_a_batch_is_published_once_and_then_told_of(daemon: Daemon) -> None:
+def test_a_batch_is_published_once_and_then_has_its_letter(daemon: Daemon) -> None:
     opened(daemon, "b", ago(1), ago(2))
     ran(daemon.instance, ago(1), batch="b")
     assert daemon.ticks("batches").run_requests == []
@@ -149,7 +149,7 @@ def test_missing_days_are_requested_newest_first(
     assert len({request.tags["lms/batch"] for request in result.run_requests}) == 1
 
 
-def test_the_page_is_warned_when_yesterday_is_late_and_told_when_it_is_in(
+def test_the_check_on_the_page_warns_when_yesterday_is_late_and_passes_when_it_is_loaded(
     daemon: Daemon, tmp_path: Path
 ) -> None:
     lake = Lake(url=str(tmp_path / "lake"))
@@ -179,7 +179,7 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return run.status
 
 
-def test_a_run_whose_process_was_killed_is_failed_and_told_of(daemon: Daemon) -> None:
+def test_a_run_whose_process_was_killed_is_failed_and_has_a_letter(daemon: Daemon) -> None:
     orphan = began(daemon.instance, ago(1))
     mine = began(daemon.instance, ago(2))
     with kept(daemon.warehouse.engine, Lock.RUN, mine, name="the run's process"):

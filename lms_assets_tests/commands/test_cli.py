@@ -292,7 +292,7 @@ def test_a_letter_waits_for_a_mail_server_that_is_down_and_the_next_run_delivers
     ],
     ids=" ".join,
 )
-def test_wrong_usage_is_told_and_nothing_is_begun(
+def test_wrong_usage_is_reported_and_no_work_is_begun(
     home: Path, api: Serves, arguments: list[str]
 ) -> None:
     server = api(answer([]))
@@ -322,7 +322,7 @@ def test_settings_that_are_wrong_end_every_verb_with_the_variable_s_name(
         ("a*", "LMS_HOME={home} has a character that Dagster reads as a pattern"),
     ],
 )
-def test_a_home_that_cannot_be_used_is_told_in_one_sentence_and_nothing_is_begun(
+def test_an_unusable_home_is_named_in_one_sentence_and_no_work_is_begun(
     home: Path, tmp_path: Path, name: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R41, R47."""
@@ -336,7 +336,7 @@ def test_a_home_that_cannot_be_used_is_told_in_one_sentence_and_nothing_is_begun
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_fault_of_dagsters_own_tables_is_told_once_as_work_that_failed(
+def test_a_fault_of_dagsters_own_tables_is_shown_once_and_exits_with_1(
     home: Path, warehouse: Warehouse, api: Serves, day: date
 ) -> None:
     api(answer([record(day=day)]))

@@ -240,7 +240,7 @@ def test_an_answer_that_cannot_be_read_ends_an_erasure_as_work_that_failed(
     assert "cannot be read" in said.stderr
 
 
-def test_an_erasure_that_cannot_be_published_fails_is_told_of_and_published_later(
+def test_an_erasure_that_cannot_be_published_fails_has_a_letter_and_is_published_later(
     place: Home,
 ) -> None:
     place.lms("run", DAY)

@@ -63,7 +63,7 @@ def test_every_setting_of_config_ini_is_read_back_from_the_env(tmp_path: Path) -
     assert (found.smtp_server, found.smtp_port) == ("smtp.example.org", 465)
 
 
-def test_the_text_is_this(tmp_path: Path) -> None:
+def test_an_env_from_config_ini_has_these_lines(tmp_path: Path) -> None:
     config = "[API]\napi_url = https://api.example.org/?client=a&v=2\n[Email]\nport = 465\n"
 
     assert env_from_config_ini(written(tmp_path, config)) == (
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_config_ini_is_refused_without_showing_it(
     assert "s3cret" not in str(error.value)
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nowhere\.ini: cannot be read \(No such file"):
         env_from_config_ini(tmp_path / "nowhere.ini")
 

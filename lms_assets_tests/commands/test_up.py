@@ -68,7 +68,7 @@ def test_a_run_in_a_terminal_beside_the_daemon_has_one_letter(here: Up) -> None:
     assert rows == [{"kind": "success", "status": "sent"}]
 
 
-def test_a_backfill_in_a_terminal_beside_the_daemon_is_published_and_told_of_once(
+def test_a_backfill_beside_the_daemon_has_one_publication_and_one_letter(
     here: Up,
 ) -> None:
     assert here.place.lms("backfill", str(ago(8)), str(ago(6))).returncode == 0
@@ -107,7 +107,7 @@ def test_runs_of_the_command_stand_in_the_page_and_can_be_executed_again_there(h
     wait_until(lambda: here.place.rows(told, run=again) == [{"status": "sent"}])
 
 
-def test_a_second_one_in_the_same_home_is_refused(here: Up) -> None:
+def test_a_second_up_in_the_same_home_is_refused(here: Up) -> None:
     said = here.place.lms("up", "--port", str(free_port()))
     assert said.returncode == 1
     assert "It is up already" in said.stdout
@@ -139,7 +139,7 @@ def test_every_day_of_a_pause_is_run_on_return_with_one_letter(place: Home) -> N
     assert len(place.runs("publication")) == 1
 
 
-def test_a_run_that_died_with_the_machine_is_failed_told_of_and_run_again(
+def test_a_run_that_died_with_the_machine_is_failed_has_a_letter_and_runs_again(
     place: Home, grader: Grader
 ) -> None:
     grader.latency_s = 600
@@ -168,7 +168,7 @@ def test_a_run_that_died_with_the_machine_is_failed_told_of_and_run_again(
     assert place.letters() == [("failure", "sent"), ("recovered", "sent")]
 
 
-def test_what_a_killed_one_left_running_is_ended_by_the_next(place: Home) -> None:
+def test_processes_that_a_killed_up_left_are_ended_by_the_next_up(place: Home) -> None:
     port = free_port()
     begin(place, port)
     killed = place.started[-1]
@@ -181,7 +181,7 @@ def test_what_a_killed_one_left_running_is_ended_by_the_next(place: Home) -> Non
     assert not any(process.is_running() for process in left)
 
 
-def test_ctrl_c_ends_all_that_it_started_and_nothing_else_also_in_the_background(
+def test_ctrl_c_ends_the_processes_of_up_and_no_others_also_in_the_background(
     place: Home,
 ) -> None:
     # As a shell without job control starts it: deaf to SIGINT unless it listens again.

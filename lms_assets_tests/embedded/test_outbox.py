@@ -48,7 +48,7 @@ def test_a_letter_is_a_file_named_by_time_kind_and_message_id(outbox: Outbox) ->
     assert read.get_content().split() == ["привет", "🎉"]
 
 
-def test_the_same_letter_again_takes_its_own_place(outbox: Outbox) -> None:
+def test_the_same_letter_again_replaces_its_file(outbox: Outbox) -> None:
     outbox.send(letter())
     outbox.send(letter(text="later\n", date=datetime(2025, 7, 26, tzinfo=UTC)))
     (name,) = files(outbox)

@@ -74,7 +74,7 @@ def drafts(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("killed", ["all of it", "the command alone"])
-def test_one_that_was_killed_while_it_was_made_is_made_anew_by_the_next(
+def test_a_cluster_whose_making_was_killed_is_made_again_by_the_next_command(
     folder: Path, killed: str
 ) -> None:
     with user(folder) as maker:
@@ -97,7 +97,7 @@ def test_one_that_was_killed_while_it_was_made_is_made_anew_by_the_next(
     assert drafts(folder) == []
 
 
-def test_it_starts_on_an_empty_folder_and_keeps_what_it_was_given(folder: Path) -> None:
+def test_the_server_starts_on_an_empty_folder_and_keeps_its_data(folder: Path) -> None:
     server = EmbeddedPostgres(folder)
     with connected(server.start()) as cursor:
         cursor.execute("create table kept (n int); insert into kept values (7)")
@@ -108,7 +108,7 @@ def test_it_starts_on_an_empty_folder_and_keeps_what_it_was_given(folder: Path) 
         assert cursor.fetchall() == [(7,)]
 
 
-def test_it_serves_until_the_last_of_its_users_left(folder: Path) -> None:
+def test_the_server_runs_until_its_last_user_has_left(folder: Path) -> None:
     with user(folder) as first:
         assert url_of(first)
         with user(folder) as second:
@@ -118,7 +118,7 @@ def test_it_serves_until_the_last_of_its_users_left(folder: Path) -> None:
     assert pid_of(folder) is None
 
 
-def test_two_that_start_it_at_once_on_an_empty_folder_share_one(folder: Path) -> None:
+def test_two_processes_that_start_the_server_at_once_share_it(folder: Path) -> None:
     with user(folder) as first, user(folder) as second:
         assert url_of(first) == url_of(second) != ""
 
@@ -149,7 +149,7 @@ def test_a_server_that_was_killed_comes_back_with_what_was_committed(folder: Pat
         assert cursor.fetchall() == [(7,)]
 
 
-def test_it_can_be_told_to_stay_and_then_to_stop(folder: Path) -> None:
+def test_the_server_can_be_kept_running_and_then_stopped(folder: Path) -> None:
     server = EmbeddedPostgres(folder)
     server.start()
     server.keep_running()
@@ -182,7 +182,7 @@ def test_a_folder_may_lie_deep(folder: Path) -> None:
         cursor.execute("select 1")
 
 
-def test_its_data_are_closed_to_others_and_it_listens_on_no_port(folder: Path) -> None:
+def test_the_servers_data_are_private_and_no_port_is_open(folder: Path) -> None:
     server = EmbeddedPostgres(folder)
     with connected(server.start()) as cursor:
         cursor.execute("show listen_addresses")
@@ -277,7 +277,7 @@ HOSTILE = {
 }
 
 
-def test_it_is_made_and_found_again_whatever_the_environment_says(
+def test_the_cluster_is_made_and_found_whatever_the_environment_holds(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R33."""

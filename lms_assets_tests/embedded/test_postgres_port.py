@@ -74,7 +74,7 @@ def test_the_reader_reads_attempts_and_every_figure(
 @pytest.mark.parametrize(
     "table", ["rejected_records", "letters", "batches", "tombstones", "erasure_receipts"]
 )
-def test_the_reader_does_not_read_what_is_nobodys_business(
+def test_the_reader_cannot_read_quarantine_letters_or_dagsters_tables(
     table: str, reader: psycopg2.extensions.cursor
 ) -> None:
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -111,7 +111,7 @@ def test_the_password_is_in_a_private_file_and_stays(served: Warehouse, home: Pa
     assert file.read_text() == before
 
 
-def test_a_lost_password_file_is_made_anew_and_holds(
+def test_a_lost_password_file_is_made_again_and_its_password_works(
     served: Warehouse, home: Path, port: int
 ) -> None:
     file = home / "reader.password"

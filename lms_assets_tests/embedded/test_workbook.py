@@ -123,7 +123,7 @@ def test_a_file_that_is_no_workbook_is_refused_and_kept(book: WorkbookFile) -> N
     assert Path(book.path).read_bytes() == b"my notes"
 
 
-def test_a_folder_that_cannot_be_made_is_said_to_be(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     book = WorkbookFile(path=str(tmp_path / "file" / "statistics.xlsx"))
     with pytest.raises(PermanentFault) as raised:

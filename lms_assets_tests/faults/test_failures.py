@@ -79,7 +79,7 @@ JSON = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(min_size=1), JSON), st.sampled_from(["", "Bearer ", "client_key="]))
-def test_whatever_the_facts_are_they_are_json_without_the_secret(
+def test_facts_of_any_type_become_json_without_the_secret(
     facts: dict[str, Any], before: str
 ) -> None:
     facts = {f"_{name}": fact for name, fact in facts.items()} | {"reason": f'{before}{KEY}"}}'}

@@ -56,7 +56,7 @@ def pull() -> None:
         grader.attempts_between(*window, to=folder / "answer.json")
 
 
-def test_a_full_disk_of_temporary_files_is_told_by_their_setting(full_tmpdir: Path) -> None:
+def test_a_full_disk_of_temporary_files_is_named_by_its_setting(full_tmpdir: Path) -> None:
     fault = fault_of(pull)
     assert fault.code == "host.folder_unusable"
     assert fault.cause() == (
@@ -66,7 +66,7 @@ def test_a_full_disk_of_temporary_files_is_told_by_their_setting(full_tmpdir: Pa
     assert list(full_tmpdir.iterdir()) == [full_tmpdir / "filling"]
 
 
-def test_a_full_disk_of_the_lake_is_told_by_its_setting(
+def test_a_full_disk_of_the_lake_is_named_by_its_setting(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configured = {"API_URL": "http://127.0.0.1:9", "API_CLIENT": "c", "API_CLIENT_KEY": "k"}
@@ -82,7 +82,7 @@ def test_a_full_disk_of_the_lake_is_told_by_its_setting(
     assert fault_of(store).facts["place"] == f"LMS_LAKE={disk / 'lake'}"
 
 
-def test_a_folder_that_no_setting_names_is_told_by_its_path(
+def test_a_folder_that_no_setting_names_is_named_by_its_path(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -90,7 +90,7 @@ def test_a_folder_that_no_setting_names_is_told_by_its_path(
     assert (fault.facts["place"], fault.facts["disk"]) == (str(disk / "other"), disk)
 
 
-def test_an_error_that_names_no_file_stays_what_it_is() -> None:
+def test_an_error_that_names_no_file_stays_unchanged() -> None:
     with pytest.raises(dg.Failure) as found, faults_as_failures():
         raise PermanentFault("lake.no_answer", day=DAY)
     assert str(found.value.metadata[FAULT].value) == "lake.no_answer"

@@ -228,7 +228,7 @@ def test_without_a_week_before_the_day_stands_alone() -> None:
     assert re.search(r"^Attempts +1,640$", text, re.MULTILINE)
 
 
-def test_the_russian_letter_holds_all_that_the_earlier_one_did() -> None:
+def test_the_russian_letter_has_all_contents_of_the_earlier_systems_letter() -> None:
     text = plain(written(LETTERS["success"], language="ru"))
     for line in (
         "Получено: 1 640",
@@ -487,7 +487,9 @@ def test_days_that_follow_each_other_are_one_span() -> None:
         (7512, "2 h 5 min", "2 ч 5 мин"),
     ],
 )
-def test_a_duration_is_told_in_its_own_unit(seconds: float, english: str, russian: str) -> None:
+def test_a_duration_has_a_unit_that_fits_its_size(
+    seconds: float, english: str, russian: str
+) -> None:
     assert duration(seconds, Texts("en")) == english
     assert duration(seconds, Texts("ru")) == russian
 

@@ -75,7 +75,7 @@ def test_a_letter_of_a_batch_is_recorded_once_whichever_run_it_names(warehouse: 
     assert not due(warehouse, run="run-2", batch="b")
 
 
-def test_a_run_that_was_told_of_has_no_second_letter_of_another_kind(warehouse: Warehouse) -> None:
+def test_a_run_with_a_letter_has_no_second_letter_of_another_kind(warehouse: Warehouse) -> None:
     assert due(warehouse, kind="failure")
     assert not due(warehouse, kind="success")
 
@@ -304,7 +304,7 @@ class Broken:
         return self.good.hand_over(notice, recipients)
 
 
-def test_whatever_a_letter_raises_the_others_go_out_and_it_is_given_up_in_three_days(  # R22
+def test_a_letter_that_raises_any_error_is_given_up_in_three_days_and_holds_up_no_other(  # R22
     warehouse: Warehouse,
 ) -> None:
     due(warehouse, run="run-1")
@@ -372,7 +372,9 @@ def test_no_transaction_is_open_while_a_server_is_asked(warehouse: Warehouse) ->
     assert channel.states == []
 
 
-def test_notices_of_a_way_that_is_not_set_any_more_are_given_up(warehouse: Warehouse) -> None:
+def test_notices_of_a_channel_that_is_not_configured_any_more_are_given_up(
+    warehouse: Warehouse,
+) -> None:
     with warehouse.begin() as connection:
         short = DueLetter("failure", FAILURE, DAY, "run-1", None)
         record(connection, short, HERE, today=DAY, channel="tgram-123456")

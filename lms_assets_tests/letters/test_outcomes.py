@@ -122,7 +122,7 @@ def test_a_run_that_was_retried_twice_and_then_good_has_one_letter_that_says_so(
     assert news.letters()[0]["facts"]["tries"] == 3
 
 
-def test_a_day_that_failed_and_is_good_again_is_told_to_have_recovered(news: Newsroom) -> None:
+def test_a_failed_day_that_is_good_again_has_a_letter_of_its_recovery(news: Newsroom) -> None:
     kinds = [kind for kind, _ in news.told(news.bad(), news.good())]
     assert kinds == ["failure", "recovered"]
     failure, recovery = news.letters()
@@ -130,13 +130,13 @@ def test_a_day_that_failed_and_is_good_again_is_told_to_have_recovered(news: New
     assert recovery["facts"]["cause"]["code"] == "api.credentials_refused"
 
 
-def test_a_recovery_is_told_once_whoever_looks_again(news: Newsroom) -> None:
+def test_a_recovery_has_one_letter_however_often_the_run_is_seen(news: Newsroom) -> None:
     news.told(news.bad())
     good = news.good()
     assert [kind for kind, _ in news.told(good, good, good)] == ["failure", "recovered"]
 
 
-def test_a_day_that_failed_within_a_history_is_told_to_have_recovered(news: Newsroom) -> None:
+def test_a_day_that_failed_within_a_history_has_a_letter_of_its_recovery(news: Newsroom) -> None:
     news.bad(ago(1), batch="b")
     news.good(batch="b")
     news.ends("b", ago(1), DAY)
@@ -186,7 +186,7 @@ def test_a_day_that_was_run_again_in_its_batch_counts_by_its_last_run(news: News
     assert (facts["done"], facts["failures"]) == (2, [])
 
 
-def test_a_scheduled_batch_is_told_as_its_newest_day_with_the_late_rows_of_the_others(
+def test_a_scheduled_batch_has_the_letter_of_its_newest_day_with_the_late_rows_of_other_days(
     news: Newsroom,
 ) -> None:
     news.good(ago(1), records=1)
@@ -196,7 +196,7 @@ def test_a_scheduled_batch_is_told_as_its_newest_day_with_the_late_rows_of_the_o
     assert news.letters()[0]["facts"]["late_rows"] == {"2025-07-23": 2}
 
 
-def test_a_scheduled_batch_whose_late_day_failed_tells_of_it(news: Newsroom) -> None:
+def test_the_letter_of_a_scheduled_batch_names_a_late_day_that_failed(news: Newsroom) -> None:
     news.good(batch="s")
     news.bad(ago(1), batch="s")
     news.ends("s", DAY, ago(1), kind="schedule")
@@ -205,7 +205,9 @@ def test_a_scheduled_batch_whose_late_day_failed_tells_of_it(news: Newsroom) -> 
     assert [failure["day"] for failure in letter["facts"]["failures"]] == ["2025-07-23"]
 
 
-def test_a_publication_that_failed_is_told_of_with_the_days_in(news: Newsroom) -> None:
+def test_a_failed_publication_has_a_letter_that_says_that_the_days_are_loaded(
+    news: Newsroom,
+) -> None:
     news.good(batch="b")
     news.good(ago(1), batch="b")
     forbidden = PermanentFault("sheet.not_shared", address="robot@example.org", sheet="x")
@@ -215,7 +217,7 @@ def test_a_publication_that_failed_is_told_of_with_the_days_in(news: Newsroom) -
     assert (facts["is_loaded"], facts["cause"]["stage"]) == (True, "sheet")
 
 
-def test_a_batch_is_told_of_once(news: Newsroom) -> None:
+def test_a_batch_has_one_letter(news: Newsroom) -> None:
     news.good(batch="b")
     news.ends("b", DAY)
     assert len(news.ends("b", DAY)) == 1
@@ -248,7 +250,7 @@ def test_days_are_given_up_in_one_letter_and_each_only_once(news: Newsroom) -> N
     assert [str(row["day"]) for row in news.letters()] == ["2025-07-24", "2025-07-15"]
 
 
-def test_a_day_given_up_beside_others_is_told_to_have_recovered(news: Newsroom) -> None:
+def test_a_day_given_up_beside_others_has_a_letter_of_its_recovery(news: Newsroom) -> None:
     days = [GivenUpDay(ago(n), 5, news.bad(ago(n), batch="c")) for n in range(2)]
     news.messenger.tell_of_giving_up(days, now=NOW)
     assert [kind for kind, _ in news.told(news.good(ago(1)))] == ["given_up", "recovered"]
@@ -347,7 +349,7 @@ def test_a_letter_links_to_the_addresses_that_are_set(  # R57
     assert links["run"] == f"https://lms.example.org/dagster/runs/{run_id}"
 
 
-def test_a_run_without_a_day_is_told_as_what_it_is(news: Newsroom) -> None:  # R18
+def test_a_run_without_a_day_has_a_letter_that_says_so(news: Newsroom) -> None:  # R18
     @dg.op
     def raw_attempts(context: dg.OpExecutionContext) -> None:
         context.log.info(context.partition_key)
@@ -364,7 +366,7 @@ def test_a_run_without_a_day_is_told_as_what_it_is(news: Newsroom) -> None:  # R
     assert letter["facts"]["cause"]["code"] == "launch.without_a_day"
 
 
-def test_an_interrupted_run_is_told_to_have_been_interrupted(news: Newsroom) -> None:  # R63
+def test_an_interrupted_run_has_a_letter_that_says_so(news: Newsroom) -> None:  # R63
     run_id = started(news.instance, DAY)
     report_gone(news.instance, run_id)
     news.told(run_id)
@@ -381,7 +383,7 @@ def test_the_command_line_says_the_remedy_that_the_letter_says(news: Newsroom) -
     assert outcome.as_json()["remedy"] == explanation.remedy
 
 
-def test_a_run_whose_letter_cannot_be_made_is_told_of_and_holds_up_no_other(  # R22
+def test_a_run_whose_letter_cannot_be_made_holds_up_no_other_letter(  # R22
     news: Newsroom,
 ) -> None:
     broken, sound = news.good(ago(1)), news.good()
@@ -393,7 +395,9 @@ def test_a_run_whose_letter_cannot_be_made_is_told_of_and_holds_up_no_other(  # 
     assert news.told(broken) == news.told()
 
 
-def test_a_batch_whose_letter_cannot_be_made_is_told_of_and_closed(news: Newsroom) -> None:  # R22
+def test_a_batch_whose_letter_cannot_be_made_has_a_letter_about_that_and_is_closed(
+    news: Newsroom,
+) -> None:  # R22
     broken = news.good(batch="b")
     with news.warehouse.begin() as connection:
         statement = "update load_ledger set watch = '[1]' where run_id = %s"
@@ -403,7 +407,7 @@ def test_a_batch_whose_letter_cannot_be_made_is_told_of_and_closed(news: Newsroo
         assert open_batches(connection) == []
 
 
-def test_what_a_person_should_know_at_once_is_a_short_message_too(
+def test_urgent_news_are_short_messages_too(
     instance: dg.DagsterInstance, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     urls = "json://127.0.0.1:9/token-of-it"
@@ -419,7 +423,7 @@ def executed_again(run_id: str) -> dict[str, str]:
     return {"dagster__parent_run_id": run_id, "dagster__root_run_id": run_id}
 
 
-def test_a_run_that_is_executed_again_from_its_failure_is_told_to_have_recovered(
+def test_a_run_that_is_executed_again_from_its_failure_has_a_letter_of_its_recovery(
     news: Newsroom,
 ) -> None:  # R11
     failed = news.bad(fault=LOST)
@@ -432,7 +436,7 @@ def test_a_run_that_is_executed_again_from_its_failure_is_told_to_have_recovered
     assert news.told(again) == [("failure", str(DAY)), ("recovered", str(DAY))]
 
 
-def test_a_day_of_a_closed_batch_that_is_executed_again_is_told_like_a_run_by_itself(
+def test_a_day_of_a_closed_batch_that_is_executed_again_has_a_letter_of_its_own(
     news: Newsroom,
 ) -> None:  # R10
     failed = news.bad(batch="b")
@@ -443,7 +447,7 @@ def test_a_day_of_a_closed_batch_that_is_executed_again_is_told_like_a_run_by_it
     assert [kind for kind, _ in news.told(good)] == ["failure", "failure", "recovered"]
 
 
-def test_a_day_that_is_executed_again_in_an_open_batch_is_told_by_the_batch_alone(
+def test_a_day_that_is_executed_again_in_an_open_batch_is_in_the_batchs_letter_alone(
     news: Newsroom,
 ) -> None:  # R10
     with news.warehouse.begin() as connection:
@@ -458,7 +462,7 @@ def test_a_day_that_is_executed_again_in_an_open_batch_is_told_by_the_batch_alon
     assert len(news.told(again)) == 1
 
 
-def test_a_publication_that_is_executed_again_is_told_to_have_recovered(news: Newsroom) -> None:
+def test_a_publication_that_is_executed_again_has_a_letter_of_its_recovery(news: Newsroom) -> None:
     news.good(ago(1), batch="b")
     news.bad(batch="b")
     forbidden = PermanentFault("sheet.not_shared", address="robot@example.org", sheet="x")
@@ -471,7 +475,7 @@ def test_a_publication_that_is_executed_again_is_told_to_have_recovered(news: Ne
     assert len(news.told(once_more)) == 2
 
 
-def test_days_whose_figures_lag_are_not_told_to_be_done(news: Newsroom) -> None:  # R12
+def test_a_letter_does_not_call_days_with_lagging_figures_done(news: Newsroom) -> None:  # R12
     alone = news.good(ago(5), figures=False)
     assert news.messenger.outcome(alone).status == "failed"
     news.told(alone)
@@ -504,7 +508,7 @@ def test_a_days_letter_says_how_many_alarms_there_are(news: Newsroom) -> None:
     assert (told["task"], told["students"], told["solved"]) == ("loops", 12, 1)
 
 
-def test_a_scheduled_batch_tells_untold_alarms_that_began_on_its_late_days(
+def test_the_letter_of_a_scheduled_batch_has_new_alarms_of_its_late_days(
     news: Newsroom,
 ) -> None:
     alarm(news, ago(1), "told before")

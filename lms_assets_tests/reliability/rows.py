@@ -32,7 +32,7 @@ ROWS = {
         "It refuses for good; its name is not found",
         (
             "test_a_refused_connection_is_a_temporary_fault_that_names_the_host",
-            "test_a_name_that_nobody_knows_is_told_apart",
+            "test_an_unknown_host_name_has_a_fault_of_its_own",
             "test_the_key_is_in_no_text_of_the_resource",
             "test_no_secret_is_left_anywhere_that_people_read",
         ),
@@ -60,7 +60,7 @@ ROWS = {
     "A6": Row(
         "A 200 that is no array: HTML, nothing, an object of errors, null",
         (
-            "test_what_is_no_array_is_tried_again_and_then_quoted",
+            "test_an_answer_that_is_no_array_is_tried_again_and_then_quoted",
             "test_an_error_object_of_the_api_is_never_a_success",
             "test_a_key_that_the_api_echoes_is_not_quoted",
         ),
@@ -187,7 +187,7 @@ ROWS = {
         "Two runs of one day at once; two days in opposite order",
         (
             "test_two_runs_of_one_day_at_once_load_it_once",
-            "test_two_that_wait_for_each_other_both_end_well",
+            "test_two_transactions_that_wait_for_each_other_both_succeed",
         ),
     ),
     "C4": Row(
@@ -198,8 +198,8 @@ ROWS = {
         "The disk is full; the server is read-only; a right is missing",
         (
             "test_a_full_disk_of_the_database_fails_the_day_clean_and_the_day_again_repairs_it",
-            "test_a_read_only_server_is_told_by_name",
-            "test_a_login_that_may_only_read_is_told_so_and_changes_nothing",
+            "test_a_read_only_server_is_a_fault_of_its_own",
+            "test_a_read_only_login_is_refused_and_changes_nothing",
         ),
     ),
     "C6": Row(
@@ -225,7 +225,7 @@ ROWS = {
             "test_a_spreadsheet_that_is_not_shared_says_with_whom_to_share_it",
             "test_another_spreadsheet_is_not_found",
             "test_a_revoked_key_is_refused_and_not_tried_again",
-            "test_a_clock_that_is_off_is_said_to_be",
+            "test_a_wrong_clock_is_named_as_the_cause",
             "test_a_sheet_that_is_not_shared_fails_the_run_but_not_the_loaded_day",
         ),
     ),
@@ -314,13 +314,13 @@ ROWS = {
     ),
     "F2": Row(
         "The machine dies in the middle of a run",
-        ("test_a_run_that_died_with_the_machine_is_failed_told_of_and_run_again",),
+        ("test_a_run_that_died_with_the_machine_is_failed_has_a_letter_and_runs_again",),
     ),
     "F3": Row(
         "The first start",
         (
             "test_schedule_and_sensors_are_on_after_the_first_start",
-            "test_a_failing_run_of_before_the_first_tick_is_told_of",
+            "test_a_run_that_failed_before_the_first_tick_has_a_letter",
         ),
     ),
     "F4": Row(
@@ -337,7 +337,7 @@ ROWS = {
     ),
     "F5": Row(
         "The page is reached from another host",
-        ("test_what_the_page_can_ask_about_resources_holds_no_secret",),
+        ("test_the_pages_answers_about_resources_hold_no_secret",),
     ),
     "F6": Row(
         "Days of 23 and 25 hours",

@@ -21,7 +21,7 @@ def test_no_row_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("number", ROWS)
-def test_the_tests_of_a_row_are_there(number: str) -> None:
+def test_the_tests_of_a_row_exist(number: str) -> None:
     known = places()
     assert [test for test in ROWS[number].tests if test not in known] == []
 

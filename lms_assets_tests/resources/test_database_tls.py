@@ -64,7 +64,7 @@ def warehouse(server: Server, authority: Path | None, host: str, mode: str) -> W
     )
 
 
-def test_a_server_without_tls_is_told_as_that(server: Server) -> None:
+def test_a_server_without_tls_is_a_fault_of_its_own(server: Server) -> None:
     """R60: it was told as a server that cannot be reached."""
     with pytest.raises(PermanentFault) as found:
         warehouse(server, None, "127.0.0.1", "require").check()

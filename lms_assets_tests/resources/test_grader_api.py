@@ -192,7 +192,7 @@ def test_a_refused_connection_is_a_temporary_fault_that_names_the_host(to: Path)
     assert not list(to.parent.iterdir())
 
 
-def test_a_name_that_nobody_knows_is_told_apart(to: Path) -> None:
+def test_an_unknown_host_name_has_a_fault_of_its_own(to: Path) -> None:
     api = client("http://grader.invalid/attempts")
     fault = fault_of(lambda: api.attempts_between(START, END, to=to), TemporaryFault)
     assert fault.code == "api.name_not_found"
@@ -211,7 +211,7 @@ def test_a_connection_that_always_ends_before_the_answer_is_a_temporary_fault(to
 
 
 @pytest.mark.parametrize("url", ["grader.example.org/x", "ftp://h/x", "http://", "http://[::1/x"])
-def test_what_is_no_address_is_a_permanent_fault(to: Path, url: str) -> None:
+def test_an_invalid_address_is_a_permanent_fault(to: Path, url: str) -> None:
     api = client(url)
     fault = fault_of(lambda: api.attempts_between(START, END, to=to), PermanentFault)
     assert fault.code == "api.url_invalid"
@@ -335,7 +335,7 @@ def test_another_refusal_is_asked_once_and_quoted(to: Path) -> None:
         (answer("Ошибка\n\x00"), "u041e"),
     ],
 )
-def test_what_is_no_array_is_tried_again_and_then_quoted(
+def test_an_answer_that_is_no_array_is_tried_again_and_then_quoted(
     to: Path, bad: Behaviour, shown: str
 ) -> None:
     with ApiServer(bad, bad, answer([RECORD])) as api:

@@ -71,7 +71,9 @@ def test_an_answer_is_replaced_in_its_place(lake: Lake, tmp_path: Path) -> None:
     assert read(lake, new) == b"[1]"
 
 
-def test_another_process_sees_what_was_put_after_it_had_looked(lake: Lake, tmp_path: Path) -> None:
+def test_another_process_sees_objects_that_were_put_after_its_first_look(
+    lake: Lake, tmp_path: Path
+) -> None:
     other = Lake(url=lake.url)
     assert other.raw_answers(DAY) == []
     answer = put(lake, tmp_path, b"[1]", 5)
@@ -121,7 +123,7 @@ def test_a_list_that_lags_loses_no_answer(lake: Lake, store: S3Server, tmp_path:
     assert {read(lake, one) for one in lake.raw_answers(DAY)} == {b"[1]"}
 
 
-def test_a_bucket_that_is_not_there_and_a_store_that_is_down_have_names(
+def test_a_missing_bucket_and_a_store_that_is_down_have_faults_of_their_own(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises((PermanentFault, TemporaryFault)) as found:

@@ -261,7 +261,7 @@ def test_an_address_on_the_envelope_is_ascii(address: str, written: str | None) 
     assert on_the_envelope(address) == written
 
 
-def test_nobody_to_write_to_is_said() -> None:
+def test_missing_recipients_are_a_permanent_fault() -> None:
     with pytest.raises(PermanentFault, match="nobody to write to"):
         mailer(free_port()).send(letter(), [])
 

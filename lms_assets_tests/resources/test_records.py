@@ -110,7 +110,7 @@ def test_a_body_cut_anywhere_is_refused_by_every_block_size(
     ],
 )
 @pytest.mark.parametrize("block", [4, records.BLOCK_BYTES])
-def test_what_is_not_one_whole_array_is_refused(
+def test_a_body_that_is_not_one_whole_array_is_refused(
     monkeypatch: pytest.MonkeyPatch, body: bytes, block: int
 ) -> None:
     monkeypatch.setattr(records, "BLOCK_BYTES", block)

@@ -86,7 +86,9 @@ def test_the_reader_reads_the_figures_and_writes_nothing(url: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["rejected_records", "letters", "tombstones"])
-def test_the_reader_does_not_see_what_is_nobodys_business(url: str, table: str) -> None:
+def test_the_reader_does_not_see_quarantine_letters_or_dagsters_tables(
+    url: str, table: str
+) -> None:
     with pytest.raises(PermanentFault) as found:
         of(url, "lms_reader").rows(f"select * from {table}")
     assert found.value.code == "database.permission"

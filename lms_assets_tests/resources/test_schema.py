@@ -40,7 +40,7 @@ def oid(warehouse: Warehouse, view: str) -> int:
     return int(found["oid"])
 
 
-def test_views_are_made_anew_when_their_text_changes_and_only_then(empty: Warehouse) -> None:
+def test_views_are_replaced_when_their_text_changes_and_only_then(empty: Warehouse) -> None:
     empty.migrate(Repeatable((OLD,)))
     before = oid(empty, "loads")
     empty.migrate(Repeatable((OLD,)))
@@ -68,7 +68,7 @@ def test_tables_alone_can_be_migrated_without_losing_the_views(empty: Warehouse)
     assert columns(empty, "newest_loads") == ["id", "received"]
 
 
-def test_rights_on_a_view_survive_its_being_made_anew(empty: Warehouse) -> None:
+def test_rights_on_a_view_survive_its_replacement(empty: Warehouse) -> None:
     reader = f"reader-{make_url(empty.url).database}"
     empty.migrate(Repeatable((OLD,)))
     with empty.begin() as connection:

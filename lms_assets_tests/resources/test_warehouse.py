@@ -79,7 +79,7 @@ def locked(warehouse: Warehouse, table: str) -> Iterator[int]:
         ("42P01", "database.refused", PermanentFault),
     ],
 )
-def test_what_the_server_says_has_a_name_that_tells_whether_it_passes(
+def test_each_sqlstate_has_a_fault_that_says_whether_it_passes(
     warehouse: Warehouse, state: str, code: str, kind: type[Fault]
 ) -> None:
     said = f"do $$ begin raise exception 'it is so' using errcode = '{state}'; end $$"
@@ -99,7 +99,7 @@ def test_a_table_locked_for_too_long_names_the_blocker(
     assert f"pid {pid}, night backup" in str(fault)
 
 
-def test_a_login_that_may_only_read_is_told_so_and_changes_nothing(
+def test_a_read_only_login_is_refused_and_changes_nothing(
     warehouse: Warehouse, reader: Warehouse
 ) -> None:
     assert reader.rows("select count(*) as n from attempts") == [{"n": 0}]
@@ -107,7 +107,7 @@ def test_a_login_that_may_only_read_is_told_so_and_changes_nothing(
     assert (fault.code, type(fault)) == ("database.permission", PermanentFault)
 
 
-def test_a_read_only_server_is_told_by_name(warehouse: Warehouse) -> None:
+def test_a_read_only_server_is_a_fault_of_its_own(warehouse: Warehouse) -> None:
     name = make_url(warehouse.url).database
     with warehouse.begin() as connection:
         connection.execute(text(f"alter database {name} set default_transaction_read_only = on"))
@@ -150,7 +150,7 @@ def test_an_error_quotes_no_row(warehouse: Warehouse) -> None:
 # ------------------------------------------------------------------ transactions
 
 
-def test_what_fails_in_the_middle_leaves_nothing(warehouse: Warehouse) -> None:
+def test_a_transaction_that_fails_in_the_middle_leaves_nothing(warehouse: Warehouse) -> None:
     def halfway() -> None:
         with warehouse.begin() as connection:
             connection.execute(text(INSERT), {"user": "ann"})
@@ -178,7 +178,7 @@ def test_a_connection_that_is_lost_is_replaced_and_the_work_done_once(warehouse:
     assert warehouse.rows("select user_id from attempts") == [{"user_id": "try 2"}]
 
 
-def test_two_that_wait_for_each_other_both_end_well(warehouse: Warehouse) -> None:
+def test_two_transactions_that_wait_for_each_other_both_succeed(warehouse: Warehouse) -> None:
     with warehouse.begin() as connection:
         connection.execute(text("create table pair (id int primary key, n int)"))
         connection.execute(text("insert into pair values (1, 0), (2, 0)"))

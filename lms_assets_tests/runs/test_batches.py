@@ -82,7 +82,7 @@ def test_a_batch_waits_for_a_day_that_has_no_run_yet() -> None:
     assert next_step(batch(*DAYS), [run(DAYS[0])], now=NOW) == "wait"
 
 
-def test_a_batch_whose_days_nobody_asks_for_any_more_is_over() -> None:
+def test_a_batch_whose_days_nobody_requests_any_more_is_over() -> None:
     runs = [run(DAYS[0], ago=ABANDONED_AFTER)]
     assert next_step(batch(*DAYS), runs, now=NOW) == "publish"
 
@@ -108,12 +108,12 @@ def test_a_batch_publishes_once_and_then_has_its_letter() -> None:
     assert next_step(batch(*DAYS), [*days, run(DAYS[1], publishes=True)], now=NOW) == "letter"
 
 
-def test_a_publication_that_failed_is_told_of_and_not_repeated() -> None:
+def test_a_failed_publication_has_a_letter_and_is_not_repeated() -> None:
     runs = [run(DAYS[0]), run(DAYS[1]), run(DAYS[1], BAD, publishes=True)]
     assert next_step(batch(*DAYS), runs, now=NOW) == "letter"
 
 
-def test_a_batch_that_brought_nothing_is_told_of_without_a_publication() -> None:
+def test_a_batch_without_a_loaded_day_has_a_letter_but_no_publication() -> None:
     canceled = run(DAYS[1], dg.DagsterRunStatus.CANCELED)
     assert next_step(batch(*DAYS), [run(DAYS[0], BAD), canceled], now=NOW) == "letter"
 
@@ -150,7 +150,7 @@ def test_a_batch_is_led_for_as_long_as_its_leader_lives(warehouse: Warehouse) ->
     assert led() == {"led": False, "left": False}
 
 
-def test_a_run_that_a_person_executes_again_is_one_by_itself() -> None:
+def test_a_run_that_a_person_executes_again_is_a_single_run() -> None:
     """R10: the page keeps the tags of the first run, its batch too."""
     first = {"lms/batch": "b"}
     again = first | {"dagster/parent_run_id": "first"}

@@ -175,7 +175,7 @@ def test_runs_of_an_open_batch_and_of_a_letter_that_waits_stay(
     assert runs(instance) == {of_batch, of_letter, last}
 
 
-def test_what_the_steps_of_an_old_run_printed_is_deleted(
+def test_the_printed_output_of_an_old_run_is_deleted(
     instance: dg.DagsterInstance, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     old = [ran(instance), ran(instance)]

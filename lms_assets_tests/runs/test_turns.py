@@ -20,7 +20,7 @@ with turns.turn(Warehouse(url=sys.argv[1]), name="run 1234 of 2025-03-01", tell=
 """
 
 
-def test_no_more_than_were_set_ask_at_once_and_the_others_are_told_for_whom_they_wait(
+def test_no_more_runs_than_set_ask_at_once_and_the_waiting_ones_know_for_whom_they_wait(
     warehouse: Warehouse,
 ) -> None:
     """R23"""

@@ -21,7 +21,7 @@ def test_every_figure_is_defined_in_a_sentence(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_words_stand_for_a_figure_that_is_not_there(language: str) -> None:
+def test_every_text_of_a_figure_belongs_to_a_figure_of_the_registry(language: str) -> None:
     worded = {key.split(".")[1] for key in catalogue(language) if key.startswith("figures.")}
     defined = {figure.name for figure in FIGURES.values() if figure.pattern is None}
     assert worded - {"pattern", "unit"} == defined

@@ -291,7 +291,7 @@ def test_every_hour_of_a_day_counts_in_the_day_that_tzdata_says(
     assert list(days) == [day]
 
 
-def test_the_offsets_of_another_edition_have_all_figures_computed_anew(
+def test_offsets_of_another_tzdata_cause_a_full_recomputation(
     database: Connection,
 ) -> None:
     evening = [run("22:30"), run("23:30", day=DAY - timedelta(days=1))]
@@ -306,7 +306,7 @@ def test_the_offsets_of_another_edition_have_all_figures_computed_anew(
     assert measures.daily(database) == right
 
 
-def test_who_is_inactive_is_counted_to_the_newest_day_also_without_attempts(
+def test_inactivity_is_counted_to_the_newest_day_even_if_that_day_has_no_attempts(
     database: Connection,
 ) -> None:
     # R4: attempts on 2025-07-01, then empty loaded days up to 2025-07-15.
@@ -482,7 +482,7 @@ def test_the_trend_compares_with_the_same_weekday_of_the_four_weeks_before(
     assert day["attempts_trend_pct"] == pytest.approx(100)
 
 
-def test_stickiness_counts_days_without_attempts_as_nobody(database: Connection) -> None:
+def test_stickiness_counts_a_day_without_attempts_as_zero_students(database: Connection) -> None:
     figures_of(database, [run("10:00", user="bob", day=DAY - timedelta(days=29)), run("10:00")])
     day = measures.newest_day(database)
     assert day is not None

@@ -35,7 +35,7 @@ def test_a_task_may_be_named_by_its_block_alone(tmp_path: Path) -> None:
     assert names.task_title("course-v1:OTHER+G1+2017", TASK) == "…6f35ee03"
 
 
-def test_what_has_no_name_is_shown_by_a_short_id() -> None:
+def test_a_course_or_task_without_a_name_is_shown_by_a_short_id() -> None:
     names = read_names(None)
     assert names.course_title(COURSE) == "RECODEX+G1+2017"
     assert names.task_title(COURSE, TASK) == "…6f35ee03"

@@ -312,7 +312,7 @@ def changed(tab: Tab, row: int, column: int, value: Any) -> Grid:  # noqa: ANN40
     return grid
 
 
-def test_what_was_just_published_agrees() -> None:
+def test_a_sheet_that_was_just_published_agrees() -> None:
     for language in ("en", "ru"):
         for tab in made(language).values():
             assert disagreements(grid_of(tab), tab, language) == []
@@ -358,7 +358,7 @@ def test_a_sheet_sorted_by_a_person_agrees() -> None:
     assert disagreements(grid, daily) == []
 
 
-def test_no_students_id_is_told() -> None:
+def test_no_students_id_is_named() -> None:
     students = made()["Students who need help"]
     found = disagreements(changed(students, 1, 3, 70), students)
     assert found == [
@@ -488,7 +488,7 @@ def test_a_task_in_alarm_is_a_coloured_row(tmp_path: Path) -> None:
     assert {cell.fill.fgColor.rgb for cell in sheet[2]} == {"00F8D7DA"}
 
 
-def test_two_tasks_that_look_the_same_are_told_apart_by_their_site() -> None:
+def test_two_tasks_with_the_same_title_have_their_site_beside_it() -> None:
     """R53"""
     tasks = [
         TASK_FIGURES | {"oauth_consumer_key": site, "course": "moodle", "task": "5"}

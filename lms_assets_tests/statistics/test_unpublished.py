@@ -16,7 +16,7 @@ from lms_assets.statistics.unpublished import (
 from lms_assets_tests.day_loads import DAY, loaded, record
 
 
-def test_what_changed_is_unpublished_until_both_places_show_it(
+def test_changed_figures_are_unpublished_until_sheet_and_page_show_them(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     lake = Lake(url=str(tmp_path))

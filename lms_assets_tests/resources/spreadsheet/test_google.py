@@ -157,7 +157,7 @@ def test_a_tab_grows_beyond_the_grid_it_was_made_with(server: SheetsServer) -> N
     assert len(server.grid("Daily")) == 1 + 1500 + 2
 
 
-def test_a_chart_that_a_person_moved_stays_there_and_one_too_many_goes(
+def test_a_chart_that_a_person_moved_stays_there_and_a_second_copy_is_deleted(
     server: SheetsServer,
 ) -> None:
     chart = Chart("By day", "line", "Daily", "day", ("attempts",))
@@ -269,7 +269,7 @@ def test_a_retry_after_that_says_nothing_is_left_out_of_account(
         (LOST_CONNECTION, None, "sheet.unreachable"),
     ],
 )
-def test_what_outlasts_the_budget_is_a_temporary_fault(
+def test_a_failure_that_outlasts_the_budget_is_a_temporary_fault(
     server: SheetsServer, status: int, body: str | None, code: str
 ) -> None:
     server.fail(status, 10_000, on="read", body=body)
@@ -278,7 +278,7 @@ def test_what_outlasts_the_budget_is_a_temporary_fault(
     assert raised.value.code == code
 
 
-def test_a_server_that_is_not_there_is_a_temporary_fault(server: SheetsServer) -> None:
+def test_a_missing_server_is_a_temporary_fault(server: SheetsServer) -> None:
     nowhere = publisher(server, api_url="http://127.0.0.1:9", budget_s=0.05)
     assert fault_of(nowhere) == "sheet.unreachable"
 
@@ -313,7 +313,7 @@ def test_another_spreadsheet_is_not_found(server: SheetsServer) -> None:
     assert calls(server, "read") == 1
 
 
-def test_a_project_without_the_api_is_told_apart_from_one_that_is_not_shared(
+def test_a_project_without_the_api_is_distinguished_from_a_sheet_that_is_not_shared(
     server: SheetsServer,
 ) -> None:
     info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}
@@ -328,7 +328,7 @@ def test_a_revoked_key_is_refused_and_not_tried_again(server: SheetsServer) -> N
     assert server.calls == ["token"]
 
 
-def test_a_clock_that_is_off_is_said_to_be(server: SheetsServer) -> None:
+def test_a_wrong_clock_is_named_as_the_cause(server: SheetsServer) -> None:
     server.clock = lambda: time.time() - 86_400
     assert fault_of(publisher(server)) == "sheet.clock"
     assert server.calls == ["token"]
@@ -343,7 +343,7 @@ def test_a_clock_that_is_off_is_said_to_be(server: SheetsServer) -> None:
         base64.b64encode(b"[]").decode(),
     ],
 )
-def test_credentials_that_cannot_be_read_are_said_to_be(server: SheetsServer, broken: str) -> None:
+def test_unreadable_credentials_are_named(server: SheetsServer, broken: str) -> None:
     assert fault_of(publisher(server, credentials_base64=broken)) == "sheet.credentials_unreadable"
     assert server.calls == []
 
@@ -372,7 +372,7 @@ def test_the_credentials_are_in_no_repr_and_masked_in_the_page(server: SheetsSer
     assert schema == {"dagster__is_secret": True}
 
 
-def test_what_google_refuses_for_good_is_told_with_its_reason(server: SheetsServer) -> None:
+def test_a_permanent_refusal_of_google_is_shown_with_its_reason(server: SheetsServer) -> None:
     message = "You are trying to edit a protected cell or object."
     body = json.dumps({"error": {"code": 400, "message": message}})
     server.fail(400, 1, on="write", body=body)

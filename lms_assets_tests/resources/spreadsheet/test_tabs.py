@@ -142,7 +142,7 @@ PUBLISHED = [
 ]
 
 
-def test_what_was_published_is_read_back(desk: Desk) -> None:
+def test_a_published_sheet_is_read_back(desk: Desk) -> None:
     desk.publisher.publish([daily()])
     assert held(desk) == PUBLISHED
 

@@ -114,7 +114,7 @@ def test_each_figure_stands_in_the_page_once_rounded_half_away_from_zero() -> No
     assert payload["overall"][0]["blind_pct"] == 87.5
 
 
-def test_what_was_named_is_shown_by_its_title_and_the_rest_by_short_ids() -> None:
+def test_named_tasks_are_shown_by_title_and_other_tasks_by_short_ids() -> None:
     payload = payload_of(page_of())
     assert [c["title"] for c in payload["courses"]] == [
         "All courses",
@@ -649,7 +649,7 @@ def test_a_link_keeps_period_course_and_task(opened: Open) -> None:
         expect(page.get_by_role("button", name="7 days")).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_link_to_what_is_not_there_shows_the_first_view(opened: Open) -> None:
+def test_a_link_to_a_missing_course_or_task_shows_the_first_view(opened: Open) -> None:
     with opened(page_of()) as page:
         page.evaluate("location.hash = '#period=5&course=gone&task=gone'")
         assert page.locator(".shown").inner_text().endswith("All courses")

@@ -1,4 +1,4 @@
-"""The demo: made-up or recorded students, embedded parts only, whatever is configured."""
+"""The demo's settings and days: made-up or recorded students, embedded systems only."""
 
 import csv
 import shutil
@@ -23,27 +23,28 @@ from lms_assets.statistics.progsnap2_records import (
 )
 from lms_assets.texts import Texts
 
-# Each day from the first is a partition: a slip of the pen in a year would make 700,000.
+# Each day from the first one is a partition: a wrong year, such as 0025, would make 700,000.
 FIRST_RECORDED_DAY = date(2000, 1, 1)
 
 
 def demo_settings(
     records: Path | None, *, now: datetime, tell: Callable[[str], None] = click.echo
 ) -> Settings:
-    """The demo's settings, with the recorded records in its home, or none there.
+    """The demo's settings; the demo's home holds the recorded records, if there are some.
 
     Args:
         records: A JSON array of API records, or the folder of a ProgSnap2 dataset.
-        tell: Hears what became of a dataset's events.
+        now: Aware.
+        tell: Called with sentences about the dataset's events that were left out or interpreted.
 
     Raises:
-        Fault: It is neither.
-        click.ClickException: No day in it can be loaded; nothing was begun.
+        Fault: The records are neither.
+        click.ClickException: No day in the records can be loaded; nothing was begun.
     """
     settings = load_settings(demo=True)
-    kept = settings.lms_home / "demo_records.json"
+    stored = settings.lms_home / "demo_records.json"
     if records is None:
-        kept.unlink(missing_ok=True)
+        stored.unlink(missing_ok=True)
         _write_names(settings, _made_up_names(Texts(settings.lms_language)))
         return settings
     with tempfile.TemporaryDirectory() as folder:
@@ -53,8 +54,8 @@ def demo_settings(
             _tell_of(write_records(records, file), tell)
         loadable_days(file, settings, now=now, called=records)
         settings.lms_home.mkdir(parents=True, exist_ok=True)
-        if file.resolve() != kept:
-            shutil.copyfile(file, kept)
+        if file.resolve() != stored:
+            shutil.copyfile(file, stored)
     if records.is_dir():
         _write_names(settings, names_in(records))
     else:
@@ -63,7 +64,7 @@ def demo_settings(
 
 
 def _tell_of(taken: Taken, tell: Callable[[str], None]) -> None:
-    """What a ProgSnap2 dataset holds that an attempt cannot hold."""
+    """``tell`` has been called with what was taken from the dataset and what was left out."""
     events = taken.attempts + taken.left_out.total()
     tell(f"Of {events:,} events of the dataset {taken.attempts:,} are attempts.")
     if taken.left_out:
@@ -78,7 +79,7 @@ def _listed(counts: Counter[str]) -> str:
 
 
 def _write_names(settings: Settings, names: Iterable[Row]) -> None:
-    """Courses and tasks have titles, as they should everywhere."""
+    """The demo's file of names has these titles of courses and tasks."""
     settings.lms_home.mkdir(parents=True, exist_ok=True)
     with settings.demo_names_file.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows((COLUMNS, *names))
@@ -93,7 +94,7 @@ def _made_up_names(texts: Texts) -> Iterable[Row]:
 
 
 def demo_days(settings: Settings, *, days: int, now: datetime) -> list[date]:
-    """The days to materialize, in order: those of the records, or the newest whole days."""
+    """The days to load, in order: those of the records, or the ``days`` newest ended days."""
     if settings.demo_records:
         return loadable_days(settings.demo_records, settings, now=now)
     newest = yesterday(now, settings.zone)
@@ -103,28 +104,31 @@ def demo_days(settings: Settings, *, days: int, now: datetime) -> list[date]:
 def loadable_days(
     records: Path, settings: Settings, *, now: datetime, called: Path | None = None
 ) -> list[date]:
-    """The days of the file that are over and not before 2000, in order.
+    """The days in the file that have ended and are not before 2000, in order.
 
     Args:
-        called: What the person named who asked, where that is not the file.
+        records: A JSON array of API records.
+        settings: The demo's settings.
+        now: Aware.
+        called: The path for the error's text, if the person gave another one than ``records``.
 
     Raises:
-        click.ClickException: There is none.
+        click.ClickException: There is no such day.
     """
     newest = yesterday(now, settings.zone)
     recorded = days_in(records, settings.zone)
-    found = [day for day in recorded if FIRST_RECORDED_DAY <= day <= newest]
-    if not found:
-        held = f"only records of {recorded[0]} to {recorded[-1]}" if recorded else "no record"
+    loadable = [day for day in recorded if FIRST_RECORDED_DAY <= day <= newest]
+    if not loadable:
+        content = f"only records of {recorded[0]} to {recorded[-1]}" if recorded else "no record"
         raise click.ClickException(
-            f"{called or records} holds {held}: a record of a day from {FIRST_RECORDED_DAY} "
+            f"{called or records} holds {content}: a record of a day from {FIRST_RECORDED_DAY} "
             f"to {newest} is needed."
         )
-    return found
+    return loadable
 
 
 def left_out_days(settings: Settings, *, now: datetime) -> list[date]:
-    """The days of the records that cannot be loaded, in order."""
+    """The days in the records that cannot be loaded, in order."""
     if not settings.demo_records:
         return []
     loadable = loadable_days(settings.demo_records, settings, now=now)

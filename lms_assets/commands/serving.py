@@ -1,4 +1,4 @@
-"""Commands that run Dagster: its page and daemon, and the variables for its own tools."""
+"""The commands that run Dagster: its page and daemon, and the variables for its own tools."""
 
 import os
 import shlex
@@ -20,8 +20,8 @@ from lms_assets.settings import SHELL_OF_THE_DEMO, load_settings
 def up(port: int) -> None:
     """Serves Dagster's page on 127.0.0.1 and runs the daemon.
 
-    The daemon pulls each day by itself, catches up on missed ones and sends the letters. Ctrl-C
-    ends all that it started.
+    The daemon pulls each day, loads missed days and sends the letters. Ctrl-C ends everything
+    that this command started.
     """
     settings = load_settings()
     with opened(settings) as (installation, instance):
@@ -35,7 +35,7 @@ def up(port: int) -> None:
     "--from",
     "config",
     type=EXISTING_FILE,
-    help="config.ini of ETL-Project: prints the .env that says the same.",
+    help="config.ini of ETL-Project: prints it as a .env.",
 )
 @click.option("--stop", is_flag=True, help="Stop the embedded PostgreSQL that was left running.")
 def env(config: Path | None, stop: bool) -> None:

@@ -45,20 +45,20 @@ def demo(days: int, records: Path | None) -> None:
     """
     now = datetime.now(UTC)
     settings = demo_settings(records, now=now, tell=err.print)
-    wanted = demo_days(settings, days=days, now=now)
-    settings = remember_demo(settings, wanted[0], wanted[-1])
+    chosen = demo_days(settings, days=days, now=now)
+    settings = remember_demo(settings, chosen[0], chosen[-1])
     for day in left_out_days(settings, now=now):
         err.print(f"Records of {day} are left out: that day cannot be loaded now.")
     err.print(f"Demo in {settings.lms_home}: starting the embedded PostgreSQL …")
     with opened(settings) as (installation, instance):
-        err.print(f"Materializing with the real job: {wanted[0]} to {wanted[-1]} …")
-        with BatchProgress(len(wanted)) as progress:
+        err.print(f"Materializing with the real job: {chosen[0]} to {chosen[-1]} …")
+        with BatchProgress(len(chosen)) as progress:
             outcome = run_batch(
-                installation, instance, wanted, kind="demo", tell=progress.tell, workers=1
+                installation, instance, chosen, kind="demo", tell=progress.tell, workers=1
             )
         _show_loads(outcome.loads)
         _show_places(settings)
-        _say_what_was_there(installation, wanted)
+        _say_what_was_there(installation, chosen)
     sys.exit(FAILED if outcome.failed else 0)
 
 

@@ -1,4 +1,4 @@
-"""`lms up`: the page and the daemon as children of one command, which ends all that it started."""
+"""`lms up`: Dagster's page and daemon as child processes, which it ends when it ends."""
 
 import json
 import os
@@ -27,7 +27,7 @@ READY_WITHIN_S = 120
 STOP_WITHIN_S = 20
 # A socket's path may have 107 bytes, and Dagster adds a folder and a name of its own.
 LONGEST_TMPDIR = 60
-# http_proxy of the environment is for other hosts than this one.
+# A proxy in the environment is meant for other hosts.
 WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOCATIONS = """
 query {
@@ -44,10 +44,10 @@ Tell = Callable[[str], None]
 def serve(
     installation: Installation, instance: dg.DagsterInstance, *, port: int, tell: Tell
 ) -> int:
-    """The page and the daemon run until Ctrl-C, or until one of them ends by itself.
+    """The page and the daemon have run until Ctrl-C, or until one of them ended by itself.
 
     Returns:
-        0 after Ctrl-C, 1 when a part ended, the port is taken or this home has a daemon already.
+        0 after Ctrl-C; 1 if a part ended, the port is taken, or this home has a daemon already.
     """
     home = installation.settings.lms_home / "dagster"
     with terminated_as_interrupted():
@@ -110,17 +110,18 @@ def _started(command: list[str]) -> "subprocess.Popen[bytes]":
         cwd=project_folder(),
         stdout=log,
         stderr=log,
-        # Ctrl-C reaches this process alone, which ends its children in order.
+        # In their own sessions the children do not get Ctrl-C; this process ends them in order.
         start_new_session=os.name == "posix",
     )
 
 
 @contextmanager
 def _children(remembered: Path) -> Iterator[Callable[[list[str]], "subprocess.Popen[bytes]"]]:
-    """Starts children, and ends them and all that they started when the block is left.
+    """Yields a function that starts children; they and their descendants end with the block.
 
     Args:
-        remembered: A file that names them, for the next start after this process was killed.
+        remembered: A file with their process numbers, for the next start if this process is
+            killed.
     """
     children: list[psutil.Process] = []
 
@@ -139,7 +140,7 @@ def _children(remembered: Path) -> Iterator[Callable[[list[str]], "subprocess.Po
 
 
 def _end_leftovers(remembered: Path) -> None:
-    """What a killed `lms up` left running has ended."""
+    """Processes that a killed `lms up` left have ended."""
     if not remembered.exists():
         return
     left = []
@@ -171,15 +172,15 @@ def _with_descendants(child: psutil.Process) -> list[psutil.Process]:
 
 
 class NotLoadedError(Exception):
-    """The page answers, and the platform's definitions could not be loaded."""
+    """The page answers, but the platform's definitions could not be loaded."""
 
 
 def _wait_for(address: str, page: "subprocess.Popen[bytes]") -> None:
-    """The page answers and has the platform's definitions.
+    """The page answers and has loaded the platform's definitions.
 
     Raises:
-        NotLoadedError: They cannot be loaded; with Dagster's own reason.
-        TimeoutError: Neither came in time.
+        NotLoadedError: The definitions cannot be loaded; the error has Dagster's reason.
+        TimeoutError: The page was not ready in time.
     """
     for _ in range(READY_WITHIN_S * 4):
         if page.poll() is not None:
@@ -208,7 +209,7 @@ def _is_loaded(address: str) -> bool:
 
 
 def _hint() -> str:
-    """Dagster talks to its code server by a socket in the folder for temporary files."""
+    """A sentence about TMPDIR, if it is too long for the socket of Dagster's code server."""
     folder = tempfile.gettempdir()
     if len(folder) <= LONGEST_TMPDIR:
         return ""

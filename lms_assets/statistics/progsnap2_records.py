@@ -1,7 +1,7 @@
-"""A ProgSnap2 dataset as the API would have sent it, so that a public one can be looked at.
+"""The attempts of a ProgSnap2 dataset as API records, so that the demo can show a public dataset.
 
-Only attempts are taken: a run, and a submit with its verdict. What else a dataset holds, such as
-the students' code, keystrokes and compilers' messages, is counted by its kind and left out.
+Only attempts are taken: runs, and submits with their verdict. Other events of a dataset, such as
+code, keystrokes and compilers' messages, are left out and counted by their kind.
 
 Source: the ProgSnap2 specification, see :mod:`lms_assets.statistics.progsnap2`.
 """
@@ -30,12 +30,12 @@ _MAIN_TABLE = "MainTable.csv"
 
 
 class Taken(NamedTuple):
-    """What became of a dataset's events.
+    """Counts of a dataset's events.
 
     Attributes:
-        attempts: How many are attempts.
-        left_out: Why or of which type → how many are not.
-        changed: What was understood in another way than it is written → how many.
+        attempts: The number of attempts.
+        left_out: The reason or type → number of events that are no attempts.
+        changed: The interpretation → number of attempts whose values were interpreted.
     """
 
     attempts: int
@@ -46,10 +46,10 @@ class Taken(NamedTuple):
 def write_records(dataset: Path, to: Path) -> Taken:
     """The file holds the dataset's attempts as a JSON array of API records.
 
-    Each event is looked at by itself, in bounded memory.
+    Events are read one by one, so that memory stays bounded.
 
     Raises:
-        PermanentFault: There is no main table, or it has no subject, type or time.
+        PermanentFault: The main table is missing, or lacks the subject, the type or the time.
     """
     left_out: Counter[str] = Counter()
     changed: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def write_records(dataset: Path, to: Path) -> Taken:
 
 
 def names_in(dataset: Path) -> Iterator[Row]:
-    """Course, task, title and link of what the link tables name, each once."""
+    """Course, task, title and link of each course and task in the link tables."""
     seen: set[tuple[str, str]] = set()
     for kind in ("Course", "Problem"):
         path = dataset / "LinkTables" / f"{kind}.csv"
@@ -83,7 +83,7 @@ def _events(path: Path) -> Iterator[Event]:
         rows = _rows(path)
         for number, event in enumerate(rows):
             if number == 0:
-                _refuse_what_is_no_main_table(path, event)
+                _refuse_incomplete_columns(path, event)
             yield event
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -97,7 +97,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file, restval="")
 
 
-def _refuse_what_is_no_main_table(path: Path, event: Event) -> None:
+def _refuse_incomplete_columns(path: Path, event: Event) -> None:
     missing = [name for name in NEEDED if name not in event]
     if not any(f"{clock}Timestamp" in event for clock in CLOCKS):
         missing.append("ServerTimestamp")

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 from sqlalchemy import make_url
 
-from lms_assets.embedded.cluster import SUPERUSER, Cluster, Running
 from lms_assets.embedded.loopback import HOST
+from lms_assets.embedded.postgres_cluster import SUPERUSER, Cluster, Running
 from lms_assets.resources.sessions import connected, connection_arguments
 
 DATABASE = "lms"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from lms_assets.embedded.cluster import READER
 from lms_assets.embedded.loopback import HOST
+from lms_assets.embedded.postgres_cluster import READER
 from lms_assets.files import write_whole
 
 _READABLE_TABLES = (

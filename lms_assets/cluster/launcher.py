@@ -36,6 +36,8 @@ CONFIG: dict[str, Any] = {
     # One message for one free process: what a busy worker had taken, nobody else could do.
     "worker_disable_prefetch": True,
     "worker_prefetch_multiplier": 1,
+    # A process imports for seconds before it says that it is up; on a busy machine for many.
+    "worker_proc_alive_timeout": 120.0,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_transport_options": {

@@ -23,6 +23,8 @@ from lms_assets.locks import Lock, kept_if_free
 from lms_assets.settings import load_settings
 from lms_assets.systems import warehouse
 
+READY = "Worker       ready: Ctrl-C ends it after the run in hand, a second one at once"
+
 
 def work(*, runs: int, tell: Callable[[str], None]) -> bool:
     """Runs are done until Ctrl-C; what is in hand then is finished first.
@@ -49,9 +51,6 @@ def work(*, runs: int, tell: Callable[[str], None]) -> bool:
     )
     worker.start()
     return state.should_stop is not None or state.should_terminate is not None
-
-
-READY = "Worker       ready: Ctrl-C ends it after the run in hand, a second one at once"
 
 
 def the_app() -> Celery:

@@ -1,7 +1,7 @@
 """`./lms bench [--quick] [NAME…]`: the measurements, a table, and `benchmarks/README.md`.
 
-Names: load, start, history, backfill, size, page, years, costs; all of them if left out. With
-``--quick`` the load alone, of 100,000 records and one round.
+Names: load, start, history, backfill, size, page, years, workers, costs; all of them if left out.
+With ``--quick`` the load alone, of 100,000 records and one round.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import costs, history, page, report, size, start, years
+from benchmarks import cluster, costs, history, page, report, size, start, years
 from benchmarks.load import Results, load
 from benchmarks.results import Row, as_table
 
@@ -29,6 +29,7 @@ OTHERS: dict[str, Callable[[], list[Row]]] = {
     "size": lambda: size.size(rows=(0, 1_000_000, 5_000_000, 20_000_000)),
     "page": page.rows,
     "years": years.years,
+    "workers": lambda: cluster.workers(days=24),
     "costs": lambda: costs.costs(records=RECORDS),
 }
 

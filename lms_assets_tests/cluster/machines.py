@@ -111,6 +111,17 @@ class Machine:
         self.processes.append(process)
         return process
 
+    def begin(self, word: str, *arguments: str) -> None:
+        """The command runs and has said this word."""
+        before = self.said().count(word)
+        process = self.start(*arguments)
+
+        def is_ready() -> bool:
+            assert process.poll() is None, self.said()
+            return self.said().count(word) > before
+
+        wait_until(is_ready)
+
     def said(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
 
@@ -151,8 +162,7 @@ class Cluster:
 
     def up(self) -> Machine:
         made = self.machine("up")
-        made.start("up", "--port", str(self.port))
-        wait_until(lambda: self._is_ready(made, "Daemon       ready"))
+        made.begin("Daemon       ready", "up", "--port", str(self.port))
         return made
 
     def worker(self, name: str, **settings: str) -> Machine:
@@ -161,14 +171,7 @@ class Cluster:
         return made
 
     def start_worker(self, made: Machine) -> None:
-        before = made.said().count("Worker       ready")
-        made.start("worker")
-        wait_until(lambda: made.said().count("Worker       ready") > before)
-
-    def _is_ready(self, made: Machine, word: str) -> bool:
-        if made.processes[-1].poll() is not None:
-            raise AssertionError(made.said())
-        return word in made.said()
+        made.begin("Worker       ready", "worker")
 
     def ask(self, query: str, **variables: object) -> Any:  # noqa: ANN401
         body = json.dumps({"query": query, "variables": variables}).encode()

@@ -86,10 +86,11 @@ def _write_names(settings: Settings, names: Iterable[Row]) -> None:
 
 
 def _made_up_names(texts: Texts) -> Iterable[Row]:
-    for course, block, number in DemoStudents().blocks():
-        if number == 1:
+    for course, block, name in DemoStudents().blocks():
+        if name == 1:
             yield f"course-v1:{course}", "", texts.text(f"demo.course.{course}"), ""
-        title = texts.text("demo.task", number=number) if number else texts.text("demo.quiz")
+        is_numbered = isinstance(name, int)
+        title = texts.text("demo.task", number=name) if is_numbered else texts.text(f"demo.{name}")
         yield f"course-v1:{course}", block, title, ""
 
 

@@ -6,9 +6,10 @@ alone, and a day's attempts from the plans of the cohorts that are still there.
 So a day can be asked for without the days before it, and yet a student goes on
 tomorrow where they stopped today.
 
-In two courses each sitting begins with a quiz. From a given moment on one quiz is
-broken, so that nobody solves it, and the answer to the other one has leaked: what
-the platform's task alarms are there to find.
+In the largest course each sitting begins with a quiz and a puzzle. From a given
+moment on the quiz is broken, so that nobody solves it, and the answer to the puzzle
+has leaked: what the platform's task alarms are there to find. Of other tasks a day
+has two or three students, too few to tell anything.
 """
 
 from collections.abc import Iterator
@@ -58,24 +59,27 @@ class Episode(NamedTuple):
     needed: int
 
 
-class Quiz(NamedTuple):
-    """What each sitting of a course begins with.
+class Opener(NamedTuple):
+    """A task with which each sitting of its course begins.
 
     Attributes:
         ease: The share of students whose first try is right.
-        patience: After so many tries a student goes on to the day's tasks.
-        needed_when_faulty: Which try is the right one while the quiz is faulty.
+        patience: After so many tries a student goes on to the next task.
+        needed_when_faulty: Which try is the right one while the task is faulty.
     """
 
+    course: str
+    name: str
     ease: float
     patience: int
     needed_when_faulty: int
 
 
-_QUIZZES = {
-    "SkillFactory+SQL2.0+31AUG2020": Quiz(ease=0.62, patience=3, needed_when_faulty=_NEVER),
-    "SkillFactory+DST-3.0+28FEB2021": Quiz(ease=0.3, patience=2, needed_when_faulty=1),
-}
+_LARGEST = "SkillFactory+DST-3.0+28FEB2021"
+_OPENERS = (
+    Opener(_LARGEST, "quiz", ease=0.62, patience=3, needed_when_faulty=_NEVER),
+    Opener(_LARGEST, "puzzle", ease=0.3, patience=2, needed_when_faulty=1),
+)
 
 
 class Visit(NamedTuple):
@@ -101,8 +105,8 @@ class DemoStudents:
 
     Args:
         seed: Whose students.
-        faults_from: From this moment on, naive UTC, one quiz is broken and one has leaked;
-            never if left out.
+        faults_from: From this moment on, naive UTC, the quiz is broken and the puzzle
+            has leaked; never if left out.
     """
 
     def __init__(self, seed: int = 1, *, faults_from: datetime | None = None) -> None:
@@ -126,16 +130,17 @@ class DemoStudents:
             day = start.date() + timedelta(days=n)
             yield from (text for moment, text in self._day(day) if start <= moment <= end)
 
-    def blocks(self) -> Iterator[tuple[str, str, int]]:
-        """Course, block and number of each task, in the course's order; of a quiz the number 0."""
+    def blocks(self) -> Iterator[tuple[str, str, int | str]]:
+        """Course, block and number of each task, in the course's order; then those with a name."""
         for course, tasks in self._courses.items():
             for number, task in enumerate(tasks, start=1):
                 yield course, task.block, number
-            if course in _QUIZZES:
-                yield course, self._quiz_block(course), 0
+        for opener in _OPENERS:
+            yield opener.course, self._opening_task(opener).block, opener.name
 
-    def _quiz_block(self, course: str) -> str:
-        return self._hex(f"{course}:quiz")
+    def _opening_task(self, opener: Opener) -> Task:
+        block = self._hex(f"{opener.course}:{opener.name}")
+        return Task(opener.course, block, opener.ease, is_optional=False)
 
     def _tasks(self, course: str) -> tuple[Task, ...]:
         rng = self._random(course)
@@ -194,7 +199,7 @@ class DemoStudents:
     def _attempts_in(self, visit: Visit) -> Iterator[tuple[datetime, Record]]:
         rng = self._random(f"visit:{visit.student}:{visit.day}")
         clock = _Clock(visit.day, rng)
-        for episode in (*self._quiz(visit, clock.now, rng), *visit.episodes):
+        for episode in (*self._openers(visit, clock.now, rng), *visit.episodes):
             clock.pass_s(180)
             for is_correct in _verdicts(episode, rng):
                 clock.pass_s(45 if is_correct is None else 70)
@@ -202,16 +207,16 @@ class DemoStudents:
                     return
                 yield clock.now, _record(visit.student, episode.task, is_correct)
 
-    def _quiz(self, visit: Visit, begins: datetime, rng: Random) -> Iterator[Episode]:
-        """The quiz that the sitting begins with, in a course that has one."""
-        course = visit.episodes[0].task.course if visit.episodes else ""
-        quiz = _QUIZZES.get(course)
-        if quiz is None:
-            return
+    def _openers(self, visit: Visit, begins: datetime, rng: Random) -> Iterator[Episode]:
+        """The tasks that the sitting begins with, in a course that has such."""
         is_faulty = self._faults_from is not None and begins >= self._faults_from
-        needed = quiz.needed_when_faulty if is_faulty else _tries_needed(quiz.ease, rng)
-        task = Task(course, self._quiz_block(course), quiz.ease, is_optional=False)
-        yield Episode(task, first=1, tries=min(quiz.patience, needed), needed=needed)
+        course = visit.episodes[0].task.course if visit.episodes else ""
+        for opener in _OPENERS:
+            if opener.course == course:
+                usual = _tries_needed(opener.ease, rng)
+                needed = opener.needed_when_faulty if is_faulty else usual
+                tries = min(opener.patience, needed)
+                yield Episode(self._opening_task(opener), first=1, tries=tries, needed=needed)
 
     def _random(self, name: str) -> Random:
         # Seeded by text, which Python hashes the same in every process and version.

@@ -104,6 +104,12 @@ def colours(domain: list[str], variables: list[str]) -> Spec:
     }
 
 
+def count_axis() -> Spec:
+    """Above the chart, whole numbers: where the most is 2, Vega would also write 0.5 and 1.5."""
+    whole = "datum.value % 1 ? '' : format(datum.value, ',')"
+    return {"title": None, "orient": "top", "tickMinStep": 1, "tickCount": 5, "labelExpr": whole}
+
+
 def percent_axis(**rest: Any) -> Spec:  # noqa: ANN401
     """An axis from 0 to 100 percent."""
     return {

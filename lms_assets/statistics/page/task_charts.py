@@ -7,6 +7,7 @@ from lms_assets.statistics.page.marks import (
     by_row,
     chart,
     colours,
+    count_axis,
     day_axis,
     on_hover,
     percent_axis,
@@ -97,7 +98,7 @@ def help_needed() -> Spec:
     x = {
         "field": "value",
         "type": "quantitative",
-        "axis": {"title": None, "orient": "top", "tickMinStep": 1, "tickCount": 5},
+        "axis": count_axis(),
     }
     return by_row(
         BAR_STEP_PX,
@@ -140,11 +141,10 @@ def stops(name: Name) -> Spec:
     y = task_axis()
     tips = tooltip_of(name, "task", "stopped", "stopped_solvers", "stopped_pct")
     kinds = [name("stopped"), name("stopped_solvers")]
-    axis = {"title": None, "orient": "top", "tickMinStep": 1, "tickCount": 5}
 
     def bar(field: str, kind: str, height: float) -> Spec:
         colour = {"datum": kind, **colours(kinds, ["wrong", "correct"])}
-        x = {"field": field, "type": "quantitative", "axis": axis}
+        x = {"field": field, "type": "quantitative", "axis": count_axis()}
         return {
             "mark": {"type": "bar", "height": {"band": height}},
             "encoding": {"y": y, "x": x, "color": colour, "tooltip": tips},

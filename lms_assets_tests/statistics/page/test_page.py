@@ -578,6 +578,18 @@ def test_the_newest_days_alarms_stand_before_all_figures(opened: Open) -> None:
         assert [row[0] for row in table(page, "alarms")] == ["…44444444"]
 
 
+def test_on_a_phone_an_alarm_is_a_card_that_says_each_figure_by_name(opened: Open) -> None:
+    with opened(page_of(), width=360) as page:
+        expect(page.locator('[data-table="alarms"] thead')).to_be_hidden()
+        cells = page.locator('[data-table="alarms"] tbody tr').first.locator("th, td")
+        boxes = [cell.bounding_box() or {} for cell in cells.all()]
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= 360 for box in boxes)
+        tops = [box["y"] for box in boxes]
+        assert tops == sorted(set(tops))
+        named = "cell => getComputedStyle(cell, '::before').content"
+        assert cells.nth(1).evaluate(named) == '"Course"'
+
+
 def test_a_day_without_an_alarm_says_so(opened: Open) -> None:
     with opened(page_of(replace(small(), alarms=[]))) as page:
         assert note(page, "alarms") == "No task behaved unusually on 24 Jul 2025."

@@ -27,11 +27,11 @@ const column = (figure) => {
   }
   if (unit === "date") {
     return {
-      title, isWords: true, value: (row) => (value(row) ? Date.parse(value(row)) : -row.age),
+      title, isWords: true, isDate: true, value: (row) => (value(row) ? Date.parse(value(row)) : -row.age),
       text: (_, row) => (value(row) ? shown(figure, value(row)) : dayText(row.age)),
     };
   }
-  if (unit === "text") return { title, value, text: label };
+  if (unit === "text") return { title, value, text: label, isWords: true };
   return { title, value, text: (number) => shown(figure, number) };
 };
 const columnsOf = (name) => page.tables[name]
@@ -82,10 +82,15 @@ const headingCell = (name, { title, isWords }, index, refill) => {
   }));
   return cell;
 };
-const bodyRow = (columns, row) => make("tr", {}, ...columns.map(({ value, text, isWords }, index) =>
-  make(index ? "td" : "th", {
-    ...(index ? {} : { scope: "row" }), className: isWords ? "words" : "",
-  }, text(value(row), row))));
+const bodyCell = (row, { title, value, text, isWords, isDate }, index) => {
+  const cell = make(index ? "td" : "th", {
+    ...(index ? {} : { scope: "row" }), className: isWords ? `words${isDate ? " date" : ""}` : "",
+  }, text(value(row), row));
+  cell.dataset.title = title; // Where rows stand as cards it is the heading.
+  return cell;
+};
+const bodyRow = (columns, row) => make("tr", {},
+  ...columns.map((one, index) => bodyCell(row, one, index)));
 const shownRows = {};
 const fillTable = (name) => {
   const holder = find(`[data-table="${name}"]`);

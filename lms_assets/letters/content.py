@@ -204,7 +204,8 @@ def _history(facts: HistoryFacts, texts: Texts) -> tuple[str, str, list[Block | 
     headline = texts.text(
         "letters.headline.history", first=first, last=last, outcome=outcome(facts, texts)
     )
-    return "bad" if facts.failures else "good", headline, blocks
+    tone = "bad" if facts.failures else "notable" if facts.alarms else "good"
+    return tone, headline, blocks
 
 
 def _course(facts: CourseFacts, texts: Texts) -> tuple[str, str, list[Block | None]]:

@@ -23,7 +23,7 @@ import dagster as dg
 
 from lms_assets.attempts.ledger import Load
 from lms_assets.commands.installation import Installation
-from lms_assets.commands.publishing import messenger_of
+from lms_assets.commands.publishing import COMMAND_SENDS_S, messenger_of
 from lms_assets.commands.runner import publish_batch, run_day
 from lms_assets.faults import Fault
 from lms_assets.letters.messenger import Messenger, utc_now
@@ -105,7 +105,7 @@ def run_alone(
             tell(waits)
         run_id = run_day(instance, day, mirror=mirror, force=force)
         messenger.tell_of_run(run_id, now=utc_now())
-        messenger.send(now=utc_now())
+        messenger.send(now=utc_now(), begin_within_s=COMMAND_SENDS_S)
     return messenger.outcome(run_id)
 
 
@@ -212,7 +212,7 @@ def _finish(
         ]
     for opened_batch in opened:
         messenger.tell_of_batch(opened_batch, now=utc_now())
-    messenger.send(now=utc_now())
+    messenger.send(now=utc_now(), begin_within_s=COMMAND_SENDS_S)
     return published
 
 

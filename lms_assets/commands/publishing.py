@@ -14,6 +14,9 @@ from lms_assets.runs.processes import terminated_as_interrupted
 from lms_assets.statistics.unpublished import is_anything_unpublished
 from lms_assets.systems import resources
 
+# A sensor has seconds, a command what a person waits for: a Sunday may bring a letter per course.
+COMMAND_SENDS_S = 300
+
 
 def messenger_of(installation: Installation, instance: dg.DagsterInstance) -> Messenger:
     """The messenger for the runs of this process."""
@@ -47,7 +50,7 @@ def publish_changes(
     with terminated_as_interrupted():
         run_id = publish(instance, day)
         messenger.tell_of_run(run_id, now=utc_now())
-        messenger.send(now=utc_now())
+        messenger.send(now=utc_now(), begin_within_s=COMMAND_SENDS_S)
     return messenger.outcome(run_id)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from lms_assets.commands.installation import opened, prepare
-from lms_assets.commands.publishing import messenger_of
+from lms_assets.commands.publishing import COMMAND_SENDS_S, messenger_of
 from lms_assets.commands.terminal import FAILED, counted, show_rows
 from lms_assets.letters.outbox import resend as make_due
 from lms_assets.settings import load_settings
@@ -37,6 +37,6 @@ def resend(letter: int) -> None:
         with installation.warehouse.begin() as connection:
             if not make_due(connection, letter, now=now):
                 raise click.UsageError(f"There is no letter {letter}: see ./lms letters.")
-        sent = messenger_of(installation, instance).send(now=now)
+        sent = messenger_of(installation, instance).send(now=now, begin_within_s=COMMAND_SENDS_S)
     click.echo(f"{counted(sent, 'letter')} sent.")
     sys.exit(0 if sent else FAILED)

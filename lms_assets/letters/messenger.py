@@ -31,7 +31,7 @@ from lms_assets.letters.gathering import (
     letter_of_given_up_days,
     letter_of_run,
 )
-from lms_assets.letters.outbox import Address, DueLetter, deliver, record
+from lms_assets.letters.outbox import BEGIN_WITHIN_S, Address, DueLetter, deliver, record
 from lms_assets.letters.outcomes import Outcome, outcome_of
 from lms_assets.resources.http import without_netrc
 from lms_assets.resources.warehouse import Warehouse
@@ -192,9 +192,16 @@ class Messenger:
                 day = today(now, self.settings.zone)
                 record(connection, letter, self.address, today=day, channel=channel.name)
 
-    def send(self, *, now: datetime) -> int:
-        """Due letters have been handed over; the number of letters sent."""
-        return deliver(self.warehouse, self.channels, self.address, now=now)
+    def send(self, *, now: datetime, begin_within_s: float = BEGIN_WITHIN_S) -> int:
+        """Due letters have been handed over; the number of letters sent.
+
+        Args:
+            now: Aware; letters whose next try is later wait.
+            begin_within_s: No letter is begun later. A command has more time than a sensor's tick.
+        """
+        return deliver(
+            self.warehouse, self.channels, self.address, now=now, begin_within_s=begin_within_s
+        )
 
     def _around(self, now: datetime) -> Circumstances:
         sheet = self.resources["google_sheets"].url

@@ -119,7 +119,12 @@ def record(
 
 
 def deliver(
-    warehouse: Warehouse, channels: Sequence[Channel], address: Address, *, now: datetime
+    warehouse: Warehouse,
+    channels: Sequence[Channel],
+    address: Address,
+    *,
+    now: datetime,
+    begin_within_s: float = BEGIN_WITHIN_S,
 ) -> int:
     """Every due letter has been sent, put off or given up; the number of letters sent.
 
@@ -128,12 +133,13 @@ def deliver(
 
     Args:
         now: Aware; letters whose next try is later wait.
+        begin_within_s: No letter is begun later; what is left over waits for the next call.
     """
     by_name = {channel.name: channel for channel in channels}
     sent, began = 0, time.monotonic()
     with _only_sender(warehouse) as is_mine:
         # Queried again after each letter: another process may have recorded one meanwhile.
-        while is_mine and time.monotonic() - began < BEGIN_WITHIN_S:
+        while is_mine and time.monotonic() - began < begin_within_s:
             row = _first_due(warehouse, now)
             if row is None:
                 break

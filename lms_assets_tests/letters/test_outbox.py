@@ -382,6 +382,18 @@ def test_notices_of_a_channel_that_is_not_configured_any_more_are_given_up(
     assert letter(warehouse)["status"] == "given_up"
 
 
+def test_a_command_that_has_time_sends_every_letter_and_a_tick_leaves_the_rest(
+    warehouse: Warehouse,
+) -> None:
+    """Twenty courses have twenty letters on a Sunday, and no daemon may be there to go on."""
+    with post_office() as office:
+        for run in ("run-1", "run-2"):
+            due(warehouse, run=run)
+        at, channels = now(warehouse), mailer(office.port)
+        assert deliver(warehouse, channels, HERE, now=at, begin_within_s=0) == 0
+        assert deliver(warehouse, channels, HERE, now=at, begin_within_s=60) == 2
+
+
 def test_a_run_has_one_notice_in_each_channel(warehouse: Warehouse) -> None:
     short = DueLetter("failure", FAILURE, DAY, "run-1", None)
     for channel in ("mail", "json-1", "json-1", "json-2"):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, time, timedelta
 from pathlib import Path, PurePosixPath
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT_S = 60
 PIXELS_PER_CHARACTER = 7
+LINE_POINTS = 15
 NEW_FILE_MODE = 0o644
 # Parts of a workbook that openpyxl drops silently: folder → mark in the part → its kind.
 LOST_IN: Mapping[str, Mapping[bytes, str]] = {
@@ -232,12 +234,15 @@ def _show(sheet: "Worksheet", tab: Tab, place: Layout) -> None:
     _unmerge(sheet, place)
     _move_peoples_cells(sheet, place)
     sheet.freeze_panes = f"A{place.top + 2}"
+    _make_room_for_headings(sheet, tab, place)
     rows = content(tab, place.height)
     for number, column in enumerate(tab.columns):
         at = place.places[number] + 1
         heading = sheet.cell(place.top + 1, at, column.heading)
-        heading.font = Font(bold=True)
-        heading.alignment = Alignment(wrap_text=True, vertical="center")
+        # Without a name and a size LibreOffice takes another font than for the figures.
+        heading.font = Font(name="Calibri", size=11, bold=True)
+        side = "left" if column.kind in ("text", "value") else "right"
+        heading.alignment = Alignment(wrap_text=True, vertical="center", horizontal=side)
         if at - 1 in place.added:
             width = column.width / PIXELS_PER_CHARACTER
             sheet.column_dimensions[get_column_letter(at)].width = width
@@ -247,6 +252,19 @@ def _show(sheet: "Worksheet", tab: Tab, place: Layout) -> None:
             if tab.tints:
                 tint = tab.tints[row] if row < len(tab.tints) else None
                 cell.fill = PatternFill("solid", fgColor=tint) if tint else PatternFill()
+
+
+def _make_room_for_headings(sheet: "Worksheet", tab: Tab, place: Layout) -> None:
+    """The row of headings is as high as its longest one; a height that is set is kept.
+
+    Excel finds the height by itself, LibreOffice writes the second line over the first figures.
+    """
+    row = sheet.row_dimensions[place.top + 1]
+    if row.height is None:
+        widths = [int(column.width / PIXELS_PER_CHARACTER) - 2 for column in tab.columns]
+        headings = zip(tab.columns, widths, strict=True)
+        lines = max(len(wrap(column.heading, width)) for column, width in headings)
+        row.height = LINE_POINTS * lines
 
 
 def _unfilter(sheet: "Worksheet") -> None:

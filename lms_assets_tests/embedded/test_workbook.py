@@ -51,6 +51,25 @@ def test_headings_are_bold_and_frozen_and_columns_have_widths(book: WorkbookFile
     assert round(sheet.column_dimensions["A"].width * 7) == 95
 
 
+def test_the_row_of_headings_is_as_high_as_the_longest_of_them(book: WorkbookFile) -> None:
+    long = Column("p90", "Attempts to solve, 90th percentile", "number")
+    tab = Tab("Tasks", (Column("task", "Task"), long), [("a", 1.5)], NOTE)
+    book.publish([tab])
+    sheet = load_workbook(book.path)["Tasks"]
+    assert sheet.row_dimensions[1].height == 45
+    assert (sheet["A1"].font.name, sheet["A1"].font.b) == (sheet["A2"].font.name, True)
+
+
+def test_a_height_that_a_person_gave_to_the_headings_is_kept(book: WorkbookFile) -> None:
+    tab = Tab("Tasks", (Column("task", "Task"),), [("a",)], NOTE)
+    book.publish([tab])
+    changed = load_workbook(book.path)
+    changed["Tasks"].row_dimensions[1].height = 70
+    changed.save(book.path)
+    book.publish([tab])
+    assert load_workbook(book.path)["Tasks"].row_dimensions[1].height == 70
+
+
 def test_a_text_that_looks_like_a_formula_is_stored_as_text(book: WorkbookFile) -> None:
     tab = Tab("Tasks", (Column("task", "Task"),), [("=1+1",), ("@now",), ("plain",)], NOTE)
     book.publish([tab])

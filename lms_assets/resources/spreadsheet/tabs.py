@@ -36,7 +36,7 @@ FORMATS: Mapping[Kind, str] = {
     "number": "#,##0.0",
     "integer": "#,##0",
     "ratio": "0.00",
-    "probability": "0.0000",
+    "probability": '[<0.0001]"< 0.0001";0.0000',
     "percent": "0.0%",
     "date": "yyyy-mm-dd",
     "datetime": "yyyy-mm-dd hh:mm",

@@ -14,11 +14,13 @@ class ChatService:
     def __init__(self, status: int = 200) -> None:
         self.status = status
         self.messages: list[str] = []
+        self.logins: list[str | None] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                service.logins.append(self.headers["Authorization"])
                 if service.status < 300:
                     service.messages.append(json.loads(body)["message"])
                 self.send_response(service.status)

@@ -25,6 +25,14 @@ def without_netrc(session: AnySession) -> AnySession:
     return session
 
 
+def forget_netrc() -> None:
+    """From here on no library in this process takes a login from ``~/.netrc``.
+
+    For libraries whose sessions are not made here: requests reads only the file of this variable.
+    """
+    os.environ["NETRC"] = os.devnull
+
+
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 

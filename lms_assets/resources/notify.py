@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from lms_assets.faults import AnswerLost, Fault, PermanentFault, TemporaryFault
+from lms_assets.resources.http import forget_netrc
 
 LONGEST_TEXT = 500
 TRY_AGAIN_STATUSES = (408, 425, 429)
@@ -76,6 +77,7 @@ class Notifier:
     def _tried(self, text: str) -> Fault | None:
         import apprise
 
+        forget_netrc()
         service = apprise.Apprise()
         capture: Any = apprise.LogCapture
         with capture(level=apprise.logging.DEBUG, fmt="%(message)s") as log:

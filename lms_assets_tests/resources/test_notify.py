@@ -1,5 +1,7 @@
 """Short messages reach a service or are known not to have; Apprise's json:// on loopback."""
 
+from pathlib import Path
+
 import pytest
 
 from lms_assets.faults import AnswerLost, PermanentFault, TemporaryFault
@@ -14,6 +16,15 @@ def test_a_message_arrives_as_it_was_written() -> None:
     with chat() as service:
         Notifier(service.url).send("Упал день <b>2025-07-24</b> & *всё*")
     assert service.messages == ["Упал день <b>2025-07-24</b> & *всё*"]
+
+
+def test_netrc_signs_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login a password b\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with chat() as service:
+        Notifier(service.url).send("text")
+    assert service.logins == [None]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])

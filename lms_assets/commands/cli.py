@@ -6,13 +6,21 @@ This module imports the commands' modules late, because Dagster takes a second t
 `lms --help` does not need it. The commands' modules import all that they need at their top.
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
 
 import click
 
-from lms_assets.commands.terminal import FAILED, STOPPED, USAGE, err, say_error
+from lms_assets.commands.terminal import (
+    FAILED,
+    STOPPED,
+    USAGE,
+    accept_any_text,
+    err,
+    say_error,
+)
 from lms_assets.faults import Fault, TemporaryFault
 from lms_assets.faults.folders import folder_errors_as_faults
 from lms_assets.settings import SettingsError
@@ -93,6 +101,7 @@ def lms() -> None:
 def main() -> None:
     """The console script; with wrong settings it ends before any work is begun."""
     try:
+        accept_any_text()
         # A command that returns has succeeded; a failed one calls sys.exit.
         with folder_errors_as_faults():
             lms(prog_name="lms", standalone_mode=False)
@@ -104,6 +113,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(USAGE)
+    except BrokenPipeError:
+        # The reader of our output has ended, as `head` does; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
     except (click.Abort, KeyboardInterrupt):
         err.print("lms: stopped.")
         sys.exit(STOPPED)

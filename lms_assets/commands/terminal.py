@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -19,6 +20,13 @@ FAILED = 1
 USAGE = 2
 STOPPED = 130
 err = Console(stderr=True, highlight=False)
+
+
+def accept_any_text() -> None:
+    """No character can end a command: an escape stands where the terminal's encoding has none."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -71,7 +79,9 @@ def _short(value: object) -> str:
 
 
 def write_csv(columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """Stdout shows the rows as CSV, below a heading row."""
+    """Stdout shows the rows as CSV, below a heading row; a file or a pipe gets UTF-8."""
+    if isinstance(sys.stdout, TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     # The csv module does not quote a lone carriage return, but readers break the line at it.
     careful = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)

@@ -31,7 +31,7 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets_tests.api_server import ApiServer, Behaviour, answer, hang
 from lms_assets_tests.day_loads import record
-from lms_assets_tests.driving import drive
+from lms_assets_tests.driving import COMMAND, drive
 from lms_assets_tests.sheets_server import ADDRESS, SheetsServer
 from lms_assets_tests.smtp_server import free_port, post_office
 
@@ -371,6 +371,39 @@ def test_a_query_as_csv_gives_json_as_json_and_a_row_a_line(
     assert heading == ["j", "a", "t"]
     assert (json.loads(row[0]), json.loads(row[1])) == ({"a": "é", "b": [1, None]}, ["x", "y"])
     assert row[2] == "p\rq"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1251"])
+def test_a_terminal_without_some_characters_ends_no_command(
+    home: Path, warehouse: Warehouse, encoding: str
+) -> None:
+    words = "Ж \N{MINUS SIGN} é 🙂"
+    named = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+
+    def said(*arguments: str) -> bytes:
+        command = [COMMAND, "query", *arguments]
+        done = subprocess.run(command, env=named, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert said(f"select '{words}' as t", "--csv").decode() == f"t\n{words}\n"
+    shown = said(f"select '{words}' as t").decode(encoding)
+    assert words.encode(encoding, "backslashreplace").decode(encoding) in shown
+
+
+def test_a_reader_that_has_ended_is_no_error_of_ours(home: Path, warehouse: Warehouse) -> None:
+    sql = "select repeat('x', 1000) from generate_series(1, 10000)"
+    with subprocess.Popen(
+        [COMMAND, "query", sql, "--csv"],
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as query:
+        assert query.stdout is not None
+        assert query.stderr is not None
+        query.stdout.readline()
+        query.stdout.close()
+        assert query.stderr.read() == b""
 
 
 def test_gaps_are_spans_as_backfill_takes_them(

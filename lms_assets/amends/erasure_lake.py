@@ -4,6 +4,7 @@ While an object is replaced, no pull can store records. So no pull reads the obj
 finds that its own answer equals it and stores none.
 """
 
+import errno
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from lms_assets.resources.warehouse import Warehouse
 Progress = Callable[[str], None]
 
 REJECTED_ENDING = ".rejected.parquet"
+# The disk is then at fault, not the object: nobody must be told to remove it.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _UNREADABLE = (NotAnArray, OSError, EOFError, zlib.error, pa.ArrowException)
 
 
@@ -73,6 +76,8 @@ class LakeErasure:
         try:
             removed = erase()
         except _UNREADABLE as error:
+            if getattr(error, "errno", None) in _UNWRITABLE:
+                raise
             unreadable[key] = (
                 error.problem if isinstance(error, NotAnArray) else type(error).__name__
             )

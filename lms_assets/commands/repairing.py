@@ -28,6 +28,7 @@ from lms_assets.commands.terminal import (
     show_rows,
 )
 from lms_assets.faults import Fault
+from lms_assets.faults.folders import folder_errors_as_faults
 from lms_assets.settings import load_settings
 
 
@@ -83,7 +84,8 @@ def erase(user_id: str, yes: bool) -> None:
             err.print("Nothing was removed.")
             sys.exit(USAGE)
         try:
-            erased = erase_student(installation, user_id)
+            with folder_errors_as_faults():
+                erased = erase_student(installation, user_id)
         except Fault as fault:
             # A second call continues the erasure.
             say_error(f"{fault} Then erase the student again.")

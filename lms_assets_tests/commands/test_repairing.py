@@ -16,7 +16,7 @@ from sqlalchemy import text
 from lms_assets.attempts.merge import lock_day
 from lms_assets_tests.api_server import ApiServer, answer
 from lms_assets_tests.day_loads import record
-from lms_assets_tests.driving import secrets_in_database, secrets_in_folder
+from lms_assets_tests.driving import filled, secrets_in_database, secrets_in_folder, small_disk
 from lms_assets_tests.homes import LMS, Grader, Home, end, home, wait_until
 
 pytestmark = pytest.mark.slow
@@ -238,6 +238,28 @@ def test_an_answer_that_cannot_be_read_ends_an_erasure_as_work_that_failed(
 
     assert (said.returncode, attempts(place)) == (1, 4)
     assert "cannot be read" in said.stderr
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="Only root may mount a disk")
+def test_a_full_disk_under_an_erasure_is_told_and_no_answer_is_called_unreadable() -> None:
+    with (
+        small_disk(4) as disk,
+        ApiServer(Grader()) as api,
+        home(api, lms_first_day=DAY, lms_lake=disk / "lake") as place,
+    ):
+        place.lms("run", DAY)
+        filling = filled(disk, left=0)
+
+        said = place.lms("erase", STUDENT, "--yes")
+
+        assert said.returncode == 1
+        assert f"LMS_LAKE={disk / 'lake'}, on the disk at {disk}, cannot be" in said.stderr
+        assert "erase the student again" in said.stderr
+        assert "of no use" not in said.stderr
+
+        filling.unlink()
+        assert place.lms("erase", STUDENT, "--yes").returncode == 0
+        assert secrets_in_folder(disk / "lake", {"the student": STUDENT}) == []
 
 
 def test_an_erasure_that_cannot_be_published_fails_has_a_letter_and_is_published_later(

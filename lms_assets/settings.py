@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lms_assets.days import is_zone, midnight
+from lms_assets.files import write_whole
 
 
 def project_folder() -> Path:
@@ -413,7 +414,11 @@ def _with_demo_state(demo: Settings) -> Settings:
 def _demo_state(demo: Settings) -> dict[str, str]:
     if not demo.demo_state_file.exists():
         return {}
-    state: dict[str, str] = json.loads(demo.demo_state_file.read_text(encoding="utf-8"))
+    try:
+        state: dict[str, str] = json.loads(demo.demo_state_file.read_text(encoding="utf-8"))
+    except ValueError:
+        file = demo.demo_state_file
+        raise SettingsError(f"{file} is cut short: remove it, then call ./lms demo") from None
     return state
 
 
@@ -428,7 +433,7 @@ def remember_demo(settings: Settings, first_day: date, newest_day: date) -> Sett
     faults_from = state.get("faults_from") or midnight(newest_day, settings.zone).isoformat()
     new = {"first_day": first, **({} if settings.demo_records else {"faults_from": faults_from})}
     settings.lms_home.mkdir(parents=True, exist_ok=True)
-    settings.demo_state_file.write_text(json.dumps(state | new), encoding="utf-8")
+    write_whole(settings.demo_state_file, json.dumps(state | new))
     return _with_demo_state(settings)
 
 

@@ -474,6 +474,15 @@ def test_the_demos_faulty_tasks_are_so_from_the_newest_day_of_its_first_call_on(
     assert load_settings().lms_first_day == date(2026, 10, 1)
 
 
+def test_a_state_of_the_demo_that_was_cut_by_a_loss_of_power_is_named(project: Path) -> None:
+    remember_demo(demo_settings(None, now=NOW), date(2026, 11, 19), date(2026, 11, 21))
+    state = project / ".lms" / "demo" / "demo.json"
+    state.write_bytes(state.read_bytes()[:-3])
+    with pytest.raises(SettingsError) as found:
+        load_settings()
+    assert str(found.value) == f"{state} is cut short: remove it, then call ./lms demo"
+
+
 def test_a_demo_of_recorded_attempts_has_no_made_up_faults_and_no_made_up_titles(
     project: Path,
 ) -> None:

@@ -19,6 +19,7 @@ from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.postgres_port import let_reader_in
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.logs import configure_logging
+from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold
 from lms_assets.resources.sessions import session_url
 from lms_assets.resources.warehouse import Warehouse
@@ -162,4 +163,5 @@ def _dagster_yaml(settings: Settings) -> str:
 
 def _write_if_other(target: Path, text: str) -> None:
     if not target.exists() or target.read_text(encoding="utf-8") != text:
-        target.write_text(text, encoding="utf-8")
+        # Without a whole one Dagster would keep its runs in files of SQLite.
+        write_whole(target, text)

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from lms_assets.commands.installation import Installation
 from lms_assets.embedded.loopback import HOST, is_taken
+from lms_assets.files import write_whole
 from lms_assets.runs.processes import end_orphans, terminated_as_interrupted
 from lms_assets.settings import project_folder
 
@@ -86,7 +87,7 @@ def _serve_alone(
         except (TimeoutError, NotLoadedError) as error:
             tell(str(error))
             return 1
-        (home / "address").write_text(address, encoding="utf-8")
+        write_whole(home / "address", address)
         tell(f"Page         ready: {address}")
         tell("Daemon       ready: schedule, sensors and backfills are on; Ctrl-C ends all")
         while page.poll() is None and daemon.poll() is None:
@@ -129,7 +130,7 @@ def _children(remembered: Path) -> Iterator[Callable[[list[str]], "subprocess.Po
         child = _started(command)
         children.append(psutil.Process(child.pid))
         named = [[process.pid, process.create_time()] for process in children]
-        remembered.write_text(json.dumps(named), encoding="utf-8")
+        write_whole(remembered, json.dumps(named))
         return child
 
     try:
@@ -143,8 +144,11 @@ def _end_leftovers(remembered: Path) -> None:
     """Processes that a killed `lms up` left have ended."""
     if not remembered.exists():
         return
-    left = []
-    for pid, created in json.loads(remembered.read_text(encoding="utf-8") or "[]"):
+    left, named = [], []
+    # A loss of power may have cut the file.
+    with suppress(ValueError):
+        named = json.loads(remembered.read_text(encoding="utf-8"))
+    for pid, created in named:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             # The number may be another process's by now.

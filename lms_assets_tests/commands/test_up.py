@@ -1,5 +1,6 @@
 """`lms up`: a real daemon, killed and started again, beside other commands."""
 
+import json
 import os
 import signal
 import subprocess
@@ -179,6 +180,14 @@ def test_processes_that_a_killed_up_left_are_ended_by_the_next_up(place: Home) -
     begin(place, port)
     psutil.wait_procs(left, timeout=20)
     assert not any(process.is_running() for process in left)
+
+
+def test_a_list_of_leftovers_that_was_cut_by_a_loss_of_power_stops_no_start(place: Home) -> None:
+    up = place.folder / "dagster" / "up.json"
+    up.parent.mkdir(exist_ok=True)
+    up.write_text("[[4711, 17")
+    begin(place, free_port())
+    assert json.loads(up.read_text())
 
 
 def test_ctrl_c_ends_the_processes_of_up_and_no_others_also_in_the_background(

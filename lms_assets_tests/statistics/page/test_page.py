@@ -645,6 +645,16 @@ def test_a_task_has_a_view_of_its_figures_its_days_and_its_alarms(opened: Open) 
         expect(page.locator("#task")).to_be_hidden()
 
 
+def test_on_a_phone_the_view_of_a_task_begins_below_the_controls(opened: Open) -> None:
+    with opened(page_of(), width=360) as page:
+        page.locator('[data-table="alarms"]').get_by_role("link", name="Quick sort").click()
+        drawn(page)
+        controls, heading = (
+            page.locator(which).bounding_box() or {} for which in (".controls", "#heading-task")
+        )
+        assert heading["y"] >= controls["y"] + controls["height"]
+
+
 def test_a_link_keeps_period_course_and_task(opened: Open) -> None:
     with opened(page_of()) as page:
         page.get_by_role("button", name="7 days").click()

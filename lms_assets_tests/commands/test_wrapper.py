@@ -72,3 +72,8 @@ def test_what_the_settings_need_is_installed_beside_the_rest(checkout: Path) -> 
     assert called(python, "-c", "import dagster_celery").returncode == 1
     assert called(checkout / "lms", "--version", LMS_BROKER_URL="redis://x").returncode == 0
     assert called(python, "-c", "import s3fs, dagster_celery").returncode == 0
+    # A worker needs its packages also where its broker is still to be set.
+    mark = checkout / ".venv" / ".lms-cluster"
+    mark.unlink()
+    assert called(checkout / "lms", "worker").returncode == 2
+    assert mark.exists()

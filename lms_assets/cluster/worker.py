@@ -6,7 +6,6 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -25,18 +24,24 @@ from lms_assets.systems import warehouse
 
 READY = "Worker       ready: Ctrl-C ends it after the run in hand, a second one at once"
 
+# Of a process of the pool, for as long as it lives.
+_INSTANCE: list[dg.DagsterInstance] = []
 
-def work(*, runs: int, tell: Callable[[str], None]) -> bool:
+
+def work(
+    *, runs: int, open_instance: Callable[[], dg.DagsterInstance], tell: Callable[[str], None]
+) -> bool:
     """Runs are done until Ctrl-C; what is in hand then is finished first.
 
     Args:
         runs: How many at once, each in a process of its own.
+        open_instance: Opens Dagster's instance, once in each process.
         tell: Hears when the worker is ready.
 
     Returns:
         Whether it ended because it was told to, and not by a fault.
     """
-    signals.worker_process_init.connect(_begin)
+    signals.worker_process_init.connect(lambda **_: _begin(open_instance()), weak=False)
     signals.worker_ready.connect(lambda **_: tell(READY), weak=False)
     # Messages are JSON and can make no process run what it does not hold.
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
@@ -74,18 +79,11 @@ def execute_job(execute_job_args_packed: Any) -> int | None:  # noqa: ANN401
 def _execute(run_id: str) -> int:
     # Dagster itself leaves a run alone that has begun, has ended or was cancelled.
     return _execute_run_command_body(
-        run_id, _instance(), lambda _: None, set_exit_code_on_failure=True
+        run_id, _INSTANCE[0], lambda _: None, set_exit_code_on_failure=True
     )
 
 
-@cache
-def _instance() -> dg.DagsterInstance:
-    """Dagster's instance, open for as long as the process lives."""
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    return dg.DagsterInstance.get()
-
-
-def _begin(**_: object) -> None:
+def _begin(instance: dg.DagsterInstance) -> None:
     """A process of the pool has imported and opened what runs need."""
     from lms_assets.definitions import code_location
 
@@ -96,7 +94,7 @@ def _begin(**_: object) -> None:
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     configure_logging(load_settings())
-    _instance()
+    _INSTANCE.append(instance)
     code_location()
 
 

@@ -21,10 +21,12 @@ from lms_assets.faults import PermanentFault
 from lms_assets.faults.logs import configure_logging
 from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold
-from lms_assets.resources.sessions import session_url
+from lms_assets.resources.sessions import session_url, staying_open
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings, project_folder, running_as_root
 from lms_assets.statistics.views import figure_views
+
+DAGSTER_URL = "LMS_DAGSTER_POSTGRES_URL"
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,16 @@ def prepare(settings: Settings) -> Installation:
 
 
 def open_instance() -> dg.DagsterInstance:
-    """Dagster's instance; call :func:`prepare` first."""
+    """Dagster's instance, whose sessions stay open; call :func:`prepare` first."""
     # Dagster warns that the setting of log handlers is in beta; nobody can act on that.
     warnings.simplefilter("ignore", dg.BetaWarning)
-    return dg.DagsterInstance.get()
+    url = os.environ[DAGSTER_URL]
+    os.environ[DAGSTER_URL] = staying_open(url)
+    try:
+        return dg.DagsterInstance.get()
+    finally:
+        # Processes that this one starts may open many instances.
+        os.environ[DAGSTER_URL] = url
 
 
 @contextmanager
@@ -143,10 +151,10 @@ def _environment(settings: Settings, url: str) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     _write_if_other(home / "dagster.yaml", _dagster_yaml(settings))
     # Dagster's tables are in the schema `dagster`.
-    dagster_url = session_url(url, schema="dagster", stays_open=True)
+    dagster_url = session_url(url, schema="dagster")
     variables = {
         "DAGSTER_HOME": str(home),
-        "LMS_DAGSTER_POSTGRES_URL": dagster_url.render_as_string(hide_password=False),
+        DAGSTER_URL: dagster_url.render_as_string(hide_password=False),
         "LMS_RUNS_AT_ONCE": str(settings.api_concurrency),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }

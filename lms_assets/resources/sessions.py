@@ -122,6 +122,7 @@ class StaysOpen(CreateEnginePlugin):
 
     Dagster opens a session for nearly every event of a run, some 250 of them: most of what a
     run costs where a login is checked. Its storage asks for that by a pool that keeps none.
+    This is for a process with one instance; Dagster's code server makes one for each tick.
     """
 
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
@@ -134,17 +135,21 @@ class StaysOpen(CreateEnginePlugin):
         return url
 
 
-def session_url(url: str, *, schema: str, lock_timeout_s: int = 0, stays_open: bool = False) -> URL:
+def staying_open(url: str) -> str:
+    """The same URL for an engine that keeps its session."""
+    kept = make_url(url).update_query_dict({"plugin": STAYS_OPEN})
+    return kept.render_as_string(hide_password=False)
+
+
+def session_url(url: str, *, schema: str, lock_timeout_s: int = 0) -> URL:
     """The URL with which SQLAlchemy opens a session of this module.
 
     Args:
         url: The server's URL.
         schema: The schema of unqualified names; it replaces the role's ``search_path``.
         lock_timeout_s: The seconds that a statement waits for a lock; 0 means for ever.
-        stays_open: Whether an engine keeps its session, for a process that does many runs.
     """
     own = {"lms_schema": schema, "lms_lock_timeout_s": str(lock_timeout_s)}
-    own |= {"plugin": STAYS_OPEN} if stays_open else {}
     return make_url(url).set(drivername=DRIVER).update_query_dict(own)
 
 

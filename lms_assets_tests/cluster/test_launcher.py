@@ -1,5 +1,6 @@
 """Which launcher an installation has, and what becomes of runs while no broker answers."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from lms_assets.cluster.launcher import WorkersLauncher, workers_that_answer
 from lms_assets.commands.installation import open_instance, prepare
@@ -140,3 +141,13 @@ def test_a_broker_that_does_not_answer_is_named_without_its_password(
     with pytest.raises(TemporaryFault, match="LMS_BROKER_URL") as fault:
         workers_that_answer()
     assert PASSWORD not in str(fault.value)
+
+
+def test_only_this_process_keeps_its_sessions_open(instance: dg.DagsterInstance) -> None:
+    """Dagster's code server makes an instance for each tick, and each would keep sessions."""
+    assert "plugin" not in os.environ["LMS_DAGSTER_POSTGRES_URL"]
+    storage = instance.run_storage
+    with storage.connect() as one:  # type: ignore[attr-defined]
+        first = one.scalar(text("select pg_backend_pid()"))
+    with storage.connect() as one:  # type: ignore[attr-defined]
+        assert one.scalar(text("select pg_backend_pid()")) == first

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
-from lms_assets.resources.sessions import session_url
+from lms_assets.resources.sessions import session_url, staying_open
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import load_settings, running_as_root
 from lms_assets.systems import warehouse as configured
@@ -332,7 +332,9 @@ def test_a_pooler_that_gives_sessions_away_is_refused_by_name(database_url: str,
 def test_a_session_that_stays_open_is_used_again_and_replaced_when_it_was_ended(
     warehouse: Warehouse,
 ) -> None:
-    url = session_url(warehouse.url, schema="public", stays_open=True)
+    url = staying_open(
+        session_url(warehouse.url, schema="public").render_as_string(hide_password=False)
+    )
     # As Dagster's storage makes its engines.
     engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     used = set()

@@ -97,5 +97,10 @@ _LOOK = {
         "labelPadding": 6,
         "tickCount": 4,
     },
-    "legend": {"labelFontSize": 13, "labelColor": "#333", "symbolType": "square"},
+    "legend": {
+        "labelFontSize": 13,
+        "labelColor": "#333",
+        "labelLimit": 220,
+        "symbolType": "square",
+    },
 }

@@ -16,10 +16,9 @@ from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, newest_load, record_load
 from lms_assets.faults import PermanentFault
+from lms_assets.locks import Lock, hold
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
-
-DAY_LOCK = 7_041_002
 
 _KEY = ", ".join(KEY_COLUMNS)
 _FIELDS = ", ".join(OTHER_COLUMNS)
@@ -163,8 +162,7 @@ def record_unchanged(connection: Connection, pull: Pull, *, run_id: str) -> Load
 
 def lock_day(connection: Connection, day: date) -> None:
     """Nobody else changes the day's attempts until the transaction ends."""
-    keys = {"kind": DAY_LOCK, "day": day.toordinal()}
-    connection.execute(text("select pg_advisory_xact_lock(:kind, :day)"), keys)
+    hold(connection, Lock.DAY, day.toordinal())
 
 
 def _merge(

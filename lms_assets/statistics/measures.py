@@ -19,12 +19,12 @@ from sqlalchemy import Connection, TextClause, text
 
 from lms_assets.attempts.lag import take_marks
 from lms_assets.days import days_between, offset_spans, spans, window_between
+from lms_assets.locks import Lock, hold, wait_for
 from lms_assets.statistics.alarms import refresh_alarms
 from lms_assets.statistics.offsets import offsets_hold, write_offsets
 from lms_assets.statistics.unpublished import mark_unpublished
 from lms_assets.statistics.views import definition_of_figures, script
 
-REFRESH_LOCK = 7_041_002
 TURN_TIMEOUT = "15min"
 STEPS = ("student_activity", "daily", "retention", "aged_pairs", "tasks", "discrimination")
 LONGEST_SPAN = timedelta(days=31)
@@ -40,10 +40,9 @@ def take_turn(connection: Connection) -> None:
     limit, because a refresh may take longer than the connection's ``lock_timeout``.
     """
     before = connection.scalar(text("select current_setting('lock_timeout')"))
-    limit = text("select set_config('lock_timeout', :limit, true)")
-    connection.execute(limit, {"limit": TURN_TIMEOUT})
-    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": REFRESH_LOCK})
-    connection.execute(limit, {"limit": before})
+    wait_for(connection, TURN_TIMEOUT)
+    hold(connection, Lock.REFRESH)
+    wait_for(connection, before)
 
 
 def refresh(

@@ -104,20 +104,22 @@ class SpreadsheetClient:
     def worksheets(self) -> list[dict[str, Any]]:
         """The properties, charts and filter of each worksheet, without cells."""
         params: dict[str, Any] = {"includeGridData": "false"}
-        metadata = self._answer_of(
-            lambda: self._http.fetch_sheet_metadata(self.spreadsheet_id, params)
+        sheets: list[dict[str, Any]] = self._answer_of(
+            lambda: self._http.fetch_sheet_metadata(self.spreadsheet_id, params)["sheets"]
         )
-        return list(metadata.get("sheets", []))
+        return sheets
 
     def grids(self, titles: Sequence[str]) -> dict[str, Grid]:
         """Title → all cells of that worksheet; dates are numbers."""
         if not titles:
             return {}
         ranges = [absolute_range_name(title) for title in titles]
-        answer = self._answer_of(
-            lambda: self._http.values_batch_get(self.spreadsheet_id, ranges, dict(VALUES))
+        parts = self._answer_of(
+            lambda: self._http.values_batch_get(self.spreadsheet_id, ranges, dict(VALUES))[
+                "valueRanges"
+            ]
         )
-        values = [part.get("values", []) for part in answer["valueRanges"]]
+        values = [part.get("values", []) for part in parts]
         return dict(zip(titles, values, strict=True))
 
     def write(self, requests: Sequence[Mapping[str, Any]]) -> None:
@@ -147,6 +149,9 @@ class SpreadsheetClient:
             if proxy is not None:
                 raise PermanentFault("sheet.proxy_unusable", variable=proxy) from None
             raise TemporaryFault("sheet.unreachable", reason=type(error).__name__) from None
+        except (KeyError, TypeError):
+            # gspread takes for granted what Google's answers hold; a gateway's JSON lacks it.
+            raise TemporaryFault("sheet.unreachable", reason="an answer not of Google") from None
         self._raise_fault(*answer)
 
     def _raise_fault(self, response: Response, said: Mapping[str, Any]) -> NoReturn:

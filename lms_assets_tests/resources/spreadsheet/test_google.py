@@ -266,6 +266,9 @@ def test_a_retry_after_that_says_nothing_is_left_out_of_account(
         (429, None, "sheet.busy"),
         (503, None, "sheet.failing"),
         (502, HTML_502, "sheet.failing"),
+        (502, '{"error": "bad gateway"}', "sheet.unreachable"),
+        (502, '{"error": {"message": "bad gateway"}}', "sheet.unreachable"),
+        (200, '{"message": "please sign in"}', "sheet.unreachable"),
         (LOST_CONNECTION, None, "sheet.unreachable"),
     ],
 )

@@ -157,8 +157,11 @@ def test_runs_of_a_batch_have_no_letters_of_their_own(news: Newsroom) -> None:
     assert news.told(news.good(batch="b"), news.bad(ago(1), batch="b")) == []
 
 
-def test_a_history_with_three_failures_makes_one_letter_that_names_them(news: Newsroom) -> None:
-    days = [ago(n) for n in range(30)]
+@pytest.mark.parametrize("length", [30, pytest.param(365, marks=pytest.mark.slow)])
+def test_a_history_with_three_failures_makes_one_letter_that_names_them(
+    news: Newsroom, length: int
+) -> None:
+    days = [ago(n) for n in range(length)]
     failing = {ago(3): REFUSED, ago(7): LOST, ago(8): REFUSED}
     for day in days:
         if day in failing:
@@ -169,7 +172,7 @@ def test_a_history_with_three_failures_makes_one_letter_that_names_them(news: Ne
     assert news.ends("b", *days) == [("history", "2025-07-24")]
     facts = news.letters()[0]["facts"]
     failures = {failure["day"]: failure["cause"]["code"] for failure in facts["failures"]}
-    assert facts["done"] == 27
+    assert facts["done"] == length - 3
     assert failures == {
         "2025-07-21": "api.credentials_refused",
         "2025-07-17": "api.cut_short",

@@ -1,5 +1,6 @@
 """The newest code opens a database of an older one: nothing is lost, figures stay, a day runs."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics import measures
 from lms_assets.statistics.views import figure_views
 from lms_assets_tests.homes import home
+from lms_assets_tests.kept_state import FIRST_DAY, KEY, NEWEST_DAY, restore_kept_state
 from lms_assets_tests.old_main import restore_old_main, rows_of
 
 FIGURES = {
@@ -119,3 +121,66 @@ def test_a_day_runs_in_an_old_database_beside_its_runs_of_before() -> None:
         [day] = place.rows("select attempts from daily_statistics where day = '2026-11-26'")
         [known] = [r for r in rows_of("public.daily_statistics") if r["day"] == "2026-11-26"]
         assert day["attempts"] == int(known["attempts"])
+
+
+@pytest.fixture
+def kept(database_url: str) -> Warehouse:
+    warehouse = Warehouse(url=database_url)
+    restore_kept_state(warehouse)
+    return warehouse
+
+
+def columns_of(warehouse: Warehouse) -> dict[str, list[str]]:
+    """The tables and views that people read, with their columns."""
+    listing = """
+        select table_name, array_agg(column_name::text order by ordinal_position) as columns
+        from information_schema.columns
+        where table_schema = 'public' and table_name = any(:names) group by table_name
+    """
+    found = warehouse.rows(listing, names=[*KEPT, *FIGURES])
+    moments = {"computed_at", "refreshed_at"}
+    return {row["table_name"]: [c for c in row["columns"] if c not in moments] for row in found}
+
+
+def held(warehouse: Warehouse, columns: dict[str, list[str]]) -> dict[str, list[list[str]]]:
+    """Every row, each value as text."""
+    found = {}
+    for table, names in columns.items():
+        said = ", ".join(f"coalesce({name}::text, '')" for name in names)
+        rows = warehouse.rows(f"select array[{said}] as row from {table}")
+        found[table] = sorted(row["row"] for row in rows)
+    return found
+
+
+def test_a_kept_state_keeps_every_row_and_every_figure(kept: Warehouse) -> None:
+    columns = columns_of(kept)
+    assert columns.keys() == {*KEPT, *FIGURES}
+    before = held(kept, columns)
+    assert all(rows for table, rows in before.items() if table != "rejected_records")
+    kept.migrate(figure_views())
+    assert held(kept, columns) == before
+
+
+def test_recomputed_figures_of_a_kept_state_equal_its_own(kept: Warehouse) -> None:
+    columns = {table: names for table, names in columns_of(kept).items() if table in FIGURES}
+    before = held(kept, columns)
+    kept.migrate(figure_views())
+    with kept.begin() as connection:
+        measures.refresh_all(connection, zone="UTC", as_of=measures.as_of(connection))
+    after = held(kept, columns)
+    assert [table for table in columns if not close(after[table], before[table])] == []
+
+
+@pytest.mark.slow
+def test_a_day_runs_in_a_kept_state_beside_its_runs_of_before() -> None:
+    shown = "select day, attempts, users from daily_statistics order by day"
+    with home(lms_first_day=FIRST_DAY) as place:
+        (place.folder / "erasure.key").write_bytes(KEY)
+        restore_kept_state(place.warehouse)
+        before, runs = place.rows(shown), place.runs()
+        ran = place.lms("run", NEWEST_DAY, "--json")
+        assert ran.returncode == 0, ran.stderr
+        told = json.loads(ran.stdout.strip().rpartition("\n")[2])
+        assert (told["inserted"], told["updated"]) == (0, 0)
+        assert place.rows(shown) == before
+        assert len(place.runs()) == len(runs) + 1

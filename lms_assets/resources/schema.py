@@ -21,21 +21,23 @@ _CREATED = re.compile(r"^create (view|function) (\w+)", re.MULTILINE)
 # Foreign objects that depend on ours, each in PostgreSQL's description.
 DEPENDENTS = """
 with ours as (
-    select 'pg_class'::regclass as class, oid from pg_class
+    select 'pg_class'::regclass as class, oid, relkind = 'r' as is_table from pg_class
     where relnamespace = 'public'::regnamespace and relname = any(:names)
     union all
-    select 'pg_type'::regclass, reltype from pg_class
+    select 'pg_type'::regclass, reltype, false from pg_class
     where relnamespace = 'public'::regnamespace and relname = any(:names)
     union all
-    select 'pg_proc'::regclass, oid from pg_proc
+    select 'pg_proc'::regclass, oid, false from pg_proc
     where pronamespace = 'public'::regnamespace and proname = any(:names)
 ), dependents as (
     select case rulename when '_RETURN' then 'pg_class'::regclass else d.classid end as class,
         case rulename when '_RETURN' then r.ev_class else d.objid end as oid
     from ours o
     -- What depends automatically goes without a word: a trigger or a rule of somebody else on a
-    -- view, before PostgreSQL 15 also a column that a function generates.
-    join pg_depend d on (d.refclassid, d.refobjid) = (o.class, o.oid) and d.deptype in ('n', 'a')
+    -- view, before PostgreSQL 15 also a column that a function generates. Of a table (before 0004
+    -- figures were tables) these are its own constraints and defaults.
+    join pg_depend d on (d.refclassid, d.refobjid) = (o.class, o.oid)
+        and (d.deptype = 'n' or d.deptype = 'a' and not o.is_table)
     left join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
 )
 select distinct pg_describe_object(class, oid, 0) from dependents

@@ -351,3 +351,70 @@ ROWS = {
         ("test_another_zone_over_loaded_days_is_refused_with_what_to_do",),
     ),
 }
+
+# What no single fault stands for, by a word.
+BEYOND = {
+    "Load": Row(
+        "30 days are loaded while runs, a replay, an erasure, a reclean and 20 readers go on",
+        ("test_a_history_is_loaded_while_runs_a_replay_an_erasure_and_twenty_readers_go_on",),
+    ),
+    "Erasure": Row(
+        "A student is erased; old copies and late processes bring the student back",
+        (
+            "test_after_an_erasure_the_student_is_in_no_file_and_no_table",
+            "test_an_erased_student_comes_back_by_no_way_that_there_is",
+            "test_an_erasure_waits_until_what_is_being_stored_is_stored",
+            "test_a_day_cleaned_before_the_erasure_is_merged_without_the_student",
+            "test_a_student_erased_since_the_backup_stays_erased",
+        ),
+    ),
+    "Input": Row(
+        "Any bytes and texts where people and programs put something in",
+        (
+            "test_whatever_is_put_in_a_result_or_a_clear_error_comes_out",
+            "test_a_minute_of_inputs_of_each_kind_meets_no_traceback",
+            "test_a_body_that_unpacks_to_a_hundredfold_is_refused_in_bounded_memory",
+            "test_a_body_without_end_is_refused_in_bounded_memory",
+            "test_a_million_empty_objects_are_a_million_refused_records_in_bounded_memory",
+        ),
+    ),
+    "Doors": Row(
+        "Others reach the page, the database, the files",
+        (
+            "test_without_a_right_login_nothing_is_shown",
+            "test_a_viewer_sees_the_page_and_may_run_nothing",
+            "test_no_secret_is_in_anything_that_the_browser_was_sent",
+            "test_the_pages_themselves_listen_on_this_machine_alone",
+            "test_the_reader_does_not_see_quarantine_letters_or_dagsters_tables",
+            "test_a_wrong_authority_or_name_is_refused",
+            "test_a_root_that_another_program_shares_keeps_its_home_closed",
+        ),
+    ),
+    "Upgrade": Row(
+        "The database was made by an older version",
+        (
+            "test_an_old_database_keeps_every_row_and_every_figure",
+            "test_recomputed_figures_of_an_old_database_equal_the_old_ones",
+            "test_a_day_runs_in_an_old_database_beside_its_runs_of_before",
+            "test_a_kept_state_keeps_every_row_and_every_figure",
+            "test_recomputed_figures_of_a_kept_state_equal_its_own",
+            "test_a_day_runs_in_a_kept_state_beside_its_runs_of_before",
+        ),
+    ),
+    "Loss": Row(
+        "The machine is lost; a backup is cut or altered",
+        (
+            "test_a_home_that_was_destroyed_comes_back_as_it_was",
+            "test_the_way_from_the_embedded_database_to_ones_own_and_back",
+            "test_a_cut_or_altered_backup_is_refused",
+        ),
+    ),
+    "Packages": Row(
+        "A package is another one than was locked, or may not be used",
+        (
+            "test_every_line_is_one_exact_version_with_its_hashes",
+            "test_every_package_is_listed_with_the_licence_that_it_names_itself",
+            "test_what_asks_for_more_than_a_notice_is_named",
+        ),
+    ),
+}

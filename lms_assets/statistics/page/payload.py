@@ -283,7 +283,8 @@ def _by_task(
     for row in rows:
         numbers = ((as_of - row[key]).days, row["students"], row["solved"])
         numbers_of.setdefault(place[task_key(row)], []).extend(numbers)
-    return numbers_of
+    # In one order whatever order the rows came in: the same figures make the same page.
+    return dict(sorted(numbers_of.items()))
 
 
 def _columns(rows: Sequence[Row], relation: str, shown: Iterable[str]) -> dict[str, list[Any]]:

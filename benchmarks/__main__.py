@@ -42,7 +42,7 @@ def main() -> int:
     rows: list[Row] = []
     for name in names:
         if name == "load":
-            results = _load(quick=given.quick)
+            results = _load(quick=given.quick, rounds=given.rounds)
             sections["load"] = report.load_section(results)
             rows += report.load_rows(results)
         else:
@@ -55,8 +55,8 @@ def main() -> int:
     return 0 if all(row.is_met for row in rows) else 1
 
 
-def _load(*, quick: bool) -> Results:
-    results = load(records=QUICK_RECORDS if quick else RECORDS, rounds=1 if quick else ROUNDS)
+def _load(*, quick: bool, rounds: int) -> Results:
+    results = load(records=QUICK_RECORDS if quick else RECORDS, rounds=1 if quick else rounds)
     if not quick:
         PLOT.write_text(report.plot(results), encoding="utf-8")
     return results
@@ -73,6 +73,7 @@ def _machine() -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lms bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the load, smaller, one round")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of the load")
     parser.add_argument("names", nargs="*", choices=[[], "load", *OTHERS], metavar="NAME")
     return parser.parse_args()
 

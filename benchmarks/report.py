@@ -48,7 +48,8 @@ def load_rows(results: Results) -> list[Row]:
 
 def load_section(results: Results) -> str:
     """Seconds per million records of every way, then the bars."""
-    lines = [HEAD, *(_line(results, name) for name in NAMES)]
+    rounds = f"Medians of {len(results.seconds['ours'])} rounds.\n"
+    lines = [rounds, HEAD, *(_line(results, name) for name in NAMES)]
     return "\n".join(lines) + "\n\n" + as_table(load_rows(results))
 
 

@@ -77,7 +77,9 @@ def erase(
     with warehouse.session() as session:
         wait_for(session, WAIT, in_session=True)
         hold_in_session(session, Lock.ERASURE)
-        receipt = warehouse.in_transaction(lambda c: open_receipt(c, erasure.bury(c, user_id)))
+        receipt = warehouse.in_transaction(
+            lambda c: open_receipt(c, erasure.add_tombstone(c, user_id))
+        )
         warehouse.in_transaction(lambda c: erase_from_tables(c, student, receipt, zone, recompute))
         unreadable = LakeErasure(student, lake, warehouse, receipt, progress).run()
         vacuum(warehouse)

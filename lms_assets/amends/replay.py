@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from lms_assets.attempts.cleaning import Tombstones
 from lms_assets.attempts.fates import Fates
-from lms_assets.attempts.quarantine import ADOPTED, CHOSEN, DayReplay, replay_day, typed
+from lms_assets.attempts.quarantine import ADOPTED, CHOSEN, DayReplay, replay_day, with_types
 from lms_assets.days import Window
 from lms_assets.resources.warehouse import Warehouse
 
@@ -88,5 +88,7 @@ def _days_with(
             and day <= coalesce(:last, 'infinity')
         order by day
     """
-    rows = warehouse.rows(typed(statement), reason=reason, adopted=ADOPTED, first=first, last=last)
+    rows = warehouse.rows(
+        with_types(statement), reason=reason, adopted=ADOPTED, first=first, last=last
+    )
     return [row["day"] for row in rows]

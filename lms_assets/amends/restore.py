@@ -21,7 +21,7 @@ from lms_assets.amends.erasure_lake import raw_objects
 from lms_assets.attempts.cleaning import Tombstones, cut_sourcedid, record_chunks
 from lms_assets.attempts.keys import key_in
 from lms_assets.attempts.quarantine import as_api_record
-from lms_assets.attempts.tombstones import Erasure, whose
+from lms_assets.attempts.tombstones import Erasure, records_of_erased
 from lms_assets.faults import PermanentFault
 from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold
@@ -153,7 +153,7 @@ def _named_in(records: list[bytes], tombstones: Tombstones) -> set[str]:
     if not records:
         return set()
     users: set[str] = set()
-    is_erased = whose(records, tombstones)
+    is_erased = records_of_erased(records, tombstones)
     for record in compress(records, is_erased):
         users |= tombstones.erased_among(set(_candidates(record)))
     return users

@@ -16,9 +16,9 @@ from lms_assets.attempts.quarantine import as_api_record
 from lms_assets.attempts.tombstones import (
     UNMISTAKABLE_LENGTH,
     Flags,
-    attempts_of,
-    sourcedids_of,
-    whose,
+    attempts_of_erased,
+    records_of_erased,
+    sourcedids_of_erased,
 )
 from lms_assets.faults import PermanentFault
 
@@ -39,7 +39,7 @@ class Student:
         is_of_student = np.zeros(len(records), dtype=bool)
         if places:
             suspects = [records[place] for place in places]
-            is_of_student[places] = whose(suspects, self, mention=self._mention)
+            is_of_student[places] = records_of_erased(suspects, self, mention=self._mention)
         return is_of_student
 
     def _may_stand_in(self, record: bytes) -> bool:
@@ -55,11 +55,11 @@ class Student:
 
     def sourcedids(self, texts: Collection[str]) -> list[str]:
         """Which of these texts of ``lis_result_sourcedid`` name the student."""
-        return sorted(sourcedids_of(texts, self))
+        return sorted(sourcedids_of_erased(texts, self))
 
     def attempts(self, batch: pa.RecordBatch) -> Flags:
         """Which clean attempts are the student's."""
-        return attempts_of(batch, self)
+        return attempts_of_erased(batch, self)
 
     def rejected(self, batch: pa.RecordBatch) -> Flags:
         """Which of the rejected records are the student's, in order."""

@@ -1,1 +1,1 @@
-"""From the API to the table."""
+"""From the API's answer to the table `attempts`."""

@@ -1,4 +1,4 @@
-"""The road from the API to the table: raw_attempts → cleaned_attempts → attempts_table."""
+"""The assets from the API to the table: raw_attempts → cleaned_attempts → attempts_table."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from time import monotonic
 import dagster as dg
 
 from lms_assets.attempts.cleaned import clean_stored
-from lms_assets.attempts.cleaned_before import cleaned_before
+from lms_assets.attempts.cleaned_before import earlier_pull
 from lms_assets.attempts.cleaning import CODE_VERSION
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, Pull, newest_load
@@ -30,28 +30,28 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.turns import ApiTurns
 
 GROUP = "attempts"
-# Who is asked about these assets, as the asset's page shows it.
+# The people to ask about an asset, as its page in Dagster shows them.
 OWNERS = ["team:lms"]
 
 COLUMN_SCHEMA = column_descriptions()
 
 
 class PullConfig(dg.Config):
-    """Where a day's raw answer comes from.
+    """Where a day's answer comes from.
 
     Attributes:
-        from_lake: The newest stored answer instead of a new one: the API is not asked.
+        from_lake: Use the newest stored answer with records; the API is not asked.
     """
 
     from_lake: bool = False
 
 
 class LoadConfig(dg.Config):
-    """What becomes of attempts that the API no longer has.
+    """Whether attempts that the API no longer has are deleted.
 
     Attributes:
-        mirror: They are deleted, unless more than half of the day would go.
-        force: They are deleted however many they are.
+        mirror: Delete them; the run fails if they are more than half of the day's attempts.
+        force: With ``mirror``: delete them even if they are more than half.
     """
 
     mirror: bool = False
@@ -78,24 +78,25 @@ def raw_attempts(
     erasure: Erasure,
     api_turns: ApiTurns,
 ) -> RawAnswer:
-    """What the API answered for the day, byte for byte, is in the lake.
+    """The API's answer for the day is in the lake, byte for byte.
 
-    The API knows no ids and no changes: whether anything is new is only seen by
-    keeping every answer. Never overwritten; equal answers are kept once.
+    The API gives attempts no ids and marks no changes, so every answer is kept: only a comparison
+    of answers shows what changed. An answer is never overwritten. Equal answers share one object.
+    Records of erased students are dropped before the answer is stored.
 
-    Grain: one object per pull of a day, a JSON array of records.
-    Zone: the day is one of LMS_TIMEZONE, asked for as a half-open UTC window.
-    Raises: the API's fault by name, after its own retries.
+    Grain: one answer per pull of a day, a JSON array of records.
+    Zone: a day of LMS_TIMEZONE, requested as a half-open window in UTC.
+    Raises: the fault of the API, such as `api.too_slow`, after the client's retries.
     """
     with faults_as_failures():
         day = _day(context)
         began = monotonic()
         if config.from_lake:
-            answer = _stored(lake, warehouse, day)
+            answer = _newest_stored(lake, warehouse, day)
         else:
             name = f"run {context.run.run_id[:8]} of {day}"
             with api_turns.turn(warehouse, name=name, tell=context.log.info):
-                answer = _asked(grader_api, lake, day, erasure, warehouse)
+                answer = _pulled(grader_api, lake, day, erasure, warehouse)
         context.log.info("pulled: records=%s object=%s", answer.records, answer.key)
         context.add_output_metadata(
             {
@@ -109,16 +110,16 @@ def raw_attempts(
         return answer
 
 
-def _asked(
+def _pulled(
     api: AttemptSource, lake: Lake, day: date, erasure: Erasure, warehouse: Warehouse
 ) -> RawAnswer:
     window = window_of(day)
-    # The pull that was asked last is the newest, whenever its answer comes.
+    # Pulls are ordered by the time of the request, because a slow answer may come last.
     asked_at = datetime.now(UTC)
     with scratch_folder() as folder:
         body = folder / "answer.json"
         answer = api.attempts_between(window.start, window.end, to=body)
-        # Somebody may have been erased while the API answered.
+        # A student may have been erased while the API answered.
         with erasure.while_storing(warehouse) as tombstones:
             erased = drop_erased(body, tombstones)
             stored = lake.store_raw(
@@ -131,15 +132,19 @@ def _asked(
         return replace(stored, erased=erased, asked_at=_iso(asked_at))
 
 
-def _stored(lake: Lake, warehouse: Warehouse, day: date) -> RawAnswer:
-    """The newest stored answer; it stands for the newest pull that the books know by now."""
+def _newest_stored(lake: Lake, warehouse: Warehouse, day: date) -> RawAnswer:
+    """The newest stored answer with records, as if it had been pulled last.
+
+    Its ``asked_at`` is at least that of the day's newest load. With an earlier one, the load
+    would be recorded as overtaken.
+    """
     answer = lake.newest_raw(day)
     if answer is None:
         raise PermanentFault("lake.no_answer", day=day)
     with warehouse.begin() as connection:
         newest = newest_load(connection, day)
-    known = newest.asked_at.isoformat() if newest and newest.asked_at else ""
-    return replace(answer, asked_at=max(answer.pulled_at, known))
+    last_asked_at = newest.asked_at.isoformat() if newest and newest.asked_at else ""
+    return replace(answer, asked_at=max(answer.pulled_at, last_asked_at))
 
 
 def _iso(moment: datetime) -> str:
@@ -163,19 +168,24 @@ def cleaned_attempts(
     erasure: Erasure,
     limits: Limits,
 ) -> Pull:
-    """Every record of the answer has one fate: an attempt, or a reason why it is none.
+    """Each record of the answer is an attempt or has another fate, and each fate is counted.
 
-    Grain: one row per attempt of the day. Key: user_id, attempt_type, created_at.
+    A record that breaks a rule is rejected. It is stored whole, with the reason, in a second
+    Parquet file beside the attempts. The rules are in `lms_assets/attempts/cleaning/rules.py`.
+
+    Grain: one row per attempt of the day, in the order received.
+    Key: user_id, attempt_type, created_at.
     Zone: created_at is naive UTC, inside the day's half-open window.
-    Refused records lie beside them, whole, with the reason; see `lms_assets/attempts/cleaning/`.
-    Raises: `cleaning.too_many_rejected` when the day cannot be trusted: nothing of it is loaded.
-        `cleaning.not_an_array`, `cleaning.not_as_declared`: nothing of it is loaded either.
+    Raises, and then nothing of the day is loaded:
+        `cleaning.too_many_rejected`: more records are rejected than LMS_MAX_REJECTED_PCT allows.
+        `cleaning.not_an_array`: the stored answer is not one JSON array.
+        `cleaning.not_as_declared`: a column of the result has another type or other values.
     """
     with faults_as_failures(), _as_faults(raw_attempts):
         began = monotonic()
         pull = _clean(raw_attempts, window_of(_day(context)), lake, warehouse, erasure)
         pull = replace(pull, stages={"clean_s": round(monotonic() - began, 3)})
-        _refuse_a_bad_day(pull.fates, limits)
+        _refuse_too_many_rejected(pull.fates, limits)
         context.log.info("cleaned: attempts=%s rejected=%s", pull.clean, pull.fates.rejected)
         context.add_output_metadata(
             {
@@ -203,11 +213,11 @@ def _as_faults(answer: RawAnswer) -> Iterator[None]:
 def _clean(
     answer: RawAnswer, window: Window, lake: Lake, warehouse: Warehouse, erasure: Erasure
 ) -> Pull:
-    """What the answer came to; the same answer again is not cleaned again."""
+    """The cleaned answer; the earlier result if the same bytes were cleaned before."""
     zone = str(attempt_days.timezone)
     with erasure.while_storing(warehouse) as tombstones:
         standing = lake.standing(answer)
-        pull = cleaned_before(lake, standing, window, zone=zone) or clean_stored(
+        pull = earlier_pull(lake, standing, window, zone=zone) or clean_stored(
             lake,
             standing,
             window=window,
@@ -215,12 +225,12 @@ def _clean(
             tomorrow=end_of_tomorrow(datetime.now(UTC)),
             tombstones=tombstones,
         )
-    # The books know the pull by the bytes that the API sent, and by when it asked for them.
+    # The ledger has the checksum of the bytes that the API sent, not of those that an erasure left.
     asked_at = datetime.fromisoformat(answer.asked_at or answer.pulled_at)
     return replace(pull, checksum=answer.checksum, asked_at=asked_at)
 
 
-def _refuse_a_bad_day(fates: Fates, limits: Limits) -> None:
+def _refuse_too_many_rejected(fates: Fates, limits: Limits) -> None:
     rejected = fates.rejected_in_all
     if limits.too_many_rejected(rejected, fates.received):
         reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(fates.rejected.items()))
@@ -264,14 +274,17 @@ def attempts_table(
     warehouse: Warehouse,
     erasure: Erasure,
 ) -> Load:
-    """The table `attempts` holds the day's attempts; the ledger says what became of each record.
+    """The table `attempts` holds the day's attempts; the table `load_ledger` counts each fate.
 
-    One transaction: new attempts inserted, changed ones updated, equal ones left
-    alone, none deleted. An answer that is already loaded is not loaded again.
+    One transaction inserts new attempts and updates changed ones. Attempts that the API no longer
+    has stay, unless the run's config sets `mirror`. An answer that is already loaded changes no
+    attempt; the ledger gets a row for it.
 
-    Grain: one row per attempt. Key: unique_attempt (user_id, attempt_type, created_at).
+    Grain: one row per attempt.
+    Key: user_id, attempt_type, created_at (constraint unique_attempt).
     Zone: created_at is naive UTC.
-    Raises: the database's fault by name; nothing of the day was then loaded.
+    Raises: the fault of the database, such as `database.unreachable`; nothing is loaded then.
+        `database.mirror_refused`: the mirror would delete more than half of the day's attempts.
     """
     with faults_as_failures():
         mirror = Mirror(config.mirror, config.force)

@@ -1,8 +1,13 @@
-"""What must hold before anyone downstream reads, and what is watched over time."""
+"""The checks of a loaded day.
+
+Blocking checks must hold before the figures are computed. The others compare a number of the day
+with a threshold and only warn.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from inspect import getdoc
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +24,7 @@ from lms_assets.resources.warehouse import Warehouse
 
 
 def _day(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> date | None:
-    """The run's day; the newest loaded one when the check is run alone."""
+    """The run's day; the newest loaded day if the check runs without a partition."""
     if context.has_partition_key:
         return date.fromisoformat(context.partition_key)
     newest: date | None = warehouse.rows("select max(day) as day from load_ledger")[0]["day"]
@@ -29,18 +34,18 @@ def _day(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> date |
 def _load(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> Load | None:
     day = _day(context, warehouse)
     with warehouse.begin() as connection:
-        own = load_of_run(connection, context.run.run_id)
-        return own or (newest_load(connection, day) if day else None)
+        load = load_of_run(connection, context.run.run_id)
+        return load or (newest_load(connection, day) if day else None)
 
 
 @dataclass(frozen=True)
 class DayInTable:
-    """What the table holds of a loaded day, counted once for all checks.
+    """The counts of a loaded day in the table, made once for all blocking checks.
 
     Attributes:
-        stored: Attempts in the day's window.
-        in_the_day: Those of them whose local date is the day.
-        has_key: Whether the database keeps the constraint that no attempt stands there twice.
+        stored: The number of attempts in the day's window.
+        in_the_day: The number of these attempts whose local date is the day.
+        has_key: Whether the table has a valid constraint ``unique_attempt``.
     """
 
     stored: int
@@ -48,7 +53,7 @@ class DayInTable:
     has_key: bool
 
 
-_COUNTED = """
+_COUNTS = """
 select count(*) as stored,
     count(*) filter (where (created_at + :ahead)::date = :day) as in_the_day
 from attempts where created_at >= :starts and created_at < :ends
@@ -64,14 +69,14 @@ select exists (
 
 
 def day_in_table(day: date, warehouse: Warehouse, *, zone: ZoneInfo) -> DayInTable:
-    """What the table holds of the day, by one look at its window."""
-    counted = [
-        warehouse.rows(_COUNTED, starts=span.start, ends=span.end, ahead=span.ahead, day=day)[0]
+    """The counts of the day, from one query per span of the day with one UTC offset."""
+    counts = [
+        warehouse.rows(_COUNTS, starts=span.start, ends=span.end, ahead=span.ahead, day=day)[0]
         for span in offset_spans(window_of(day, zone), zone)
     ]
     return DayInTable(
-        stored=sum(span["stored"] for span in counted),
-        in_the_day=sum(span["in_the_day"] for span in counted),
+        stored=sum(span["stored"] for span in counts),
+        in_the_day=sum(span["in_the_day"] for span in counts),
         has_key=warehouse.rows(_HAS_KEY)[0]["has_key"],
     )
 
@@ -80,22 +85,28 @@ Check = Callable[[Load, DayInTable], tuple[bool, dict[str, Any]]]
 
 
 def every_record_is_accounted_for(load: Load, table: DayInTable) -> tuple[bool, dict[str, Any]]:
-    """Each record that the API gave has one fate, and the table holds those that were kept."""
+    """Each record of the answer has one fate, and the table holds all attempts of the answer.
+
+    The ledger refuses a load whose fates do not add up to the records received. So the check only
+    compares the table: it must hold at least as many attempts of the day as were kept. A load that
+    a newer pull has overtaken passes, because nothing of it was merged.
+    """
     fates, stored = load.fates, table.stored
     numbers = {"received": fates.received, "kept": fates.kept, "stored": stored}
     return stored >= fates.kept or load.overtaken, numbers
 
 
 def attempts_are_unique(_: Load, table: DayInTable) -> tuple[bool, dict[str, Any]]:
-    """No attempt stands in the table twice: PostgreSQL refuses it by `unique_attempt`.
+    """The table has the constraint `unique_attempt`, so it holds no attempt twice.
 
-    So the check does not compare the rows. It sees that the constraint is there and valid.
+    PostgreSQL refuses a second attempt with the same key, so the rows are not compared. The check
+    fails if somebody dropped the constraint or it is not valid.
     """
     return table.has_key, {"stored": table.stored, "unique_attempt": table.has_key}
 
 
 def every_attempt_lies_in_its_day(_: Load, table: DayInTable) -> tuple[bool, dict[str, Any]]:
-    """All that the table holds in the day's window is of that day in the set zone."""
+    """Each attempt in the day's UTC window has the day as its local date in LMS_TIMEZONE."""
     numbers = {"in_the_day": table.in_the_day, "stored": table.stored}
     return table.in_the_day == table.stored, numbers
 
@@ -110,7 +121,7 @@ MUST_HOLD: tuple[Check, ...] = (
 @dg.multi_asset_check(
     specs=[
         dg.AssetCheckSpec(
-            check.__name__, asset=attempts_table, description=check.__doc__, blocking=True
+            check.__name__, asset=attempts_table, description=getdoc(check), blocking=True
         )
         for check in MUST_HOLD
     ]
@@ -118,7 +129,7 @@ MUST_HOLD: tuple[Check, ...] = (
 def attempts_can_be_trusted(
     context: dg.AssetCheckExecutionContext, warehouse: Warehouse
 ) -> Iterator[dg.AssetCheckResult]:
-    """What must be true of the loaded day; the run ends here when it is not."""
+    """Each blocking check holds for the loaded day; if one fails, the run stops after it."""
     with faults_as_failures():
         load = _load(context, warehouse)
         table = _table_of(load, warehouse) if load else None
@@ -134,7 +145,13 @@ def _table_of(load: Load, warehouse: Warehouse) -> DayInTable:
 
 @dataclass(frozen=True)
 class Watch:
-    """A number of the day that is shown with its trend, and warned of above a share."""
+    """A number of the day that warns above a share of the day's records.
+
+    Attributes:
+        name: The name of the check.
+        sentence: The description in Dagster: what is counted, and what it means.
+        number: The number for a load.
+    """
 
     name: str
     sentence: str
@@ -144,37 +161,37 @@ class Watch:
 WATCHES = (
     Watch(
         "no_attempt_has_vanished",
-        "Attempts that the table holds and the API's newest answer does not: kept, counted.",
+        "Attempts in the table that the API's newest answer no longer has. They stay in the table.",
         lambda load: load.fates.vanished - load.fates.deleted,
     ),
     Watch(
         "users_agree_with_their_sourcedid",
-        "Attempts whose lis_result_sourcedid names another user than lti_user_id.",
+        "Attempts whose lis_result_sourcedid and lti_user_id name different users. They are kept.",
         lambda load: load.watch.get("user_mismatch", 0),
     ),
     Watch(
         "every_submit_is_graded",
-        "Submits without a verdict: kept, in no denominator.",
+        "Submits without a verdict. They are kept, and no denominator counts them.",
         lambda load: load.watch.get("ungraded", 0),
     ),
     Watch(
         "every_attempt_has_a_task",
-        "Attempts whose task cannot be read: left out of the task figures.",
+        "Attempts whose task cannot be read. They are kept, and the task figures leave them out.",
         lambda load: load.watch.get("without_task", 0),
     ),
     Watch(
         "records_have_known_keys_only",
-        "Keys that the API's contract does not know: ignored, and a sign of a change.",
+        "Keys of records that the API's contract does not name. They are ignored.",
         lambda load: sum(load.watch.get("unknown_keys", {}).values()),
     ),
     Watch(
         "attempt_types_are_known",
-        "Attempt types other than run and submit: refused, and a sign of a change.",
+        "Attempt types other than run and submit. Their records are rejected.",
         lambda load: sum(load.watch.get("unknown_attempt_types", {}).values()),
     ),
     Watch(
         "repeated_records_agree",
-        "Repeated records that differ from the first of their key in another field.",
+        "Repeats of an attempt's key in one answer with other fields. The first record is kept.",
         lambda load: load.fates.conflicting,
     ),
 )
@@ -189,23 +206,26 @@ VOLUME = "volume_is_usual"
         dg.AssetCheckSpec(
             VOLUME,
             asset=attempts_table,
-            description="As many attempts as on the same weekday of the four weeks before, about.",
+            description=(
+                "The number of attempts is near the mean of the same weekday in the four weeks "
+                "before: it differs by at most threshold_pct percent."
+            ),
         ),
     ]
 )
 def attempts_are_as_usual(
     context: dg.AssetCheckExecutionContext, warehouse: Warehouse, limits: Limits
 ) -> Iterator[dg.AssetCheckResult]:
-    """What is watched over time: a number, a threshold and a trend each; it warns, never fails."""
+    """Each check shows a number with its threshold and its trend; it warns and stops no run."""
     with faults_as_failures():
         load = _load(context, warehouse)
         newest = _newest_loads(warehouse)
         for watch in WATCHES:
-            yield _watched(watch, load, newest, limits)
-        yield _volume(load, warehouse, limits)
+            yield _watch_result(watch, load, newest, limits)
+        yield _volume_result(load, warehouse, limits)
 
 
-def _watched(
+def _watch_result(
     watch: Watch, load: Load | None, newest: Sequence[Load], limits: Limits
 ) -> dg.AssetCheckResult:
     number = watch.number(load) if load else 0
@@ -218,7 +238,7 @@ def _watched(
             "records": number,
             "share_pct": round(share, 3),
             "threshold_pct": limits.warn_pct,
-            "last_14_days": " ".join(str(watch.number(one)) for one in newest),
+            "last_14_days": " ".join(str(watch.number(day_load)) for day_load in newest),
         },
     )
 
@@ -233,7 +253,7 @@ def _newest_loads(warehouse: Warehouse) -> list[Load]:
     return [load for load in loads if load]
 
 
-def _volume(load: Load | None, warehouse: Warehouse, limits: Limits) -> dg.AssetCheckResult:
+def _volume_result(load: Load | None, warehouse: Warehouse, limits: Limits) -> dg.AssetCheckResult:
     weeks_before = []
     if load:
         day = date.fromisoformat(load.day)

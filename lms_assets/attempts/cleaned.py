@@ -1,4 +1,4 @@
-"""A stored answer becomes attempts and refused records beside it in the lake."""
+"""A stored answer is cleaned into two Parquet objects of the lake: attempts, rejected records."""
 
 from datetime import datetime
 from typing import Final
@@ -26,22 +26,22 @@ def clean_stored(
     tombstones: Tombstones | None = None,
     code_version: str = CODE_VERSION,
 ) -> Pull:
-    """The answer's attempts and refused records are in the lake, each record with its one fate.
+    """The answer's attempts and rejected records are in the lake, and each fate is counted.
 
     Args:
-        lake: Holds the answer.
-        answer: Of the day.
-        window: The day, half-open, UTC.
-        zone: What says what a day is.
-        tomorrow: The instant from which on an attempt cannot have been made yet.
-        tombstones: Whose records are dropped.
-        code_version: What the rules are filed under.
+        lake: The lake with the answer.
+        answer: The stored answer of a day.
+        window: The day's window, half-open, naive UTC.
+        zone: The zone of the day, LMS_TIMEZONE.
+        tomorrow: Naive UTC. A record made at this instant or later breaks a rule.
+        tombstones: The erased students, whose records are dropped; None if there are none.
+        code_version: The version of the rules, a part of the objects' names.
 
     Raises:
-        NotAnArray: The answer is no JSON array.
-        NotCleanAttempts: Cleaning made something else than it declares.
+        NotAnArray: The answer is not one JSON array.
+        NotCleanAttempts: A column of the result is not as ``columns.py`` declares it.
     """
-    # Those who were erased were dropped before the answer was stored.
+    # The pull or a later erasure dropped these records from the stored answer.
     fates, watch = Fates(received=answer.erased, erased=answer.erased), Watch()
     stem = lake.stem(answer, code_version)
     with (

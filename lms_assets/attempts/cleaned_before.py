@@ -1,4 +1,4 @@
-"""Equal bytes are cleaned once by equal rules: what was made of them then is what is made now."""
+"""An answer with the same bytes as the day's last cleaned answer is not cleaned again."""
 
 import msgspec
 import pyarrow as pa
@@ -8,26 +8,26 @@ from lms_assets.attempts.ledger import Pull
 from lms_assets.days import Window
 from lms_assets.resources.lake import Lake, RawAnswer, reference_key
 
-# Whether an attempt is of the future is judged by the clock; all other rules see the bytes alone.
+# Only this rule looks at the clock: a record of the future may be an attempt when cleaned later.
 BY_THE_CLOCK = "created_at_invalid"
 
 
-def cleaned_before(lake: Lake, answer: RawAnswer, window: Window, *, zone: str) -> Pull | None:
-    """The day's last cleaning where it was of the same bytes by the same rules and still stands.
+def earlier_pull(lake: Lake, answer: RawAnswer, window: Window, *, zone: str) -> Pull | None:
+    """The day's last cleaned pull, if it can stand for this answer; None if it must be cleaned.
 
-    The bytes of an answer change when a student in it is erased, so equal bytes had the same
-    students dropped. Whoever calls shares the lock ``TOMBSTONES``.
+    It can if bytes, rules, zone and window are the same, no record was rejected by the clock, and
+    its objects are still in the lake. An erasure rewrites the answers that name the student, so
+    equal bytes contain records of the same students.
 
-    Returns:
-        The pull as it was then. None where the answer must be cleaned.
+    The caller shares the lock ``TOMBSTONES``.
     """
     pull = _newest_pull(lake, answer.day)
     if pull is None or BY_THE_CLOCK in pull.fates.rejected:
         return None
-    was = (pull.checksum, pull.code_version, pull.zone, pull.window_start, pull.window_end)
-    now = (answer.checksum, CODE_VERSION, zone, window.start, window.end)
-    is_same = was == now and pull.fates.received == answer.records + answer.erased
-    return pull if is_same and _stands(lake, pull) else None
+    earlier = (pull.checksum, pull.code_version, pull.zone, pull.window_start, pull.window_end)
+    current = (answer.checksum, CODE_VERSION, zone, window.start, window.end)
+    is_same = earlier == current and pull.fates.received == answer.records + answer.erased
+    return pull if is_same and _has_its_objects(lake, pull) else None
 
 
 def _newest_pull(lake: Lake, day: str) -> Pull | None:
@@ -38,8 +38,8 @@ def _newest_pull(lake: Lake, day: str) -> Pull | None:
         return None
 
 
-def _stands(lake: Lake, pull: Pull) -> bool:
-    """Whether the lake holds the attempts and the refused records, as many as were counted."""
+def _has_its_objects(lake: Lake, pull: Pull) -> bool:
+    """Whether the lake holds both objects of the pull, with as many rows as were counted."""
     try:
         rows = [lake.rows(key) for key in (pull.attempts_key, pull.rejected_key)]
     except (FileNotFoundError, pa.ArrowInvalid):

@@ -1,7 +1,8 @@
-"""What a clean attempt is: its columns, their types, the values allowed.
+"""The columns of a clean attempt: their types and the allowed values, declared once.
 
-Declared once. The Parquet file's schema, the dagster-pandas type, what the asset's page shows of
-the columns, and the lists of columns in the SQL of merge, quarantine and adoption follow from it.
+The schema of the Parquet files, the dagster-pandas type, the columns on the asset's page in
+Dagster, and the lists of columns in the SQL of merge, quarantine and adoption are made from this
+declaration.
 """
 
 from collections.abc import Callable
@@ -17,11 +18,11 @@ MAX_USER_ID_LENGTH: Final = 255
 
 @dataclass(frozen=True)
 class Constraint:
-    """What must hold of a column's values, missing ones left out.
+    """A condition on the values of a column; missing values satisfy it.
 
     Args:
-        description: For people who read the asset's page.
-        holds: Whether it does.
+        description: The condition in words, for the asset's page in Dagster.
+        holds: Whether all values satisfy the condition.
     """
 
     description: str
@@ -33,13 +34,13 @@ class Column:
     """One column of a clean attempt.
 
     Args:
-        name: As in the table ``attempts``.
-        arrow_type: Of the Parquet file.
-        api_key: The key of the API's record whose value holds it.
-        description: What it says, for the people who read the asset's page.
-        is_nullable: Whether it may be missing.
-        is_derived: Whether cleaning reads it out of another column.
-        constraints: What else must hold of it.
+        name: The name in the table ``attempts``.
+        arrow_type: The type in the Parquet file.
+        api_key: The key of the API's record whose value the column is read from.
+        description: The meaning, for the asset's page in Dagster.
+        is_nullable: Whether values may be missing.
+        is_derived: Whether cleaning reads the column out of another column.
+        constraints: Further conditions on the values.
     """
 
     name: str
@@ -52,12 +53,12 @@ class Column:
 
     @property
     def descriptions(self) -> list[str]:
-        """What must hold of it, for people."""
+        """All conditions on the column, in words."""
         never_missing = [] if self.is_nullable else ["is never missing"]
         return [*never_missing, *(constraint.description for constraint in self.constraints)]
 
     def is_as_declared(self, values: pa.Array | pa.ChunkedArray) -> bool:
-        """Whether the values could be this column."""
+        """Whether the values have the column's type and satisfy all its conditions."""
         return (
             values.type == self.arrow_type
             and (self.is_nullable or not values.null_count)
@@ -82,7 +83,7 @@ COLUMNS: Final = (
         "user_id",
         pa.string(),
         "lti_user_id",
-        "The student, as the grader names them: 1 to 255 characters, exactly as received.",
+        "The grader's id of the student: 1 to 255 characters, exactly as received.",
         is_nullable=False,
         constraints=(Constraint("has 1 to 255 characters", _is_a_user_id),),
     ),
@@ -90,28 +91,31 @@ COLUMNS: Final = (
         "oauth_consumer_key",
         pa.string(),
         PASSBACK,
-        "The LTI consumer that launched the task; empty text is a value.",
+        "The LTI consumer that launched the task. An empty text is a value, not a missing one.",
     ),
     Column(
-        "lis_result_sourcedid", pa.string(), PASSBACK, "Where the mark goes back to, as received."
+        "lis_result_sourcedid",
+        pa.string(),
+        PASSBACK,
+        "The place in the LMS that the mark goes to, as received.",
     ),
     Column(
         "lis_outcome_service_url",
         pa.string(),
         PASSBACK,
-        "The address that takes the mark, as received.",
+        "The URL that receives the mark, as received.",
     ),
     Column(
         "is_correct",
         pa.bool_(),
         "is_correct",
-        "The verdict of a submit; missing for a run and for a submit that is ungraded.",
+        "The verdict of a submit. Missing for runs and for ungraded submits.",
     ),
     Column(
         "attempt_type",
         pa.string(),
         "attempt_type",
-        "`run`: the code was tried out; `submit`: it was handed in for a mark.",
+        "`run`: the student tried the code out; `submit`: the student handed it in for a mark.",
         is_nullable=False,
         constraints=(Constraint("is run or submit", _is_a_type_of_attempt),),
     ),
@@ -119,21 +123,21 @@ COLUMNS: Final = (
         "created_at",
         pa.timestamp("us"),
         "created_at",
-        "When the attempt was made: UTC without a zone, microseconds.",
+        "The time of the attempt: UTC without a zone, in microseconds.",
         is_nullable=False,
     ),
     Column(
         "course",
         pa.string(),
         PASSBACK,
-        "The course, cut out of `lis_result_sourcedid`; missing where it names none.",
+        "The course in `lis_result_sourcedid`; missing if it names none.",
         is_derived=True,
     ),
     Column(
         "task",
         pa.string(),
         PASSBACK,
-        "The task, cut out of `lis_result_sourcedid`; missing where it names none.",
+        "The task in `lis_result_sourcedid`; missing if it names none.",
         is_derived=True,
     ),
 )
@@ -142,9 +146,9 @@ ATTEMPT_COLUMNS: Final = tuple(column.name for column in COLUMNS)
 KEY_COLUMNS: Final = ("user_id", "attempt_type", "created_at")
 OTHER_COLUMNS: Final = tuple(name for name in ATTEMPT_COLUMNS if name not in KEY_COLUMNS)
 DERIVED_COLUMNS: Final = tuple(column.name for column in COLUMNS if column.is_derived)
-# What the API says of an attempt beside its key.
+# The columns beside the key that the API sends.
 RECEIVED_COLUMNS: Final = tuple(name for name in OTHER_COLUMNS if name not in DERIVED_COLUMNS)
-# What is kept of ``passback_params``.
+# The fields of ``passback_params`` that are kept.
 PASSBACK_FIELDS: Final = tuple(
     column.name for column in COLUMNS if column.api_key == PASSBACK and not column.is_derived
 )

@@ -1,4 +1,4 @@
-"""The books put right where records of a day changed their fate without a new pull."""
+"""The ledger is corrected when records of a day change their fate without a new pull."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -20,23 +20,25 @@ def correct_books(
     run_id: str,
     seconds: float,
 ) -> Load | None:
-    """The ledger's newest row of the day says where each record of its pull is now.
+    """The ledger's newest row of the day has the current fates of its pull's records.
 
-    A row is added, none is changed. It speaks of the same pull: the same received,
-    checksum and code version, so that a day which the rules have left behind stays
-    stale. Records that only an older pull held were never in its balance and do
-    not enter it now.
+    A row is added; no row is changed. The new row repeats the number received, the checksum and
+    the code version of the newest pull. So a day that older rules cleaned is still stale. Records
+    that only older pulls had are not counted, neither before nor now.
+
+    Example: the newest pull received 10 records and 2 were rejected. A replay accepts one of the
+    2. The new row has 10 received, 1 rejected.
 
     Args:
         connection: In a transaction that holds the day's lock.
-        day: A loaded day.
-        left: The fates that records of the day have met no longer.
-        joined: The fates that the same records have met instead.
-        run_id: What the row is filed under.
-        seconds: How long it took.
+        day: The day.
+        left: The earlier fates of the records that changed.
+        joined: The new fates of the same records.
+        run_id: The Dagster run, or another id of the work.
+        seconds: The duration of the work.
 
     Returns:
-        The row, or None where nothing of the newest pull has moved.
+        The new row; None if the day is not loaded or no record of its newest pull changed.
     """
     newest = newest_load(connection, day)
     if newest is None:
@@ -56,38 +58,40 @@ def correct_books(
 
 
 def corrected_fates(newest: Fates, *, left: Fates, joined: Fates) -> Fates:
-    """The newest pull's fates with the moved records where they are now. Pure.
+    """The newest pull's fates after some records changed their fate; pure.
 
-    More may have moved than the newest pull holds, since the quarantine and the table
-    keep what older pulls brought. Of those it is assumed that they were repeats
-    first, then of another day, then erased, and only then new to the table: new
-    ones are in the table and not in the pull, which is what vanished means.
+    The quarantine and the table also hold records of older pulls, so more records may have changed
+    than the newest pull has. Nobody knows which records are the surplus. They are taken from the
+    new fates in this order: duplicates, outside the window, erased, rejected, inserted. A surplus
+    record that was inserted is in the table but not in the newest pull, so it counts as vanished.
     """
     before = newest.settled
-    held = {p: min(n, before.places().get(p, 0)) for p, n in left.places().items()}
-    older = left.received - sum(held.values())
-    entered = _without({place: joined.places()[place] for place in _order(joined)}, older)
+    leaving = {p: min(n, before.places().get(p, 0)) for p, n in left.places().items()}
+    surplus = left.received - sum(leaving.values())
+    joining = _without({place: joined.places()[place] for place in _order(joined)}, surplus)
     after = before
-    for records, was, now in _moves(held, entered):
-        after = after.moved(records, was.fate, now.fate, reason=was.reason, reason_now=now.reason)
-    strangers = joined.inserted - entered[Place("inserted")]
-    gone = left.kept - held[Place("unchanged")]
+    for records, source, target in _moves(leaving, joining):
+        after = after.moved(
+            records, source.fate, target.fate, reason=source.reason, reason_now=target.reason
+        )
+    surplus_inserted = joined.inserted - joining[Place("inserted")]
+    surplus_removed = left.kept - leaving[Place("unchanged")]
     return replace(
         after,
         conflicting=min(before.conflicting + joined.conflicting, after.duplicates),
-        vanished=max(0, before.vanished + strangers - gone),
+        vanished=max(0, before.vanished + surplus_inserted - surplus_removed),
     )
 
 
 def _order(joined: Fates) -> list[Place]:
-    """The places of the fates, those first that records of older pulls have met first."""
-    refused = [Place("rejected", reason) for reason in joined.rejected]
+    """The fates of ``joined`` in the order in which the surplus is taken from them."""
+    rejected = [Place("rejected", reason) for reason in joined.rejected]
     first = [Place("duplicates"), Place("outside_window"), Place("erased")]
-    return [*first, *refused, Place("inserted")]
+    return [*first, *rejected, Place("inserted")]
 
 
 def _without(counts: Mapping[Place, int], total: int) -> dict[Place, int]:
-    """The counts with ``total`` taken off, from the first of them on."""
+    """The counts after ``total`` is taken off, from the first count on: (2, 5) less 3 is (0, 4)."""
     remaining: dict[Place, int] = {}
     for place, count in counts.items():
         taken = min(count, total)
@@ -97,19 +101,19 @@ def _without(counts: Mapping[Place, int], total: int) -> dict[Place, int]:
 
 
 def _moves(
-    held: Mapping[Place, int], entered: Mapping[Place, int]
+    leaving: Mapping[Place, int], joining: Mapping[Place, int]
 ) -> Iterator[tuple[int, Place, Place]]:
-    """The records of the one side, by place, paired with those of the other."""
-    leaving, joining = _each(held), _each(entered)
-    was, now = next(leaving, None), next(joining, None)
-    while was and now:
-        records = min(was[1], now[1])
-        yield records, was[0], now[0]
-        was = (was[0], was[1] - records) if was[1] > records else next(leaving, None)
-        now = (now[0], now[1] - records) if now[1] > records else next(joining, None)
+    """The moves as number of records, earlier fate, new fate: both sides paired in order."""
+    sources, targets = _filled(leaving), _filled(joining)
+    source, target = next(sources, None), next(targets, None)
+    while source and target:
+        records = min(source[1], target[1])
+        yield records, source[0], target[0]
+        source = (source[0], source[1] - records) if source[1] > records else next(sources, None)
+        target = (target[0], target[1] - records) if target[1] > records else next(targets, None)
 
 
-def _each(counts: Mapping[Place, int]) -> Iterator[tuple[Place, int]]:
+def _filled(counts: Mapping[Place, int]) -> Iterator[tuple[Place, int]]:
     return ((place, count) for place, count in counts.items() if count)
 
 
@@ -122,7 +126,7 @@ def _window(connection: Connection, day: date) -> dict[str, object]:
 
 
 def _pull(load: Load, window: Mapping[str, object]) -> Pull:
-    """The load as the ledger takes it; it brings no objects of the lake."""
+    """The load as a pull without objects in the lake, for ``record_load``."""
     return Pull(
         day=load.day,
         fates=load.fates,

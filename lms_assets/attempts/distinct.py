@@ -1,7 +1,7 @@
-"""Texts by number, so that each distinct one is looked at once.
+"""A column of texts as numbers, so that each distinct text is looked at once.
 
-`pandas.factorize` compares texts as C strings and stops at NUL (pandas #34551): a
-record's fate would depend on the texts beside it. Python's own equality does not.
+`pandas.factorize` is not used: it compares texts as C strings, which end at NUL (pandas #34551),
+so the fate of a record would depend on other records. Python compares whole texts.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,26 +14,27 @@ import pyarrow as pa
 
 
 def numbered(texts: Iterable[str | None]) -> tuple[npt.NDArray[np.intp], list[str]]:
-    """The number of each text, and the distinct texts by their numbers.
+    """The number of each text, and the distinct texts in the order of their numbers.
 
-    A missing text has the number -1, which is the place of the last row.
+    A missing text has the number -1. Example: ``["b", None, "a", "b"]`` gives the numbers
+    0, -1, 1, 0 and the texts ``["b", "a"]``.
     """
-    asked = list(texts)
-    distinct = dict.fromkeys(asked)
+    column = list(texts)
+    distinct = dict.fromkeys(column)
     distinct.pop(None, None)
-    place: dict[str | None, int] = {text: number for number, text in enumerate(distinct)}
-    place[None] = -1
-    codes = np.fromiter(map(place.__getitem__, asked), dtype=np.intp, count=len(asked))
+    numbers: dict[str | None, int] = {text: number for number, text in enumerate(distinct)}
+    numbers[None] = -1
+    codes = np.fromiter(map(numbers.__getitem__, column), dtype=np.intp, count=len(column))
     return codes, [text for text in distinct if text is not None]
 
 
 @dataclass(frozen=True)
 class Texts:
-    """A column of texts, each distinct one kept once.
+    """A column of texts that holds each distinct text once.
 
     Attributes:
-        codes: The number of each row's text; -1 where it is missing.
-        distinct: The texts by their numbers.
+        codes: The number of each row's text; -1 if it is missing.
+        distinct: The distinct texts, in the order of their numbers.
     """
 
     codes: npt.NDArray[np.intp]
@@ -45,16 +46,16 @@ class Texts:
         return cls(*numbered(texts))
 
     def flags(self, holds: Callable[[str], bool], *, missing: bool) -> npt.NDArray[np.bool_]:
-        """For each row, what holds of its text; ``missing`` where it has none."""
+        """For each row, the result of ``holds`` for its text; ``missing`` if it has none."""
         return np.fromiter([*map(holds, self.distinct), missing], dtype=np.bool_)[self.codes]
 
     def array(self, places: npt.NDArray[np.intp]) -> pa.Array:
-        """The texts of some rows, in their order; null where one is missing or no UTF-8."""
-        return taken(self.distinct, self.codes[places])
+        """The texts of the rows at the given places; null if a text is missing or no UTF-8."""
+        return array_of(self.distinct, self.codes[places])
 
 
-def taken(values: list[str | None] | list[str], codes: npt.NDArray[np.intp]) -> pa.Array:
-    """The values by number as one array; null for a text that is no UTF-8 and for -1."""
+def array_of(values: list[str | None] | list[str], codes: npt.NDArray[np.intp]) -> pa.Array:
+    """The values with the given numbers; null for a text that is no UTF-8 and for -1."""
     try:
         texts = pa.array(values, pa.string())
     except UnicodeEncodeError:
@@ -63,7 +64,7 @@ def taken(values: list[str | None] | list[str], codes: npt.NDArray[np.intp]) -> 
 
 
 def is_utf8(text: str | None) -> bool:
-    """Whether UTF-8 can hold it: it has no lone surrogate."""
+    """Whether UTF-8 can encode the text: it has no lone surrogate."""
     if text is None:
         return True
     try:

@@ -1,16 +1,16 @@
-"""What became of records: one value, held by pull, load, correction, replay and letter.
+"""The fates of records and their counts. Pull, load, correction, replay and letter use them.
 
-Every record that the API gave has exactly one fate:
+Each record of an answer has exactly one fate:
 
-    inserted        the table holds it and did not before
-    updated         the table held its key with other fields, and now holds its own
-    unchanged       the table held it already; before the merge, all clean records
-    duplicates      its key came before in the same answer
-    outside_window  it is of another day
-    erased          its student was erased
-    rejected        a rule of cleaning refused it, for a reason
+    inserted        the attempt is new in the table
+    updated         the table had the key with other fields; these are updated
+    unchanged       the table had the same attempt; before the merge: all clean records
+    duplicates      the key occurred before in the same answer
+    outside_window  the record belongs to another day
+    erased          the student was erased
+    rejected        the record breaks a rule of cleaning, which is the reason
 
-The ledger's table enforces the same balance by a constraint.
+A constraint of the table ``load_ledger`` enforces the same sum as :class:`Fates`.
 """
 
 from collections import Counter
@@ -24,32 +24,34 @@ Fate = Literal[
 
 
 class Place(NamedTuple):
-    """A fate, and for rejected records the reason."""
+    """A fate; for rejected records with its reason."""
 
     fate: Fate
     reason: str = ""
 
 
 class UnbalancedError(ValueError):
-    """Some record has no fate, or more than one."""
+    """The counts do not add up: a record has no fate, or more than one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fates:
-    """How many records met which fate.
+    """The number of records with each fate.
 
     received = inserted + updated + unchanged + duplicates + outside_window + erased
     + the sum of rejected.
 
     Attributes:
-        received: Records that the API gave.
-        conflicting: Those of ``duplicates`` that differ from the first received.
-        rejected: Reason → records.
-        vanished: Attempts that the table holds and the answer does not; not among the received.
-        deleted: Those of ``vanished`` that a mirror has removed.
+        received: The number of records in the API's answer.
+        conflicting: The number of ``duplicates`` that differ from the first record of their key.
+        rejected: Reason → number of records.
+        vanished: The number of the day's attempts in the table that the answer does not have. They
+            are not among ``received``.
+        deleted: The number of ``vanished`` attempts that a mirror deleted.
 
     Raises:
-        UnbalancedError: The sum is another one.
+        UnbalancedError: The counts do not add up to ``received``; or ``conflicting`` is more than
+            ``duplicates``, or ``deleted`` more than ``vanished``.
     """
 
     received: int = 0
@@ -75,33 +77,33 @@ class Fates:
 
     @property
     def kept(self) -> int:
-        """Records that are attempts of the table, however they came to be there."""
+        """The number of records that are attempts: inserted, updated and unchanged."""
         return self.inserted + self.updated + self.unchanged
 
     @property
     def rejected_in_all(self) -> int:
-        """Records refused, for any reason."""
+        """The number of rejected records, for any reason."""
         return sum(self.rejected.values())
 
     @property
     def changed(self) -> int:
-        """Rows of the table that are others than before."""
+        """The number of rows of the table that the load changed."""
         return self.inserted + self.updated + self.deleted
 
     @property
     def settled(self) -> Self:
-        """The same records once the table has them: kept ones are unchanged, deleted ones gone."""
+        """The counts that the same answer would have if it were loaded again."""
         vanished = self.vanished - self.deleted
         kept = self.kept
         return replace(self, inserted=0, updated=0, unchanged=kept, vanished=vanished, deleted=0)
 
     def places(self) -> dict[Place, int]:
-        """How many records met each fate; those rejected by reason."""
+        """Fate → number of records; one entry per reason for rejected records."""
         plain = {Place(fate): getattr(self, fate) for fate in get_args(Fate) if fate != "rejected"}
         return plain | {Place("rejected", why): n for why, n in self.rejected.items()}
 
     def __add__(self, other: "Fates") -> "Fates":
-        """Both together."""
+        """The sums of both."""
         numbers = {name: getattr(self, name) + getattr(other, name) for name in NUMBERS}
         rejected = Counter(self.rejected) + Counter(other.rejected)
         return Fates(**numbers, rejected=dict(sorted(rejected.items())))
@@ -109,17 +111,17 @@ class Fates:
     def moved(
         self, records: int, before: Fate, now: Fate, *, reason: str = "", reason_now: str = ""
     ) -> Self:
-        """The same records, some of which have another fate.
+        """The counts after some records changed their fate.
 
         Args:
-            records: How many move.
-            before: Their fate so far.
-            now: Their fate from now on.
-            reason: Why they were rejected so far, where they were.
-            reason_now: Why they are rejected now, where they are.
+            records: The number of records.
+            before: Their fate until now.
+            now: Their new fate.
+            reason: The reason, if ``before`` is rejected.
+            reason_now: The reason, if ``now`` is rejected.
 
         Raises:
-            UnbalancedError: So many have not met that fate.
+            UnbalancedError: Fewer than ``records`` records have the fate ``before``.
         """
         numbers = {name: getattr(self, name) for name in NUMBERS}
         rejected = Counter(self.rejected)
@@ -130,11 +132,11 @@ class Fates:
                 numbers[fate] += change
         if min(*numbers.values(), *rejected.values(), 0) < 0:
             raise UnbalancedError(f"{records} records cannot leave {before} {reason}: {self}")
-        left = {why: n for why, n in sorted(rejected.items()) if n}
-        return replace(self, **numbers, rejected=left)
+        by_reason = {why: n for why, n in sorted(rejected.items()) if n}
+        return replace(self, **numbers, rejected=by_reason)
 
     def counters(self) -> dict[str, Any]:
-        """Each by its name, in the order in which people read them."""
+        """Name → count, in the order of the attributes."""
         return {name: getattr(self, name) for name in COUNTERS}
 
 

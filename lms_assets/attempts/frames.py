@@ -1,4 +1,4 @@
-"""The frame of clean attempts as a type of dagster-pandas."""
+"""The dagster-pandas type of a frame with clean attempts."""
 
 import warnings
 from typing import Any, Final, cast
@@ -16,30 +16,31 @@ from dagster_pandas.constraints import (
 
 from lms_assets.attempts.columns import ATTEMPT_COLUMNS, COLUMNS, Column
 
-# Of frames: texts stay where Arrow has them, and a missing verdict is missing.
+# Texts stay in Arrow's memory, and a boolean column can have missing values.
 _EXTENSIONS: Final = {pa.string(): pd.StringDtype("pyarrow"), pa.bool_(): pd.BooleanDtype()}
 _DTYPES: Final = {**_EXTENSIONS, pa.timestamp("us"): "datetime64[us]"}
 
 
 class _AsDeclared(ColumnConstraint):
-    """The column is as ``columns.py`` declares it; broken, it names the column alone.
+    """The column is as ``columns.py`` declares it; the message of a failure names only the column.
 
-    Those of dagster-pandas put the offending rows into their message, and so a
-    student's record into an event.
+    The constraints of dagster-pandas are not used: they put the failing rows into the message, so
+    a student's record would stand in an event.
     """
 
     def __init__(self, column: Column) -> None:
-        says = "; ".join(column.descriptions) or f"is {column.arrow_type}"
+        description = "; ".join(column.descriptions) or f"is {column.arrow_type}"
         super().__init__(  # type: ignore[no-untyped-call]
-            error_description=says, markdown_description=says
+            error_description=description, markdown_description=description
         )
         self._column = column
 
     def validate(self, dataframe: pd.DataFrame, column_name: str) -> None:
-        """Nothing happens where it holds.
+        """The column of the frame is as declared.
 
         Raises:
-            ColumnConstraintViolationException: It does not.
+            ColumnConstraintViolationException: The column has another type, or a value breaks a
+                condition.
         """
         values = dataframe[column_name]
         if values.dtype == _DTYPES[self._column.arrow_type]:
@@ -54,7 +55,7 @@ class _AsDeclared(ColumnConstraint):
 
 
 with warnings.catch_warnings():
-    # dagster-pandas is beta as a whole, and is what declares frames to Dagster.
+    # All of dagster-pandas is marked as beta.
     warnings.simplefilter("ignore", BetaWarning)
     _PANDAS_COLUMNS: Final = [
         PandasColumn(column.name, constraints=[_AsDeclared(column)]) for column in COLUMNS
@@ -63,7 +64,7 @@ with warnings.catch_warnings():
         name="CleanedAttempts",
         description=(
             "One row per attempt. Key: `user_id`, `attempt_type`, `created_at`. "
-            "In the order received.\n\n"
+            "Rows are in the order received.\n\n"
             + "\n".join(f"- `{column.name}`: {column.description}" for column in COLUMNS)
         ),
         columns=_PANDAS_COLUMNS,
@@ -74,9 +75,9 @@ with warnings.catch_warnings():
 
 
 def failing_columns(table: pa.Table) -> list[str]:
-    """Which columns are not as ``CleanedAttempts`` declares them; none where all are."""
+    """The columns of the table that are not as ``CleanedAttempts`` declares them."""
     frame = table.to_pandas(types_mapper=_EXTENSIONS.get)
-    # The type does not look at the context that Dagster would give it.
+    # The type check does not use the context, so None stands for it.
     if CleanedAttempts.type_check(cast(Any, None), frame).success:
         return []
     failing = [column.name for column in _PANDAS_COLUMNS if not _is_as_declared(column, frame)]

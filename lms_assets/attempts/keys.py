@@ -1,7 +1,7 @@
-"""The key of the hashes that stand for students, in tombstones and in exports.
+"""The key of the hashes that replace user ids in tombstones and exports.
 
-LMS_KEY gives it, the same on all machines. Where that is not set, a key of 32 random bytes lies in
-LMS_HOME and only its owner may read it.
+LMS_KEY sets the key, the same on all machines. If LMS_KEY is not set, the key is 32 random bytes
+in a file of LMS_HOME that only its owner may read.
 """
 
 import hmac
@@ -18,22 +18,22 @@ _HEX = re.compile(rf"[0-9A-Fa-f]{{{2 * KEY_BYTES}}}")
 
 
 def given_key(setting: str) -> bytes:
-    """The key that LMS_KEY spells: 64 hexadecimal digits are 32 bytes, any other text is itself.
+    """The key in LMS_KEY: 64 hexadecimal digits are 32 bytes, any other text is its own bytes.
 
-    So the key of a file can be given to other machines: ``xxd -p -c 64 erasure.key``.
+    Hexadecimal digits bring the key of a file to other machines: ``xxd -p -c 64 erasure.key``.
     """
     return bytes.fromhex(setting) if _HEX.fullmatch(setting) else setting.encode()
 
 
 def key_in(file: Path) -> bytes | None:
-    """The key in the file; None where there is no whole one."""
+    """The key in the file; None if the file is missing or too short."""
     key = file.read_bytes() if file.is_file() else b""
-    # Version 0.1 could be ended while it wrote the file, and then used none of it.
+    # Version 0.1 could be interrupted while it wrote the file. No tombstone was made by such a key.
     return key if len(key) >= KEY_BYTES else None
 
 
 def key_made_in(file: Path) -> bytes:
-    """The key in the file, made now if there is none."""
+    """The key in the file; if the file has none, a new key is made and written."""
     key = key_in(file)
     if key is None:
         key = secrets.token_bytes(KEY_BYTES)
@@ -43,5 +43,5 @@ def key_made_in(file: Path) -> bytes:
 
 
 def hash_of(key: bytes, user_id: str) -> str:
-    """What stands for the student: HMAC-SHA256 of the user id, as hexadecimal digits."""
+    """The hash that replaces a user id: its HMAC-SHA256, as 64 hexadecimal digits."""
     return hmac.new(key, user_id.encode("utf-8", "surrogatepass"), "sha256").hexdigest()

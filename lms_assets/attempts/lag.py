@@ -1,8 +1,8 @@
-"""Days whose attempts changed and whose figures were not computed since: the figures lag there.
+"""Marks on lagging days: their attempts changed after their figures were computed.
 
-Whoever changes a day's attempts marks the day in the same transaction; the refresh of the
-figures takes the marks away in its own. So a step that was interrupted between the two is seen
-as not done, and the next refresh completes it, whoever asks for it.
+The transaction that changes a day's attempts marks the day. The transaction that refreshes the
+figures deletes the marks. If a run is interrupted between the two, the mark stays and the next
+refresh computes the day's figures.
 """
 
 from collections.abc import Iterable
@@ -12,24 +12,24 @@ from sqlalchemy import Connection, text
 
 
 def mark_lagging(connection: Connection, days: Iterable[date]) -> None:
-    """The figures of the days lag behind their attempts once the caller's transaction commits.
+    """The days are marked as lagging, in the caller's transaction.
 
-    Each call adds rows of its own and waits for nobody: a refresh that runs at the same time
-    takes away only the marks that it has seen.
+    Each call inserts its own rows, so it never waits for a lock. A refresh that runs at the same
+    time deletes only the marks that it sees.
     """
     mark = text("insert into lagging_days (day) select unnest(cast(:days as date[]))")
     connection.execute(mark, {"days": sorted(set(days))})
 
 
 def lagging_days(connection: Connection) -> set[date]:
-    """The days whose figures lag behind their attempts."""
+    """The marked days: their figures are older than their attempts."""
     return set(connection.scalars(text("select distinct day from lagging_days")))
 
 
 def take_marks(connection: Connection) -> set[date]:
-    """The lagging days; they lag no longer once the caller's transaction commits.
+    """The lagging days; their marks are deleted in the caller's transaction.
 
-    Take the marks before the attempts are read. At READ COMMITTED, what was changed with a mark
-    is then read too, and what is changed later keeps the mark of its own.
+    Call it before the attempts are read. At READ COMMITTED, the reading then includes each change
+    whose mark was deleted, and a later change keeps its own mark.
     """
     return set(connection.scalars(text("delete from lagging_days returning day")))

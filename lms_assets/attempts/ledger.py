@@ -1,4 +1,4 @@
-"""The books: what each committed pull of a day brought, and what became of every record of it."""
+"""The ledger: the table ``load_ledger`` has a row per load of a day with the count of each fate."""
 
 import json
 from collections.abc import Mapping
@@ -16,18 +16,20 @@ class Pull:
     """One cleaned answer of the API for one day, ready to be merged.
 
     Attributes:
-        day: The partition.
-        window_start: First instant of the day, naive UTC.
-        window_end: First instant after it, naive UTC.
-        zone: What says what a day is.
-        fates: Of the records; the clean ones are ``unchanged`` until they are merged.
-        watch: Numbers that are watched over time (ungraded, unknown keys …).
-        checksum: SHA-256 of the answer.
+        day: The day of the partition, ISO.
+        window_start: The first instant of the day, naive UTC.
+        window_end: The first instant after the day, naive UTC.
+        zone: The zone of the day, LMS_TIMEZONE.
+        fates: The number of records with each fate. Clean records count as ``unchanged`` until
+            the merge.
+        watch: The number of records with each oddity (``ungraded``, ``unknown_keys`` …).
+        checksum: SHA-256 of the bytes that the API sent.
         code_version: The version of the cleaning rules.
-        attempts_key: The Parquet object with the attempts, in the lake; empty for none.
-        rejected_key: The Parquet object with the refused records; empty for none.
-        asked_at: When the API was asked, naive UTC; None where nothing was asked.
-        stages: Stage → seconds.
+        attempts_key: The key of the lake's object with the attempts; empty if there is none.
+        rejected_key: The key of the lake's object with the rejected records; empty if there is
+            none.
+        asked_at: The time of the request to the API, naive UTC; None if the API was not asked.
+        stages: Name of a stage → its seconds.
     """
 
     day: str
@@ -45,17 +47,18 @@ class Pull:
 
     @property
     def clean(self) -> int:
-        """How many records are attempts of the day."""
+        """The number of records that are attempts of the day."""
         return self.fates.kept
 
 
 @dataclass(frozen=True)
 class Load:
-    """A committed pull: a row of ``load_ledger``.
+    """A loaded pull: a row of ``load_ledger``. The other attributes are those of :class:`Pull`.
 
     Attributes:
-        stored: Attempts of the day that the table holds since then.
-        overtaken: A pull that was asked later had been loaded before: nothing was merged.
+        stored: The number of the day's attempts in the table after the load.
+        run_id: The Dagster run that loaded.
+        overtaken: A pull that was requested later was loaded before, so nothing was merged.
     """
 
     day: str
@@ -80,7 +83,7 @@ class Load:
         overtaken: bool = False,
         stages: Mapping[str, float] | None = None,
     ) -> Self:
-        """What became of a pull; without other fates, all its clean records are unchanged."""
+        """The load of a pull; without ``fates``, all clean records count as unchanged."""
         return cls(
             day=pull.day,
             fates=fates or pull.fates,
@@ -96,23 +99,25 @@ class Load:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the API had nothing for the day."""
+        """Whether the API's answer had no records."""
         return self.fates.received == 0
 
     @property
     def changed(self) -> bool:
-        """Whether the table is another one than before."""
+        """Whether the load changed the table."""
         return bool(self.fates.changed)
 
 
 COLUMNS = tuple(
-    name for each in fields(Load) for name in (COUNTERS if each.name == "fates" else (each.name,))
+    name
+    for attribute in fields(Load)
+    for name in (COUNTERS if attribute.name == "fates" else (attribute.name,))
 )
 _NAMES = ", ".join(COLUMNS)
 
 
 def record_load(connection: Connection, pull: Pull, load: Load) -> None:
-    """The ledger holds the load; the database refuses it when the books do not balance."""
+    """The load is in the ledger; a constraint refuses counts that do not add up."""
     window = {
         "window_start": pull.window_start,
         "window_end": pull.window_end,
@@ -129,9 +134,9 @@ def record_load(connection: Connection, pull: Pull, load: Load) -> None:
 
 
 def newest_load(connection: Connection, day: date) -> Load | None:
-    """The last committed pull of a day, or None when it was never loaded.
+    """The newest load of a day; None if the day was never loaded.
 
-    A pull that was overtaken is never the newest.
+    Overtaken loads are skipped.
     """
     statement = f"""
         select {_NAMES} from load_ledger where day = :day and not overtaken
@@ -142,7 +147,7 @@ def newest_load(connection: Connection, day: date) -> Load | None:
 
 
 def load_of_run(connection: Connection, run_id: str) -> Load | None:
-    """What a run committed, or None."""
+    """The load that a run committed; None if there is none."""
     statement = f"select {_NAMES} from load_ledger where run_id = :run order by id desc limit 1"
     row = connection.execute(text(statement), {"run": run_id}).mappings().first()
     return _load(row) if row else None
@@ -155,19 +160,19 @@ def _load(row: RowMapping) -> Load:
 
 
 def loaded_days(connection: Connection, first: date, last: date) -> set[date]:
-    """The days from ``first`` to ``last`` (both included) that the ledger holds."""
+    """The loaded days from ``first`` to ``last`` (both included)."""
     statement = "select distinct day from load_ledger where day between :first and :last"
     return set(connection.scalars(text(statement), {"first": first, "last": last}))
 
 
 def newest_loaded_day(connection: Connection) -> date | None:
-    """The newest loaded day, with or without attempts: what the figures are as of."""
+    """The newest loaded day, with or without attempts. Figures are as of the end of this day."""
     newest: date | None = connection.scalar(text("select max(day) from load_ledger"))
     return newest
 
 
 def zone_of_ledger(connection: Connection) -> str | None:
-    """The zone that the newest loaded day was cut by, or None when nothing was loaded."""
+    """The zone of the newest load; None if nothing was loaded."""
     zone: str | None = connection.scalar(
         text("select zone from load_ledger order by id desc limit 1")
     )

@@ -1,4 +1,4 @@
-"""What is still normal: every threshold of the data's quality, in one place."""
+"""All thresholds of data quality: above them a day is not loaded, or a check warns."""
 
 import dagster as dg
 
@@ -6,12 +6,14 @@ MIN_REJECTED = 20
 
 
 class Limits(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Above these a day fails or a check warns.
+    """The thresholds, in percent.
 
     Args:
-        max_rejected_pct: A day with more refused records (and at least 20) is not loaded.
-        warn_pct: A share of the day's attempts above which a check warns.
-        volume_change_pct: How far a day may be from the same weekday of the four weeks before.
+        max_rejected_pct: A day is not loaded if a larger share of its records is rejected, and at
+            least 20 records are.
+        warn_pct: A check warns if it counts a larger share of the day's records.
+        volume_change_pct: A check warns if the day's number of attempts differs more from the mean
+            of the same weekday in the four weeks before.
     """
 
     max_rejected_pct: float = 5.0
@@ -19,5 +21,5 @@ class Limits(dg.ConfigurableResource):  # type: ignore[type-arg]
     volume_change_pct: float = 50.0
 
     def too_many_rejected(self, rejected: int, received: int) -> bool:
-        """Whether a day's refused records say that the day cannot be trusted."""
+        """Whether so many records are rejected that the day must not be loaded."""
         return rejected >= MIN_REJECTED and rejected * 100 > received * self.max_rejected_pct

@@ -1,4 +1,4 @@
-"""A cleaned pull on its way into the table: what must be known before anything is merged."""
+"""A cleaned pull is loaded; before the merge, several facts decide whether and how."""
 
 from datetime import UTC, date, datetime
 
@@ -30,29 +30,31 @@ def load_day(
     *,
     run_id: str,
 ) -> Load:
-    """The table holds the pull's attempts, and the ledger says what became of each record.
+    """The table holds the pull's attempts, and the ledger has a row with the count of each fate.
 
-    Under the day's lock: an overtaken pull changes nothing, one that is loaded already is noted,
-    and whoever was erased since the day was cleaned is left out.
+    The day is locked until the commit. An overtaken pull and a pull that is loaded already get a
+    row in the ledger and change no attempt. Records of students who were erased after the cleaning
+    are left out. If the rules changed since the day's last load, the day's quarantine is replayed.
 
     Args:
         connection: In a transaction, which the caller commits.
         pull: The day's cleaned answer.
-        lake: Holds what was cleaned.
+        lake: The lake with the cleaned objects.
         mirror: Whether attempts that the answer no longer has are deleted.
-        erasure: Knows who was erased.
+        erasure: The erased students and their keys.
         run_id: The Dagster run that loads.
 
     Raises:
-        PermanentFault: The loaded days were cut by another zone; a mirror that would delete more
-            than half of the day; the key of the erased is gone.
+        PermanentFault: ``settings.zone_changed``: the loaded days have another zone.
+            ``database.mirror_refused``: the mirror would delete more than half of the day.
+            ``erasure.key_missing``, ``erasure.key_other``: the key of the tombstones is missing.
     """
     _refuse_another_zone(connection, pull)
     day = date.fromisoformat(pull.day)
     lock_day(connection, day)
     if is_overtaken(connection, pull):
         return record_overtaken(connection, pull, run_id=run_id)
-    # Somebody may have been erased since the day was cleaned.
+    # A student may have been erased after the day was cleaned.
     tombstones = erasure.until_commit(connection)
     if not mirror.is_on and is_loaded_already(connection, pull, as_counted=True):
         return record_unchanged(connection, pull, run_id=run_id)
@@ -69,7 +71,7 @@ def load_day(
         mirror=mirror,
     )
     if before and before.code_version != pull.code_version:
-        # What older rules refused and today's accept has just come in: set aside no longer.
+        # Records that only the older rules rejected are loaded now, so they leave the quarantine.
         replay_day(
             connection,
             day,
@@ -82,7 +84,10 @@ def load_day(
 
 
 def _refuse_another_zone(connection: Connection, pull: Pull) -> None:
-    """Runs started with Dagster's own tools skip the check in `prepare`: it is made here too."""
-    loaded = zone_of_ledger(connection)
-    if loaded not in (None, pull.zone):
-        raise PermanentFault("settings.zone_changed", zone=pull.zone, loaded=loaded)
+    """The loaded days have the pull's zone.
+
+    Runs started with `dagster job execute` skip the check in `prepare`, so it is repeated here.
+    """
+    loaded_zone = zone_of_ledger(connection)
+    if loaded_zone not in (None, pull.zone):
+        raise PermanentFault("settings.zone_changed", zone=pull.zone, loaded=loaded_zone)

@@ -1,4 +1,4 @@
-"""A day's clean attempts go into the table by one transaction, with their row in the ledger."""
+"""A day's clean attempts are merged into the table in one transaction with their ledger row."""
 
 import io
 import time
@@ -24,7 +24,7 @@ _KEY = ", ".join(KEY_COLUMNS)
 _FIELDS = ", ".join(OTHER_COLUMNS)
 _ALL = f"{_KEY}, {_FIELDS}"
 
-# Made by the session, gone with the transaction: a crash leaves nothing behind.
+# Temporary tables end with the transaction, so a crash leaves none behind.
 STAGE = f"""
 create temporary table incoming on commit drop as
     select {_ALL} from attempts with no data
@@ -35,13 +35,13 @@ create temporary table incoming_rejected (
 ) on commit drop
 """
 _IN_WINDOW = "a.created_at >= :start and a.created_at < :end"
-_ALIKE = "(a.user_id, a.attempt_type, a.created_at) = (i.user_id, i.attempt_type, i.created_at)"
+_SAME_KEY = "(a.user_id, a.attempt_type, a.created_at) = (i.user_id, i.attempt_type, i.created_at)"
 
-# What the pull brings that the table does not hold as it is. ``known`` is the row that it changes.
+# The pull's new and changed attempts. ``known`` is the id of the changed row; NULL for a new one.
 DIFFERING = f"""
 create temporary table differing on commit drop as
     select a.id as known, i.* from incoming i
-    left join attempts a on {_ALIKE} and {_IN_WINDOW}
+    left join attempts a on {_SAME_KEY} and {_IN_WINDOW}
     where a.id is null
       or ({", ".join("a." + f for f in _FIELDS.split(", "))})
           is distinct from ({", ".join("i." + f for f in _FIELDS.split(", "))})
@@ -52,11 +52,11 @@ from differing d where a.id = d.known
 """
 INSERT = f"insert into attempts ({_ALL}) select {_ALL} from differing where known is null"
 MIRROR = f"""
-delete from attempts a where {_IN_WINDOW} and not exists (select from incoming i where {_ALIKE})
+delete from attempts a where {_IN_WINDOW} and not exists (select from incoming i where {_SAME_KEY})
 """
 STORED = "select count(*) from attempts a where " + _IN_WINDOW
 
-# A refused record is kept once for each time the newest answer holds it.
+# A record that an answer has twice is kept twice; pulling the same answer again adds none.
 QUARANTINE = """
 insert into rejected_records (day, reason, field, record, run_id)
 select :day, reason, field, record, :run_id
@@ -70,7 +70,12 @@ order by place
 
 @dataclass(frozen=True)
 class Mirror:
-    """Whether attempts that the API no longer has are deleted too, and how far that may go."""
+    """Whether the merge deletes attempts that the API no longer has.
+
+    Attributes:
+        is_on: Delete them, but raise if they are more than half of the day's attempts.
+        force: Delete them even if they are more than half.
+    """
 
     is_on: bool = False
     force: bool = False
@@ -85,23 +90,24 @@ def merge_day(
     run_id: str,
     mirror: Mirror | None = None,
 ) -> Load:
-    """The table holds the pull's attempts, the quarantine its refused records, the ledger both.
+    """The table holds the pull's attempts, the quarantine its rejected records.
 
-    New attempts are inserted, changed ones updated, equal ones left alone, none
-    deleted (but see ``mirror``). What the table has and the pull has not is
-    counted as vanished. Idempotent: the same pull again changes nothing. A day whose
-    attempts changed, or that is new, is marked as lagging until its figures are computed.
+    New attempts are inserted and changed ones updated. Attempts that the pull does not have are
+    counted as vanished and stay, unless ``mirror`` is on. The ledger gets a row with the counts.
+    The same pull again changes no attempt. If attempts changed or the day is new, the day is
+    marked as lagging until its figures are computed.
 
     Args:
         connection: In a transaction, which the caller commits.
-        pull: What the batches are, and where each record went that is not in them.
-        attempts: Clean attempts of the day, unique by key.
-        rejected: Refused records: reason, field, record.
+        pull: The pull that the batches belong to, with the count of each fate.
+        attempts: The clean attempts of the day, unique by key.
+        rejected: The rejected records: reason, field, record.
         run_id: The Dagster run that loads.
-        mirror: Set, vanished attempts are deleted.
+        mirror: Whether vanished attempts are deleted; they are not if it is left out.
 
     Raises:
-        PermanentFault: A mirror that would delete more than half of the day.
+        PermanentFault: ``database.mirror_refused``: the mirror would delete more than half of the
+            day's attempts.
     """
     began = time.monotonic()
     day = date.fromisoformat(pull.day)
@@ -123,37 +129,37 @@ def merge_day(
 
 
 def is_overtaken(connection: Connection, pull: Pull) -> bool:
-    """Whether a pull that was asked later than this one is in the table. Under the day's lock."""
+    """Whether a pull that was requested later is loaded; the caller holds the day's lock."""
     newest = newest_load(connection, date.fromisoformat(pull.day))
     return bool(newest and newest.asked_at and pull.asked_at and newest.asked_at > pull.asked_at)
 
 
 def record_overtaken(connection: Connection, pull: Pull, *, run_id: str) -> Load:
-    """The ledger says that the pull was answered too late; the table holds the later one."""
+    """The ledger has a row for the overtaken pull; the attempts of the later pull stay."""
     load = Load.of(pull, run_id=run_id, stored=_stored(connection, pull), overtaken=True)
     record_load(connection, pull, load)
     return load
 
 
 def is_loaded_already(connection: Connection, pull: Pull, *, as_counted: bool = False) -> bool:
-    """Whether the same answer, cleaned by the same rules, is what the table holds for the day.
+    """Whether the day's newest load is of the same bytes and rules, and the table still has it.
 
     Args:
-        as_counted: Only where the books count the pull's records as the pull itself does, so that
-            nobody has to look into its objects for who was erased since.
+        as_counted: Also require that the newest load has the same counts as the pull. Then
+            the pull's objects need not be searched for students who were erased since.
     """
     last = newest_load(connection, date.fromisoformat(pull.day))
     if last is None or (last.checksum, last.code_version) != (pull.checksum, pull.code_version):
         return False
     if as_counted and last.fates.settled != pull.fates:
         return False
-    # What vanished before is in the stored count and not in the answer: load again and say so.
+    # ``stored`` includes attempts that vanished before. The answer is merged again to count them.
     has_vanished = last.fates.vanished > last.fates.deleted
     return not has_vanished and _stored(connection, pull) == last.stored
 
 
 def record_unchanged(connection: Connection, pull: Pull, *, run_id: str) -> Load:
-    """The ledger says that the day was pulled again and that nothing had to be loaded."""
+    """The ledger has a row for the pull, which changed no attempt."""
     last = newest_load(connection, date.fromisoformat(pull.day))
     load = Load.of(pull, run_id=run_id, stored=last.stored if last else 0)
     record_load(connection, pull, load)
@@ -161,16 +167,19 @@ def record_unchanged(connection: Connection, pull: Pull, *, run_id: str) -> Load
 
 
 def lock_day(connection: Connection, day: date) -> None:
-    """Nobody else changes the day's attempts until the transaction ends."""
+    """This transaction alone may change the day's attempts until it ends."""
     hold(connection, Lock.DAY, day.toordinal())
 
 
 def _merge(
     connection: Connection, pull: Pull, attempts: Batches, mirror: Mirror
 ) -> tuple[Fates, int]:
-    """What became of the pull's records, and how many attempts of the day the table holds now.
+    """The pull's attempts are in the table.
 
-    The day's lock is held: nobody else changes what the window holds meanwhile.
+    The caller holds the day's lock, so the number of attempts in the window can be counted ahead.
+
+    Returns:
+        The fates, and the number of the day's attempts in the table.
     """
     before = _stored(connection, pull)
     if not pull.clean and not (mirror.is_on and before and pull.fates.received):
@@ -184,7 +193,7 @@ def _merge(
 def _merge_differing(
     connection: Connection, pull: Pull, attempts: Batches, mirror: Mirror, before: int
 ) -> tuple[Fates, int]:
-    """As :func:`_merge`, where the table holds ``before`` attempts of the day."""
+    """As :func:`_merge`, if the table already has attempts of the day: ``before`` of them."""
     window = _window(pull)
     connection.execute(text(STAGE))
     staged = copy(connection, "incoming", attempts())
@@ -194,14 +203,14 @@ def _merge_differing(
     updated = connection.execute(text(UPDATE)).rowcount if differing > inserted else 0
     fates = pull.fates.moved(inserted, "unchanged", "inserted")
     fates = fates.moved(updated, "unchanged", "updated")
-    # The keys of the pull are unique, lie in the window, and are all in the table by now.
+    # The pull's keys are unique and in the window, and the table has all of them now.
     vanished = before + inserted - staged
     if not (vanished and mirror.is_on and fates.received):
         return replace(fates, vanished=vanished), before + inserted
     if vanished * 2 > before and not mirror.force:
         raise PermanentFault("database.mirror_refused", gone=vanished, before=before)
-    gone = connection.execute(text(MIRROR), window).rowcount
-    return replace(fates, vanished=gone, deleted=gone), before + inserted - gone
+    deleted = connection.execute(text(MIRROR), window).rowcount
+    return replace(fates, vanished=deleted, deleted=deleted), before + inserted - deleted
 
 
 def _window(pull: Pull) -> dict[str, datetime]:
@@ -209,7 +218,7 @@ def _window(pull: Pull) -> dict[str, datetime]:
 
 
 def _stored(connection: Connection, pull: Pull) -> int:
-    """How many attempts of the pull's day the table holds."""
+    """The number of attempts in the pull's window in the table."""
     return connection.scalar(text(STORED), _window(pull)) or 0
 
 
@@ -221,10 +230,10 @@ def _quarantine(connection: Connection, pull: Pull, rejected: Batches, run_id: s
 
 
 def copy(connection: Connection, table: str, batches: Iterable[pa.RecordBatch]) -> int:
-    """The batches are in the table, by COPY; its columns are theirs, by name.
+    """The rows of the batches are in the table, by COPY; columns are matched by name.
 
     Returns:
-        How many rows they have.
+        The number of rows.
     """
     cursor = connection.connection.cursor()
     copied = 0
@@ -235,9 +244,9 @@ def copy(connection: Connection, table: str, batches: Iterable[pa.RecordBatch]) 
 
 
 def _as_csv(batch: pa.RecordBatch) -> tuple[str, io.BytesIO, int]:
-    """A batch's columns by name, its rows for COPY, and how many they are."""
+    """The names of the batch's columns, its rows as CSV for COPY, and the number of rows."""
     lines = io.BytesIO()
-    # Every text is quoted, so that an empty one is told apart from NULL.
+    # Arrow quotes every text, so COPY can tell an empty text from NULL.
     pa_csv.write_csv(batch, lines, pa_csv.WriteOptions(include_header=False))
     lines.seek(0)
     return ", ".join(batch.schema.names), lines, batch.num_rows

@@ -1,8 +1,8 @@
-"""The one partitions definition: a day in the set zone.
+"""The partitions of all assets: one per day of LMS_TIMEZONE, from LMS_FIRST_DAY on.
 
-Dagster needs it while modules load, so this is the one module that reads
-settings at import. Changing the zone keeps the same keys with other windows,
-which is why the platform refuses it once a day was loaded.
+Dagster needs the partitions while modules are imported, so only this module reads settings at
+import. Another zone would give the same partition keys other windows. So the platform refuses to
+run with another zone once a day is loaded.
 """
 
 from datetime import date

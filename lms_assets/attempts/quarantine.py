@@ -1,4 +1,4 @@
-"""What cleaning refused, and its second chance by today's rules."""
+"""The quarantine: rejected records, and their replay, which cleans them again by today's rules."""
 
 import json
 import time
@@ -26,23 +26,22 @@ from lms_assets.attempts.schema import check_table
 from lms_assets.days import Window
 from lms_assets.resources.records import ascii_text
 
-# What adoption set aside has a reason that cleaning cannot give: a row of an earlier system.
+# Reasons with this prefix are from adoption: rows of an earlier system's table that were set aside.
 ADOPTED = "adopted_"
 
 _CHUNK = 50_000
 _COLUMNS = ", ".join(ATTEMPT_COLUMNS)
 _KEY = ", ".join(KEY_COLUMNS)
-_ALIKE = " and ".join(f"i.{name} = a.{name}" for name in KEY_COLUMNS)
+_SAME_KEY = " and ".join(f"i.{name} = a.{name}" for name in KEY_COLUMNS)
 
 _STAGE = (
     f"create temporary table replayed on commit drop as select {_COLUMNS} from attempts limit 0"
 )
 _CONFLICTING = f"""
-select count(*) from replayed i join attempts a on {_ALIKE}
+select count(*) from replayed i join attempts a on {_SAME_KEY}
 where ({", ".join("i." + name for name in RECEIVED_COLUMNS)})
     is distinct from ({", ".join("a." + name for name in RECEIVED_COLUMNS)})
 """
-# In the order of the key, as the merge does it.
 _INSERT = f"""
 insert into attempts ({_COLUMNS})
 select {_COLUMNS} from replayed order by {_KEY}
@@ -51,8 +50,8 @@ on conflict on constraint unique_attempt do nothing
 CHOSEN = "(:reason is null and not starts_with(reason, :adopted) or reason = :reason)"
 
 
-class Refused(NamedTuple):
-    """How many records of a day lie in the quarantine for one reason."""
+class QuarantineCount(NamedTuple):
+    """The number of a day's records in the quarantine with one reason."""
 
     day: date
     reason: str
@@ -61,13 +60,13 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True)
 class DayReplay:
-    """What became of one day's quarantined records.
+    """The result of the replay of one day.
 
     Attributes:
-        day: The day whose pull gave them.
-        fates: Of the records that were cleaned again. ``duplicates`` are good, but their
-            key is in the table: the first received stays. ``outside_window``: good, but of
-            another day: no longer set aside, not stored.
+        day: The day whose pull had the records.
+        fates: The new fates of the records. ``duplicates`` are good records whose key the table
+            already has; the attempt in the table stays. ``outside_window`` are good records of
+            another day. Both leave the quarantine without being stored.
     """
 
     day: date
@@ -75,21 +74,24 @@ class DayReplay:
 
     @property
     def now_good(self) -> int:
-        """Records that left the quarantine."""
+        """The number of records that left the quarantine."""
         return self.fates.received - self.fates.rejected_in_all
 
 
-def counts(connection: Connection) -> list[Refused]:
-    """What lies in the quarantine, by day and reason, in that order."""
+def counts(connection: Connection) -> list[QuarantineCount]:
+    """The number of records in the quarantine by day and reason, in that order."""
     statement = """
         select day, reason, count(*) as records from rejected_records
         group by day, reason order by day, reason
     """
-    return [Refused(*row) for row in connection.execute(text(statement)).tuples()]
+    return [QuarantineCount(*row) for row in connection.execute(text(statement)).tuples()]
 
 
-def typed(statement: str) -> str:
-    """The statement with the types of parameters that may be null."""
+def with_types(statement: str) -> str:
+    """The statement with casts for the parameters that may be null.
+
+    PostgreSQL cannot infer the type of a null parameter.
+    """
     for name, kind in (("reason", "text"), ("first", "date"), ("last", "date")):
         statement = statement.replace(f":{name}", f"cast(:{name} as {kind})")
     return statement
@@ -105,53 +107,55 @@ def replay_day(
     reason: str | None = None,
     tombstones: Tombstones | None = None,
 ) -> DayReplay:
-    """One day's quarantine is what today's rules refuse; the books say so.
+    """The day's quarantine holds only records that today's rules reject.
 
-    Idempotent: again, it finds the same records refused and writes nothing.
+    Each record is cleaned again. Good ones leave the quarantine; new attempts among them are
+    inserted. A record that another rule rejects now gets the reason of that rule. The ledger gets
+    a row with the new counts. A second replay changes nothing.
 
     Args:
         connection: In a transaction, which the caller commits.
-        day: The day under which the records were set aside.
-        window: Of that day, half-open, UTC.
-        tomorrow: The instant from which on an attempt cannot have been made yet.
-        run_id: What the ledger's row is filed under.
-        reason: Only records set aside for it.
-        tombstones: Whose records are dropped.
+        day: The day whose pull had the records.
+        window: The day's window, half-open, naive UTC.
+        tomorrow: Naive UTC. A record made at this instant or later breaks a rule.
+        run_id: The Dagster run, or another id of the work, for the ledger.
+        reason: Replay only records with this reason; all but those of adoption if left out.
+        tombstones: The erased students, whose records are dropped; None if there are none.
     """
     began = time.monotonic()
     lock_day(connection, day)
     connection.execute(text("drop table if exists replayed"))
     connection.execute(text(_STAGE))
-    set_aside = _SetAside(connection, day, reason)
+    quarantined = _QuarantinedRecords(connection, day, reason)
     fates = Fates()
     for chunk in clean_day(
-        set_aside.chunks(), window=window, tomorrow=tomorrow, tombstones=tombstones
+        quarantined.chunks(), window=window, tomorrow=tomorrow, tombstones=tombstones
     ):
         check_table(chunk.attempts)
         copy(connection, "replayed", chunk.attempts.to_batches())
-        set_aside.judge(chunk.rejected)
+        quarantined.judge(chunk.rejected)
         fates += chunk.fates
-    fates = _entered(connection, fates)
+    fates = _insert(connection, fates)
     if fates.inserted:
         mark_lagging(connection, [day])
-    left, joined = set_aside.moved(fates)
+    left, joined = quarantined.moved(fates)
     seconds = time.monotonic() - began
     correct_books(connection, day, left=left, joined=joined, run_id=run_id, seconds=seconds)
     return DayReplay(day, fates)
 
 
-def _entered(connection: Connection, cleaned: Fates) -> Fates:
-    """The good records are in the table, except those whose key it held."""
+def _insert(connection: Connection, cleaned: Fates) -> Fates:
+    """The good records are in the table, except those whose key it already has: the new fates."""
     conflicting = connection.scalar(text(_CONFLICTING)) or 0
     inserted = connection.execute(text(_INSERT)).rowcount
-    repeated = cleaned.kept - inserted
+    duplicates = cleaned.kept - inserted
     fates = cleaned.moved(inserted, "unchanged", "inserted")
-    fates = fates.moved(repeated, "unchanged", "duplicates")
+    fates = fates.moved(duplicates, "unchanged", "duplicates")
     return replace(fates, conflicting=fates.conflicting + conflicting)
 
 
-class _SetAside:
-    """A day's records in the quarantine, chunk by chunk, and which of them leave it."""
+class _QuarantinedRecords:
+    """A day's records in the quarantine, read in chunks, and the changes of their reasons."""
 
     def __init__(self, connection: Connection, day: date, reason: str | None) -> None:
         self._connection = connection
@@ -161,9 +165,9 @@ class _SetAside:
         self._joined: Counter[str] = Counter()
 
     def chunks(self) -> Iterator[list[bytes]]:
-        """The records, in the order in which they were set aside."""
+        """The records in the order in which they entered the quarantine."""
         statement = text(
-            typed(f"""
+            with_types(f"""
             select id, reason, record from rejected_records
             where day = :day and {CHOSEN} and id > :newest order by id limit {_CHUNK}
             """)
@@ -174,9 +178,9 @@ class _SetAside:
             yield [as_api_record(row.record) for row in rows]
 
     def judge(self, rejected: pa.Table) -> None:
-        """The chunk's good records have left; the others stay, for the reason of today's rules.
+        """The chunk's good records leave; each other record stays, with the reason of today's rule.
 
-        The same text meets the same fate, so what is refused again is known by its text.
+        Records with the same text get the same verdict, so ``rejected`` is matched by text.
         """
         verdicts = {row["record"]: (row["reason"], row["field"]) for row in rejected.to_pylist()}
         good = []
@@ -197,14 +201,14 @@ class _SetAside:
         self._connection.execute(rename, {"id": row.id, "reason": reason, "field": name})
 
     def moved(self, fates: Fates) -> tuple[Fates, Fates]:
-        """Which fates the records have left, and which of ``fates`` they have joined."""
+        """The earlier fates of the records that changed, and their new fates."""
         left = Fates(received=self._left.total(), rejected=dict(self._left))
         joined = replace(fates, received=left.received, rejected=dict(self._joined))
         return left, joined
 
 
 def as_api_record(record: str) -> bytes:
-    """The record as the API would have sent it: adoption set aside rows of a table."""
+    """The record in the form of the API; rows of a table that adoption set aside are converted."""
     if '"lti_user_id"' in record or '"user_id"' not in record:
         return record.encode()
     try:
@@ -214,7 +218,7 @@ def as_api_record(record: str) -> bytes:
     if not isinstance(row, dict) or "user_id" not in row:
         return record.encode()
     fields = {name: row.get(name) for name in ("is_correct", "attempt_type", "created_at")}
-    # Set beside created_at where the old table's times were of another zone.
+    # Adoption adds created_at_utc if the times of the earlier table are in another zone.
     fields["created_at"] = row.get("created_at_utc") or fields["created_at"]
     passback = {name: row.get(name) for name in PASSBACK_FIELDS}
     api_record = {"lti_user_id": row["user_id"], "passback_params": passback, **fields}

@@ -1,4 +1,4 @@
-"""The columns of a clean attempt as Dagster shows them, and as they are checked."""
+"""The columns of clean attempts as Dagster shows them, and the check of a table against them."""
 
 import pyarrow as pa
 from dagster import TableColumn, TableColumnConstraints, TableSchema
@@ -7,10 +7,10 @@ from lms_assets.attempts.columns import COLUMNS, Column
 
 
 class NotCleanAttempts(ValueError):  # noqa: N818 - a fact about the frame
-    """Attempts that are about to be stored are not what a clean attempt is declared to be.
+    """Columns of a table of attempts are not as ``columns.py`` declares them.
 
     Args:
-        columns: The columns that fail; never a value of theirs.
+        columns: The names of the failing columns; no values, which may be of students.
     """
 
     def __init__(self, columns: list[str]) -> None:
@@ -29,15 +29,15 @@ def _for_dagster(column: Column) -> TableColumn:
 
 
 def column_descriptions() -> TableSchema:
-    """The columns as the asset's page shows them."""
+    """The columns for the asset's page in Dagster."""
     return TableSchema([_for_dagster(column) for column in COLUMNS])
 
 
 def check_table(table: pa.Table) -> None:
-    """The table is clean attempts, as the type ``CleanedAttempts`` declares their frame.
+    """The columns of the table are as the dagster-pandas type ``CleanedAttempts`` declares them.
 
     Raises:
-        NotCleanAttempts: It is not; says which columns, and none of their values.
+        NotCleanAttempts: Some columns are not; the message has their names and no values.
     """
     from lms_assets.attempts.frames import failing_columns
 

@@ -1,12 +1,12 @@
-"""Who was erased: what the way of a record needs to know of it.
+"""Erased students: their tombstones, and the records that must be dropped.
 
-    tombstone   a keyed hash of the user id, in the table ``tombstones``: whom pulls, replays,
-                adoptions and restores drop, though nobody can read from it whom
-    key         see ``keys.py``; each tombstone says by which key it was made
+A tombstone is a keyed hash of a user id in the table ``tombstones``. Pulls, replays, adoptions and
+restores drop the records of students with a tombstone. Nobody can read the user id from the hash.
+Each tombstone also has a check value of its key; ``keys.py`` describes the key.
 
-Whoever reads the tombstones in order to store records shares the lock ``TOMBSTONES`` until the
-records are stored, and an erasure adds its tombstone while it holds that lock alone. So records
-are stored either by somebody who knows the tombstone, or before the erasure looks for them.
+A process that reads the tombstones to store records shares the lock ``TOMBSTONES`` until the
+records are stored. An erasure adds its tombstone while it alone holds this lock. So each record is
+stored either by a process that knows the tombstone, or before the erasure searches for records.
 """
 
 import re
@@ -45,29 +45,29 @@ from lms_assets.resources.warehouse import Warehouse
 
 Flags = npt.NDArray[np.bool_]
 
-# Shorter ids may be a part of anything; a longer one that stands alone is that id.
+# A shorter id may be a part of another text. A word of this length or more is the id itself.
 UNMISTAKABLE_LENGTH = 16
 _WORDS = (
     re.compile(rf"[0-9A-Za-z]{{{UNMISTAKABLE_LENGTH},{MAX_USER_ID_LENGTH}}}"),
     re.compile(rf"[0-9A-Za-z_.@+-]{{{UNMISTAKABLE_LENGTH},{MAX_USER_ID_LENGTH}}}"),
 )
 
-# A day of a million records is cleaned and merged in a minute, and a pull may wait for several.
+# A day of a million records takes a minute to clean and merge, and several may come first.
 WAIT = "15min"
 
 
 class HashedTombstones:
-    """Who was erased, known by keyed hashes alone.
+    """The erased students, as keyed hashes.
 
     Args:
-        hashes: Key → what stands for the students who were erased by it.
+        hashes: Key → the hashes that were made with it.
     """
 
     def __init__(self, hashes: Mapping[bytes, Collection[str]]) -> None:
         self._hashes = {key: frozenset(of_key) for key, of_key in hashes.items()}
 
     def erased_among(self, user_ids: Collection[str]) -> set[str]:
-        """Those of the user ids whose student was erased."""
+        """The user ids of erased students, out of the given ones."""
         return set(filter(self._has, user_ids))
 
     def _has(self, user_id: str) -> bool:
@@ -75,18 +75,19 @@ class HashedTombstones:
 
 
 class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Who was erased, and the keys that know them again.
+    """The erased students, and the keys of their tombstones.
 
     Args:
-        key_file: Where a key lies; made when the first student is erased and ``key`` is not set.
-        key: LMS_KEY; the file's key goes on knowing those who were erased by it.
+        key_file: The file with a key. It is made at the first erasure if ``key`` is not set.
+        key: LMS_KEY, the key for new tombstones. The key in the file is still used for tombstones
+            that were made with it.
     """
 
     key_file: str
     key: str = Field(default="", repr=False, json_schema_extra={"dagster__is_secret": True})
 
     def tombstones(self, warehouse: Warehouse) -> Tombstones | None:
-        """Whom to drop, or None when nobody was ever erased; for those who store nothing.
+        """The erased students; None if there are none. For callers that store no records.
 
         Raises:
             PermanentFault: As :meth:`tombstones_of`.
@@ -96,9 +97,9 @@ class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def while_storing(self, warehouse: Warehouse) -> Iterator[Tombstones | None]:
-        """Whom to drop; nobody else is erased before the block has stored what it makes.
+        """The erased students; until the block ends, no erasure adds one.
 
-        Blocks must not be nested: the inner one may wait for an erasure that waits for the outer.
+        Do not nest the blocks: the inner block may wait for an erasure that waits for the outer.
 
         Raises:
             PermanentFault: As :meth:`tombstones_of`.
@@ -110,7 +111,7 @@ class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield tombstones
 
     def until_commit(self, connection: Connection) -> Tombstones | None:
-        """Whom to drop; nobody else is erased before this transaction has ended.
+        """The erased students; until this transaction ends, no erasure adds one.
 
         Raises:
             PermanentFault: As :meth:`tombstones_of`.
@@ -120,11 +121,12 @@ class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.tombstones_of(connection)
 
     def tombstones_of(self, connection: Connection) -> Tombstones | None:
-        """Whom to drop, or None when nobody was ever erased.
+        """The erased students; None if there are none.
 
         Raises:
-            PermanentFault: A key is gone, or is another one: nobody may then be loaded, since
-                those who were erased could come back.
+            PermanentFault: ``erasure.key_missing``, ``erasure.key_other``: a tombstone was made
+                with a key that is not known here. Records of erased students could not be
+                recognised, so nothing may be loaded.
         """
         keys = {hash_of(key, ""): key for key in self.known_keys()}
         hashes: dict[bytes, set[str]] = {key: set() for key in keys.values()}
@@ -137,13 +139,15 @@ class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
         return HashedTombstones(hashes) if rows else None
 
     def known_keys(self) -> list[bytes]:
-        """The keys that are known here, the one for new tombstones first."""
+        """The keys of LMS_KEY and of the file; the key for new tombstones is first."""
         given = [given_key(self.key)] if self.key else []
         in_file = key_in(Path(self.key_file))
         return given + ([in_file] if in_file and in_file not in given else [])
 
-    def bury(self, connection: Connection, user_id: str) -> str:
-        """From this transaction's end on everybody drops the student's records.
+    def add_tombstone(self, connection: Connection, user_id: str) -> str:
+        """The student has a tombstone once the caller's transaction commits.
+
+        From then on the student's records are dropped. The transaction holds the lock until then.
 
         Returns:
             The student's hash.
@@ -153,7 +157,7 @@ class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         wait_for(connection, WAIT)
         hold(connection, Lock.TOMBSTONES)
-        # With a key missing, those who were erased before would not be known again.
+        # Raises if the key of an earlier tombstone is missing, before a new key is made.
         self.tombstones_of(connection)
         key = given_key(self.key) if self.key else key_made_in(Path(self.key_file))
         values = {"hash": hash_of(key, user_id), "check": hash_of(key, "")}
@@ -162,39 +166,40 @@ class Erasure(dg.ConfigurableResource):  # type: ignore[type-arg]
         return values["hash"]
 
 
-def whose(
+def records_of_erased(
     records: list[bytes], tombstones: Tombstones, *, mention: re.Pattern[str] | None = None
 ) -> Flags:
-    """Which of the records are an erased student's.
+    """Which of the records belong to an erased student.
 
-    Those that cleaning would drop. Where the rules refuse a record, it may be impossible to read
-    whose it is: it is a student's, too, if their id stands in it and cannot be mistaken for
-    anything else.
+    These are the records that cleaning would drop. In a record that breaks a rule, the two places
+    of the id may be unreadable. Such a record also belongs to the student if the id stands
+    anywhere in it as a word of at least UNMISTAKABLE_LENGTH characters.
 
     Args:
-        records: As received.
-        tombstones: Whose records they may be.
-        mention: How the id stands in a text, where it is known; else each word is asked about.
+        records: The records as received.
+        tombstones: The erased students.
+        mention: A pattern that finds the id of the one student in a text. If it is left out, each
+            long word of the text is looked up in ``tombstones``.
     """
-    rows = Rows(records, datetime.max)  # noqa: DTZ901 - no instant is too late here
-    is_erased_students = is_erased(rows, tombstones)
-    for place in np.flatnonzero(~is_erased_students & (broken_rules(rows) >= 0)):
+    rows = Rows(records, datetime.max)  # noqa: DTZ901 - no rule about the future here
+    is_of_erased = is_erased(rows, tombstones)
+    for place in np.flatnonzero(~is_of_erased & (broken_rules(rows) >= 0)):
         record = ascii_text(records[place])
         if mention:
-            is_erased_students[place] = mention.search(record) is not None
+            is_of_erased[place] = mention.search(record) is not None
         else:
-            is_erased_students[place] = _names_anyone(record, tombstones)
-    return is_erased_students
+            is_of_erased[place] = _mentions_erased(record, tombstones)
+    return is_of_erased
 
 
-def _names_anyone(record: str, tombstones: Tombstones) -> bool:
+def _mentions_erased(record: str, tombstones: Tombstones) -> bool:
     words = {word for spelling in _WORDS for word in spelling.findall(record)}
     return bool(tombstones.erased_among(words))
 
 
 @dataclass(frozen=True)
-class Copied:
-    """How many records of an array went into its copy, and how many did not."""
+class CopyCounts:
+    """The number of records in the copy of an array, and of those that were left out."""
 
     kept: int
     dropped: int
@@ -202,46 +207,50 @@ class Copied:
 
 def copy_without(
     source: BinaryIO, sink: BinaryIO, is_dropped: Callable[[list[bytes]], Flags]
-) -> Copied:
-    """The JSON array without some of its records; the others as they were, byte for byte.
+) -> CopyCounts:
+    """The sink holds the array without the dropped records; all others are equal byte for byte.
+
+    Args:
+        source: The bytes of a JSON array.
+        sink: A writable stream.
+        is_dropped: For the records of a chunk, which of them are left out.
 
     Raises:
-        NotAnArray: It is something else.
+        NotAnArray: The source is not one JSON array.
     """
     kept = dropped = 0
     sink.write(b"[")
     for records in record_chunks(source):
-        for record, goes in zip(records, is_dropped(records), strict=True):
-            if goes:
+        for record, is_left_out in zip(records, is_dropped(records), strict=True):
+            if is_left_out:
                 dropped += 1
                 continue
             sink.write(b"," + record if kept else record)
             kept += 1
     sink.write(b"]")
-    return Copied(kept, dropped)
+    return CopyCounts(kept, dropped)
 
 
 def drop_erased(body: Path, tombstones: Tombstones | None) -> int:
-    """The body holds no record of an erased student; all others stay byte for byte.
+    """The file holds no record of an erased student; all other records are unchanged.
 
-    For an answer of the API before it goes into the lake: what is not stored need
-    not be erased again.
+    An answer of the API goes through here before it is stored in the lake.
 
     Args:
-        body: A file with one whole JSON array, rewritten only if it must be.
-        tombstones: Whose records are dropped.
+        body: A file with one JSON array. It is rewritten only if a record is dropped.
+        tombstones: The erased students; None if there are none.
 
     Returns:
-        How many records were dropped.
+        The number of dropped records.
 
     Raises:
-        NotAnArray: It is something else.
+        NotAnArray: The file is not one JSON array.
     """
     if tombstones is None:
         return 0
     kept = body.with_name(f"{body.name}.kept")
     with body.open("rb") as received, kept.open("wb") as sink:
-        copied = copy_without(received, sink, lambda records: whose(records, tombstones))
+        copied = copy_without(received, sink, lambda rs: records_of_erased(rs, tombstones))
     if copied.dropped:
         kept.replace(body)
     else:
@@ -251,12 +260,12 @@ def drop_erased(body: Path, tombstones: Tombstones | None) -> int:
 
 @dataclass(frozen=True)
 class RemainingDay:
-    """A cleaned day as it is to be merged: without those who were erased since.
+    """A cleaned day without the records of students who were erased after the cleaning.
 
     Attributes:
-        pull: Counts them as erased.
-        attempts: The attempts that are left.
-        rejected: The refused records that are left.
+        pull: The pull, whose fates count these records as erased.
+        attempts: The remaining attempts.
+        rejected: The remaining rejected records.
     """
 
     pull: Pull
@@ -265,13 +274,17 @@ class RemainingDay:
 
 
 def without_erased(pull: Pull, lake: Lake, tombstones: Tombstones | None) -> RemainingDay:
-    """The day without those who were erased after it was cleaned, also from its objects."""
+    """The day without the records of erased students; the objects in the lake are not changed."""
 
     def attempts() -> Iterator[pa.RecordBatch]:
-        return _filtered(lake.batches(pull.attempts_key), lambda b: _attempts_of(b, tombstones))
+        return _filtered(
+            lake.batches(pull.attempts_key), lambda b: _attempts_to_drop(b, tombstones)
+        )
 
     def rejected() -> Iterator[pa.RecordBatch]:
-        return _filtered(lake.batches(pull.rejected_key), lambda b: _rejected_of(b, tombstones))
+        return _filtered(
+            lake.batches(pull.rejected_key), lambda b: _rejected_to_drop(b, tombstones)
+        )
 
     if tombstones is None:
         return RemainingDay(pull, attempts, rejected)
@@ -283,7 +296,13 @@ def without_erased(pull: Pull, lake: Lake, tombstones: Tombstones | None) -> Rem
 
 
 def recounted(pull: Pull, *, kept: int, rejected: Mapping[str, int]) -> Pull:
-    """The pull of which so much is left in its objects; the rest was erased."""
+    """The pull with the counts of its remaining records; all other records count as erased.
+
+    Args:
+        pull: The pull as it was cleaned.
+        kept: The number of remaining attempts.
+        rejected: Reason → number of remaining rejected records.
+    """
     known = kept + sum(rejected.values()) + pull.fates.duplicates + pull.fates.outside_window
     erased = pull.fates.received - known
     fates = replace(pull.fates, unchanged=kept, rejected=dict(rejected), erased=erased)
@@ -298,21 +317,21 @@ def _filtered(
         yield batch if is_dropped is None else batch.filter(pa.array(~is_dropped))
 
 
-def _attempts_of(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
-    return None if tombstones is None else attempts_of(batch, tombstones)
+def _attempts_to_drop(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
+    return None if tombstones is None else attempts_of_erased(batch, tombstones)
 
 
-def attempts_of(batch: pa.RecordBatch, tombstones: Tombstones) -> Flags:
-    """Which clean attempts are an erased student's, by either of the two ids that each carries."""
+def attempts_of_erased(batch: pa.RecordBatch, tombstones: Tombstones) -> Flags:
+    """Which clean attempts belong to an erased student, by ``user_id`` or by the sourcedid."""
     users = batch.column("user_id")
     sourcedids = batch.column("lis_result_sourcedid")
     erased = tombstones.erased_among(pc.unique(users).to_pylist())
-    naming = sourcedids_of(pc.unique(sourcedids.drop_null()).to_pylist(), tombstones)
-    return _is_in(users, erased) | _is_in(sourcedids, naming)
+    distinct = pc.unique(sourcedids.drop_null()).to_pylist()
+    return _is_in(users, erased) | _is_in(sourcedids, sourcedids_of_erased(distinct, tombstones))
 
 
-def sourcedids_of(texts: Collection[str], tombstones: Tombstones) -> set[str]:
-    """Those texts of ``lis_result_sourcedid`` that name an erased student."""
+def sourcedids_of_erased(texts: Collection[str], tombstones: Tombstones) -> set[str]:
+    """The texts of ``lis_result_sourcedid`` that name an erased student, out of the given ones."""
     users = {text: cut_sourcedid(text).user for text in texts}
     erased = tombstones.erased_among(set(filter(None, users.values())))
     return {text for text, user in users.items() if user in erased}
@@ -323,8 +342,8 @@ def _is_in(column: pa.Array, texts: Collection[str]) -> Flags:
     return np.asarray(is_in.to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _rejected_of(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
+def _rejected_to_drop(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
     if tombstones is None:
         return None
     records = [record.encode() for record in batch.column("record").to_pylist()]
-    return whose(records, tombstones) if records else np.zeros(0, dtype=bool)
+    return records_of_erased(records, tombstones) if records else np.zeros(0, dtype=bool)

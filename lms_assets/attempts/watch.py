@@ -1,4 +1,4 @@
-"""What is odd about a day's records without being wrong: numbers that are watched over time."""
+"""Oddities of a day's records that break no rule; checks compare their numbers with a threshold."""
 
 import json
 from collections import Counter
@@ -13,16 +13,17 @@ OTHER_NAMES: Final = "(other)"
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What was odd about records.
+    """The number of records with each oddity.
 
     Attributes:
-        ungraded: Submits kept that have no verdict.
-        user_mismatch: Attempts kept whose sourcedid names another user.
-        without_task: Attempts kept whose task cannot be read.
-        null_passback: Attempts kept without ``passback_params``.
-        unknown_keys: Name of a key that the contract does not know → records that were
-            not erased. Printable ASCII, at most 50 names.
-        unknown_attempt_types: Likewise.
+        ungraded: Kept submits without a verdict.
+        user_mismatch: Kept attempts whose sourcedid names another user than ``lti_user_id``.
+        without_task: Kept attempts whose task cannot be read.
+        null_passback: Kept attempts without any field of ``passback_params``.
+        unknown_keys: Key that the API's contract does not name → number of records, without those
+            of erased students. At most 50 keys, in printable ASCII; all others count together.
+        unknown_attempt_types: Attempt type other than run and submit → number of records, with
+            the same limits.
     """
 
     ungraded: int = 0
@@ -33,7 +34,7 @@ class Watch:
     unknown_attempt_types: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Watch") -> "Watch":
-        """Both together."""
+        """The sums of both."""
         numbers: dict[str, Any] = {
             name: getattr(self, name) + getattr(other, name) for name in _NUMBERS
         }
@@ -44,17 +45,17 @@ class Watch:
         return Watch(**numbers, **names)
 
     def as_json(self) -> dict[str, Any]:
-        """Each number by its name, as the ledger keeps them."""
+        """Name → number, as the ledger stores them."""
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         return numbers | {name: dict(getattr(self, name)) for name in _BY_NAME}
 
 
 _BY_NAME = ("unknown_keys", "unknown_attempt_types")
-_NUMBERS = tuple(each.name for each in fields(Watch) if each.name not in _BY_NAME)
+_NUMBERS = tuple(oddity.name for oddity in fields(Watch) if oddity.name not in _BY_NAME)
 
 
 def few_names(counts: Mapping[str, int]) -> dict[str, int]:
-    """The counts by at most 50 names; those of all further names under one."""
+    """The counts of the first 50 names; those of all other names are added up as ``(other)``."""
     few: Counter[str] = Counter()
     for name, count in counts.items():
         few[name if name in few or len(few) < _MAX_NAMES else OTHER_NAMES] += count
@@ -62,5 +63,5 @@ def few_names(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def printable_name(text: str) -> str:
-    """The text's first 40 characters in printable ASCII."""
+    """The first 40 characters of the text, escaped to printable ASCII."""
     return json.dumps(text[:_MAX_NAME_LENGTH])[1:-1]

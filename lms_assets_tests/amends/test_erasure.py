@@ -557,7 +557,7 @@ def test_a_day_cleaned_before_the_erasure_is_merged_without_the_student(
     records = [record(STUDENT), record(STUDENT, is_correct=2), record("bob")]
     pull = cleaned(lake, stored(lake, body_of(records), records=3))
     with warehouse.begin() as connection:
-        erasure.bury(connection, STUDENT)
+        erasure.add_tombstone(connection, STUDENT)
     with warehouse.begin() as connection:
         rest = without_erased(pull, lake, erasure.until_commit(connection))
     assert (rest.pull.clean, rest.pull.fates.erased, rest.pull.fates.rejected) == (1, 2, {})

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lms_assets.attempts.cleaned_before import cleaned_before
+from lms_assets.attempts.cleaned_before import earlier_pull
 from lms_assets.attempts.ledger import Pull
 from lms_assets.resources.lake import Lake, RawAnswer, reference_key
 from lms_assets_tests.day_loads import DAY, body_of, cleaned, record, stored, window_of
@@ -28,7 +28,7 @@ def noted(lake: Lake, pull: Pull) -> Pull:
 
 
 def found(lake: Lake, answer: RawAnswer) -> Pull | None:
-    return cleaned_before(lake, answer, window_of(DAY), zone="UTC")
+    return earlier_pull(lake, answer, window_of(DAY), zone="UTC")
 
 
 def answered(lake: Lake, records: list[object], *, hour: int = 5) -> RawAnswer:

@@ -19,7 +19,7 @@ from lms_assets.attempts.columns import REJECTED_SCHEMA
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load, newest_load
 from lms_assets.attempts.merge import is_loaded_already
-from lms_assets.attempts.quarantine import DayReplay, Refused
+from lms_assets.attempts.quarantine import DayReplay, QuarantineCount
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets_tests.day_loads import (
@@ -92,7 +92,7 @@ def newest(warehouse: Warehouse, day: date = DAY) -> Load:
     return load
 
 
-def refused_in(warehouse: Warehouse) -> list[Refused]:
+def refused_in(warehouse: Warehouse) -> list[QuarantineCount]:
     with warehouse.begin() as connection:
         return quarantine.counts(connection)
 
@@ -101,9 +101,9 @@ def test_the_quarantine_is_counted_by_day_and_reason(warehouse: Warehouse, lake:
     loaded(warehouse, lake, [17, None, record("")])
     loaded(warehouse, lake, [record("", day=NEXT_DAY)], day=NEXT_DAY)
     assert refused_in(warehouse) == [
-        Refused(DAY, "not_an_object", 2),
-        Refused(DAY, "user_id_invalid", 1),
-        Refused(NEXT_DAY, "user_id_invalid", 1),
+        QuarantineCount(DAY, "not_an_object", 2),
+        QuarantineCount(DAY, "user_id_invalid", 1),
+        QuarantineCount(NEXT_DAY, "user_id_invalid", 1),
     ]
 
 
@@ -248,13 +248,13 @@ def test_only_the_days_and_the_reason_asked_for_are_replayed(
         loaded_by_old_rules(warehouse, lake, [], refused, day=day)
     assert replayed(warehouse, reason="one", first=NEXT_DAY).changed_days == [NEXT_DAY]
     assert refused_in(warehouse) == [
-        Refused(DAY, "one", 1),
-        Refused(DAY, "two", 1),
-        Refused(NEXT_DAY, "two", 1),
+        QuarantineCount(DAY, "one", 1),
+        QuarantineCount(DAY, "two", 1),
+        QuarantineCount(NEXT_DAY, "two", 1),
     ]
     assert replayed(warehouse, last=DAY).total == Fates(received=2, inserted=2)
     assert replayed(warehouse, first=date(2026, 1, 1)) == Replay(())
-    assert refused_in(warehouse) == [Refused(NEXT_DAY, "two", 1)]
+    assert refused_in(warehouse) == [QuarantineCount(NEXT_DAY, "two", 1)]
 
 
 def test_what_adoption_set_aside_is_replayed_only_when_asked_for(
@@ -277,7 +277,7 @@ def test_what_adoption_set_aside_is_replayed_only_when_asked_for(
     still = {"attempt_type_invalid": 1}
     assert result.days == (DayReplay(DAY, Fates(received=2, inserted=1, rejected=still)),)
     assert [row["user_id"] for row in attempts_in(warehouse)] == ["ann"]
-    assert refused_in(warehouse) == [Refused(DAY, "adopted_invalid", 1)]
+    assert refused_in(warehouse) == [QuarantineCount(DAY, "adopted_invalid", 1)]
     counted(newest(warehouse), received=2, inserted=1, rejected={"adopted_invalid": 1})
 
 

@@ -1,18 +1,18 @@
-"""What a raw record must be to become an attempt, and the one fate that each record has.
+"""Cleaning: each raw record becomes an attempt or gets another fate.
 
 Pure: bytes in, attempts and counts out. A module per idea:
 
-    reading     what a record says: JSON, leniently, within bounds
-    fields      what a verdict, an instant and a text may be
-    passback    ``passback_params``
-    sourcedid   course and task
-    rows        a chunk's records as columns; those of the usual kind are read faster
+    reading     the JSON value of a record, by a lenient reader with bounds on size and depth
+    fields      the allowed values of a verdict, an instant and a text
+    passback    one text of ``passback_params``
+    sourcedid   course, task and user of a ``lis_result_sourcedid``
+    rows        a chunk's records as columns; records of the usual kind are read faster
     moments     a column of instants
     passbacks   a column of ``passback_params``
-    rules       what must hold of a record: another rule is one entry there
-    owners      whose a record is
-    seen        the day's attempts so far
-    chunks      a chunk's fates
+    rules       the rules that a record must keep; to add a rule, add an entry
+    owners      the records of erased students
+    seen        the keys of the day's attempts so far
+    chunks      the fates of a chunk's records
 """
 
 from lms_assets.attempts.cleaning.chunks import CleanedChunk, clean_answer, clean_day

@@ -1,7 +1,14 @@
-"""What becomes of each record: its one fate.
+"""Each record of a chunk gets exactly one fate.
 
-The fates, in this order: *erased* (its student asked to be forgotten), *rejected* (the first
-rule that it breaks), *outside the window*, *duplicate*, *kept*. Their sum is what was received.
+A record has the first of these fates that applies:
+
+    erased              its student was erased
+    rejected            it breaks a rule; the first broken rule is the reason
+    outside the window  its ``created_at`` is not in the window
+    duplicate           its key occurred before in the same answer
+    kept                it is an attempt
+
+The counts of all fates add up to the number of records received.
 """
 
 from collections import Counter
@@ -28,15 +35,16 @@ from lms_assets.resources.records import ascii_text, record_chunks
 
 @dataclass(frozen=True)
 class CleanedChunk:
-    """What became of one chunk of records.
+    """The attempts, the rejected records and the counts of one chunk.
 
     Args:
-        attempts: The attempts kept, in the order received; columns and types as
-            ``columns.py`` declares them.
-        rejected: A row per record rejected: ``reason``, ``field``, ``record``
-            (the whole record as received, in printable ASCII).
-        fates: How many met which fate; the attempts are ``unchanged`` until they are merged.
-        watch: What is odd about them.
+        attempts: The kept attempts in the order received, with the columns and types of
+            ``columns.py``.
+        rejected: One row per rejected record: ``reason``, ``field``, ``record`` (the whole
+            record as received, in printable ASCII).
+        fates: The number of records with each fate. Kept attempts count as ``unchanged`` until
+            the merge.
+        watch: The number of records with each oddity.
     """
 
     attempts: pa.Table
@@ -52,10 +60,11 @@ def clean_answer(
     tomorrow: datetime,
     tombstones: Tombstones | None = None,
 ) -> Iterator[CleanedChunk]:
-    """The attempts of an answer's bytes, and what became of its other records; see ``clean_day``.
+    """The cleaned chunks of an answer's bytes, as in :func:`clean_day`.
 
     Raises:
-        NotAnArray: While iterating, after the chunks before the fault.
+        NotAnArray: The bytes are not one JSON array. Raised during the iteration, after the
+            chunks before the problem.
     """
     chunks = record_chunks(body)
     return clean_day(chunks, window=window, tomorrow=tomorrow, tombstones=tombstones)
@@ -68,25 +77,25 @@ def clean_day(
     tomorrow: datetime,
     tombstones: Tombstones | None = None,
 ) -> Iterator[CleanedChunk]:
-    """The attempts of one window, chunk by chunk, each once, and what became of the rest.
+    """The cleaned chunks of one window; each attempt is kept once.
 
-    A key met in an earlier chunk is known by its hash alone, about 24 bytes an
-    attempt, so memory does not grow with the day.
+    Of earlier chunks only hashes stay in memory, 24 bytes per attempt: 24 MB for a day of a
+    million attempts.
 
     Args:
-        chunks: Records as received; those of the quarantine will do as well.
-        window: Half-open, UTC.
-        tomorrow: The instant from which on an attempt cannot have been made yet.
-        tombstones: Whose records are dropped wherever they come from.
+        chunks: Records as received, from an answer or from the quarantine.
+        window: Half-open, naive UTC.
+        tomorrow: Naive UTC. A record made at this instant or later breaks a rule.
+        tombstones: The erased students, whose records are dropped; None if there are none.
     """
     seen = Seen()
     for records in chunks:
-        judged = [_Judged(*part, window, tombstones) for part in _parts(records, tomorrow)]
-        yield _cleaned(judged, seen)
+        judged = [_JudgedRows(*part, window, tombstones) for part in _parts(records, tomorrow)]
+        yield _cleaned_chunk(judged, seen)
 
 
 def _parts(records: list[bytes], tomorrow: datetime) -> list[tuple[Places, Rows]]:
-    """The records of the usual kind, and all others, each with its place in the chunk."""
+    """The records of the usual kind and all other records, with their places in the chunk."""
     usual, others = usual_among(records)
     places = np.delete(np.arange(len(records)), others)
     usual_records = [records[place] for place in places] if others else records
@@ -99,8 +108,8 @@ def _parts(records: list[bytes], tomorrow: datetime) -> list[tuple[Places, Rows]
     return parts
 
 
-class _Judged:
-    """Records with all that is known of each without the others of its day."""
+class _JudgedRows:
+    """Records with the part of their fates that does not depend on other records of the day."""
 
     def __init__(
         self, places: Places, rows: Rows, window: Window, tombstones: Tombstones | None
@@ -115,18 +124,18 @@ class _Judged:
         self.inside = np.flatnonzero(is_inside)
         self.outside = int((is_good & ~is_inside).sum())
 
-    def refused(self) -> list[tuple[int, Rule, bytes]]:
-        """Place, rule broken, and the record, of each that is rejected."""
+    def rejections(self) -> list[tuple[int, Rule, bytes]]:
+        """The place, the broken rule and the bytes of each rejected record."""
         return [
             (self.places[row], RULES[self._reason[row]], self.rows.records[row])
             for row in np.flatnonzero(self.is_rejected)
         ]
 
 
-def _cleaned(judged: list[_Judged], seen: Seen) -> CleanedChunk:
-    is_first, conflicting = _admitted(judged, seen)
+def _cleaned_chunk(judged: list[_JudgedRows], seen: Seen) -> CleanedChunk:
+    is_first, conflicting = _first_of_their_keys(judged, seen)
     kept = [part.inside[first] for part, first in zip(judged, is_first, strict=True)]
-    rejected = _rejected(judged)
+    rejected = _rejected_table(judged)
     inside = sum(len(part.inside) for part in judged)
     fates = Fates(
         received=sum(len(part.places) for part in judged),
@@ -139,12 +148,12 @@ def _cleaned(judged: list[_Judged], seen: Seen) -> CleanedChunk:
     )
     watch = Watch()
     for part, rows in zip(judged, kept, strict=True):
-        watch += _watched(part.rows, rows) + _drift(part.rows, ~part.is_erased)
+        watch += _oddities(part.rows, rows) + _drift(part.rows, ~part.is_erased)
     return CleanedChunk(_attempts(judged, kept), rejected, fates, watch)
 
 
-def _admitted(judged: list[_Judged], seen: Seen) -> tuple[list[Flags], int]:
-    """Which of each part's attempts are the first of their key; how many others differ from it."""
+def _first_of_their_keys(judged: list[_JudgedRows], seen: Seen) -> tuple[list[Flags], int]:
+    """Which attempts of each part are the first of their key; how many repeats differ from it."""
     order = np.argsort(np.concatenate([part.places[part.inside] for part in judged]))
     keys = np.concatenate([keys_of(part.rows, part.inside) for part in judged])
     prints = np.concatenate([part.rows.fingerprint[part.inside] for part in judged])
@@ -158,11 +167,11 @@ def _is_inside(window: Window, moments: npt.NDArray[np.datetime64]) -> Flags:
     return (moments >= np.datetime64(window.start)) & (moments < np.datetime64(window.end))
 
 
-def _attempts(judged: list[_Judged], kept: list[Places]) -> pa.Table:
+def _attempts(judged: list[_JudgedRows], kept: list[Places]) -> pa.Table:
     """The attempts of all parts, in the order received."""
     tables = [_table(part.rows, rows) for part, rows in zip(judged, kept, strict=True)]
     table = pa.concat_tables(tables)
-    if all(one.num_rows == 0 for one in tables[1:]):
+    if all(part_table.num_rows == 0 for part_table in tables[1:]):
         return table
     places = [part.places[rows] for part, rows in zip(judged, kept, strict=True)]
     return table.take(pa.array(np.argsort(np.concatenate(places))))
@@ -173,19 +182,22 @@ def _table(rows: Rows, places: Places) -> pa.Table:
     return pa.table(columns, schema=ARROW_SCHEMA)
 
 
-def _rejected(judged: list[_Judged]) -> pa.Table:
-    """The refused records of all parts, in the order received."""
-    refused = sorted((one for part in judged for one in part.refused()), key=lambda one: one[0])
+def _rejected_table(judged: list[_JudgedRows]) -> pa.Table:
+    """The rejected records of all parts, in the order received."""
+    rejections = sorted(
+        (rejection for part in judged for rejection in part.rejections()),
+        key=lambda rejection: rejection[0],
+    )
     columns = [
-        [rule.reason for _, rule, _ in refused],
-        [rule.field for _, rule, _ in refused],
-        [ascii_text(record) for _, _, record in refused],
+        [rule.reason for _, rule, _ in rejections],
+        [rule.field for _, rule, _ in rejections],
+        [ascii_text(record) for _, _, record in rejections],
     ]
     return pa.table(columns, schema=REJECTED_SCHEMA)
 
 
-def _watched(rows: Rows, kept: Places) -> Watch:
-    """What is odd about the attempts kept."""
+def _oddities(rows: Rows, kept: Places) -> Watch:
+    """The number of kept attempts with each oddity."""
     user = rows.passback.texts("sourcedid_user")
     ids = {text: number for number, text in enumerate(rows.user.distinct)}
     named = np.array([*(ids.get(text, -2) for text in user.distinct), -1])[user.codes]
@@ -200,7 +212,7 @@ def _watched(rows: Rows, kept: Places) -> Watch:
 
 
 def _drift(rows: Rows, is_counted: Flags) -> Watch:
-    """Keys and attempt types that the contract does not know."""
+    """The keys and attempt types that the API's contract does not name."""
     if isinstance(rows, UsualRows):
         return Watch()
     keys: Counter[str] = Counter()

@@ -1,6 +1,6 @@
-"""What one field of a record may say, and what it means.
+"""The allowed values of a record's fields, and their meaning.
 
-How ``is_correct`` is read, with JSON's own types:
+The verdict by the JSON value of ``is_correct``:
 
     null, absent      no verdict: a run, or an ungraded submit
     0, 0.0, false     wrong
@@ -17,7 +17,7 @@ NO_VERDICT, CORRECT, UNKNOWN_VERDICT = -1, 1, 2
 
 
 def verdict_of(value: object) -> int:
-    """0 wrong, 1 correct, or one of the two numbers above."""
+    """The verdict as a number: -1 no verdict, 0 wrong, 1 correct, 2 not a verdict."""
     if value is None or isinstance(value, bool | int | float):
         return VERDICTS.get(value, UNKNOWN_VERDICT)
     return UNKNOWN_VERDICT
@@ -30,7 +30,11 @@ _MOMENT = re.compile(
 
 
 def moment_of(value: object) -> datetime | None:
-    """The instant in naive UTC, or None for whatever is not spelled as the rule says."""
+    """The instant in naive UTC; None if the value is not a text of an existing instant.
+
+    The text is ``2025-07-24 10:00:00``, with ``T`` or a space, up to 6 digits of a fraction, and
+    an optional offset: ``Z``, ``+03``, ``+0300`` or ``+03:00``. Without an offset it is UTC.
+    """
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
         return None
     try:
@@ -41,7 +45,7 @@ def moment_of(value: object) -> datetime | None:
 
 
 def as_text(value: object) -> str | None:
-    """Text as it is, None as None, anything else as JSON."""
+    """Text and None unchanged, any other value as JSON."""
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
@@ -49,5 +53,5 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def is_storable(text: str | None) -> bool:
-    """Whether PostgreSQL and UTF-8 take it: no NUL, no lone surrogate."""
+    """Whether PostgreSQL can store the text: it has no NUL and no lone surrogate."""
     return text is None or ("\0" not in text and (text.isascii() or not _SURROGATE.search(text)))

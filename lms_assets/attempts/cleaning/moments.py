@@ -1,4 +1,4 @@
-"""A column of ``created_at`` at once, where its texts are spelled as the API spells them."""
+"""A column of ``created_at`` is read at once where the texts have the API's usual form."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,10 @@ _MICROSECONDS = np.array([3_600_000_000, 60_000_000, 1_000_000], dtype=np.int64)
 
 
 def moments_of(texts: list[str]) -> Moments:
-    """What ``moment_of`` says of each text, as microseconds in UTC; NaT where it is no instant.
+    """The result of ``moment_of`` for each text, as microseconds in UTC; NaT for None.
 
-    ``2025-07-24 10:00:00`` and ``2025-07-24 10:00:00.123456`` are read as a matrix of digits, all
-    others one by one.
+    Texts such as ``2025-07-24 10:00:00`` and ``2025-07-24 10:00:00.123456`` are read together as
+    a matrix of digits. All other texts are read one by one.
     """
     column = pa.array(texts, pa.string())
     offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)[: len(texts) + 1]
@@ -25,7 +25,7 @@ def moments_of(texts: list[str]) -> Moments:
     for length in (19, 26):
         places = np.flatnonzero(np.diff(offsets) == length)
         spelled = characters[offsets[places][:, None] + np.arange(length)]
-        usual, is_usual = _usual(spelled)
+        usual, is_usual = _usual_moments(spelled)
         moments[places[is_usual]] = usual[is_usual]
         is_read[places[is_usual]] = True
     for place in np.flatnonzero(~is_read):
@@ -35,8 +35,11 @@ def moments_of(texts: list[str]) -> Moments:
     return moments
 
 
-def _usual(spelled: npt.NDArray[np.uint8]) -> tuple[Moments, npt.NDArray[np.bool_]]:
-    """The instants that the rows of characters spell, and which of them do."""
+def _usual_moments(spelled: npt.NDArray[np.uint8]) -> tuple[Moments, npt.NDArray[np.bool_]]:
+    """The instant of each row of characters, and which rows have the usual form.
+
+    The instant of a row without the usual form means nothing.
+    """
     length = spelled.shape[1]
     is_sign = np.isin(np.arange(length), (4, 7, 10, 13, 16, 19))
     digits = spelled - np.uint8(ord("0"))

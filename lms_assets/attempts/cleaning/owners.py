@@ -1,4 +1,8 @@
-"""Whose a record is: the student may stand in either of two places."""
+"""Which records belong to erased students.
+
+A record names its student in two places: ``lti_user_id``, and the last part of
+``lis_result_sourcedid``.
+"""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -11,15 +15,15 @@ from lms_assets.attempts.distinct import Texts
 
 
 class Tombstones(Protocol):
-    """Who asked to be forgotten."""
+    """The erased students: those who asked for the deletion of their records."""
 
     def erased_among(self, user_ids: Collection[str]) -> set[str]:
-        """Those of the user ids whose student was erased."""
+        """The user ids of erased students, out of the given ones."""
         ...
 
 
 def is_erased(rows: Rows, tombstones: Tombstones | None) -> Flags:
-    """Whose student asked to be forgotten, by either of the two ids that a record carries."""
+    """Which records name an erased student in at least one of the two places."""
     if tombstones is None:
         return np.zeros(len(rows.records), dtype=bool)
     named = rows.passback.texts("sourcedid_user")
@@ -27,7 +31,7 @@ def is_erased(rows: Rows, tombstones: Tombstones | None) -> Flags:
 
 
 def _is_covered(user_ids: Texts, tombstones: Tombstones) -> Flags:
-    # An id that cannot be stored was never anyone's, and could not be hashed.
+    # An id that cannot be stored belongs to no student of the table, and it cannot be hashed.
     storable = list(filter(is_storable, user_ids.distinct))
     erased = tombstones.erased_among(storable)
     return user_ids.flags(erased.__contains__, missing=False)

@@ -1,4 +1,7 @@
-"""``passback_params``: a Python literal, JSON or an object that says where the mark goes."""
+"""One text of ``passback_params``, which says where the mark of an attempt goes.
+
+The text is a Python literal or JSON. An API record may also hold a JSON object instead of a text.
+"""
 
 import ast
 import re
@@ -16,14 +19,17 @@ _USUAL_PASSBACK = re.compile(
 )
 _CLAIMED_SOURCEDID = re.compile(r"""['"]lis_result_sourcedid['"]\s*:\s*['"]([^'"]*)""")
 
-# Python's parser takes neither NUL nor lone surrogates: they travel through it
-# as characters for private use, so that the rule on texts is the one to speak.
+# Python's parser refuses NUL and lone surrogates. For the parser they are replaced by characters
+# for private use, so that such a record is rejected as ``text_invalid``, as in JSON.
 _CARRIED = {code: chr(0x10F000 + place) for place, code in enumerate([0, *range(0xD800, 0xE000)])}
 _DELIVERED = {ord(carrier): chr(code) for code, carrier in _CARRIED.items()}
 
 
 class Passback(NamedTuple):
-    """What one text of ``passback_params`` says; unreadable ones may still name a sourcedid."""
+    """The fields of one text of ``passback_params``.
+
+    An unreadable text may still have a ``lis_result_sourcedid``.
+    """
 
     is_readable: bool
     oauth_consumer_key: str | None = None
@@ -32,7 +38,7 @@ class Passback(NamedTuple):
 
 
 def passback_of(text: str) -> Passback:
-    """What the text says, whichever of the three spellings it has."""
+    """The fields of the text, which is a Python literal, JSON or empty."""
     usual = _USUAL_PASSBACK.fullmatch(text)
     if usual:
         return Passback(True, *usual.groups())
@@ -53,7 +59,10 @@ def _as_sourcedid(value: object) -> str | None:
 
 
 def dict_within(text: str) -> dict[Any, Any] | None:
-    """The dict that the text spells as a JSON object or a Python literal; nothing is evaluated."""
+    """The dict of a JSON object or a Python literal; None for any other text.
+
+    No expression is evaluated.
+    """
     if text.count("{") + text.count("[") + text.count("(") > MAX_DEPTH and (
         depth_of(text) > MAX_DEPTH or len(text) > MAX_RECORD_BYTES
     ):

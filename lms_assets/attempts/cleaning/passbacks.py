@@ -1,6 +1,7 @@
-"""``passback_params`` of a chunk of records, each distinct text read once.
+"""``passback_params`` of a chunk of records; each distinct text is read once.
 
-A student's runs on one task carry the same text, so there are far fewer texts than attempts.
+The attempts of a student on a task usually have the same text, so there are far fewer texts than
+attempts.
 """
 
 import re
@@ -15,13 +16,13 @@ from lms_assets.attempts.cleaning.fields import is_storable
 from lms_assets.attempts.cleaning.passback import passback_of
 from lms_assets.attempts.cleaning.sourcedid import cut_sourcedid, is_name
 from lms_assets.attempts.columns import PASSBACK_FIELDS
-from lms_assets.attempts.distinct import Texts, taken
+from lms_assets.attempts.distinct import Texts, array_of
 
 Flags = npt.NDArray[np.bool_]
 
 
 class CutPassback(NamedTuple):
-    """The fields of one text of ``passback_params``, its sourcedid cut."""
+    """The fields of one text of ``passback_params``, with the parts of its sourcedid."""
 
     is_readable: bool
     oauth_consumer_key: str | None = None
@@ -32,7 +33,7 @@ class CutPassback(NamedTuple):
     sourcedid_user: str | None = None
 
 
-# Printable ASCII that needs no escape and begins none, each name short enough for an index.
+# Printable ASCII without characters that need or begin an escape. Names fit into an index.
 _USUAL = re.compile(
     r"\{'oauth_consumer_key': '(?P<oauth_consumer_key>[ -&(-\[\]-~]{0,512})',"
     r" 'lis_result_sourcedid': '(?P<lis_result_sourcedid>(?P<course>[ -$(-\[\]-z|}~]{1,512}):"
@@ -42,7 +43,7 @@ _USUAL = re.compile(
 
 
 def cut_passback(text: str) -> CutPassback:
-    """The text's fields; one expression cuts the usual text as the rules would."""
+    """The fields of the text. For the usual text the regular expression gives them faster."""
     usual = _USUAL.fullmatch(text)
     return (
         CutPassback(True, *usual.group(*CutPassback._fields[1:])) if usual else cut_by_rules(text)
@@ -50,38 +51,41 @@ def cut_passback(text: str) -> CutPassback:
 
 
 def cut_by_rules(text: str) -> CutPassback:
-    """Any text's fields; it names a course and a task only where the consumer's key is a name."""
-    read = passback_of(text)
-    if read.lis_result_sourcedid is None:
-        return CutPassback(*read)
-    course, task, user = cut_sourcedid(read.lis_result_sourcedid)
-    if read.oauth_consumer_key and not is_name(read.oauth_consumer_key):
+    """The fields of any text.
+
+    Course and task are None if ``oauth_consumer_key`` cannot be stored or is too long for an index.
+    """
+    passback = passback_of(text)
+    if passback.lis_result_sourcedid is None:
+        return CutPassback(*passback)
+    course, task, user = cut_sourcedid(passback.lis_result_sourcedid)
+    if passback.oauth_consumer_key and not is_name(passback.oauth_consumer_key):
         course = task = None
-    return CutPassback(*read, course, task, user)
+    return CutPassback(*passback, course, task, user)
 
 
 class Passbacks:
     """``passback_params`` of each record of a chunk, cut into fields."""
 
     def __init__(self, texts: Texts) -> None:
-        # A missing text has the code -1, which is the place of the last row.
+        # A missing text has the code -1, so its fields stand in the last row.
         self._codes = texts.codes
         cut = [*map(cut_passback, texts.distinct), CutPassback(is_readable=True)]
         columns = map(list, zip(*cut, strict=True))
         self._distinct = dict(zip(CutPassback._fields, columns, strict=True))
 
     def texts(self, name: str) -> Texts:
-        """The field of each record."""
+        """The values of a field, one per record."""
         distinct = Texts.of(self._distinct[name])
         return Texts(distinct.codes[self._codes], distinct.distinct)
 
     def array(self, name: str, places: npt.NDArray[np.intp]) -> pa.Array:
-        """The field of some records, in their order."""
+        """The values of a field for the records at the given places."""
         places_of_texts = self._codes[places] % len(self._distinct[name])
-        return taken(self._distinct[name], places_of_texts)
+        return array_of(self._distinct[name], places_of_texts)
 
     def is_storable(self, name: str) -> Flags:
-        """For each record, whether PostgreSQL can store the field."""
+        """For each record, whether PostgreSQL can store the value of the field."""
         texts = self._distinct[name]
         whole = "".join(filter(None, texts))
         if whole.isascii() and "\0" not in whole:
@@ -89,16 +93,16 @@ class Passbacks:
         return np.array([*map(is_storable, texts)], dtype=bool)[self._codes]
 
     def is_present(self, name: str) -> Flags:
-        """For each record, whether it has the field."""
+        """For each record, whether the field has a value."""
         return np.array([value is not None for value in self._distinct[name]], bool)[self._codes]
 
     @cached_property
     def is_readable(self) -> Flags:
-        """Which of the texts can be read."""
+        """For each record, whether its text can be read; True for a missing text."""
         return np.array(self._distinct["is_readable"], dtype=bool)[self._codes]
 
     @cached_property
     def fingerprint(self) -> npt.NDArray[np.int64]:
-        """A number that differs where one of the three fields differs."""
+        """A number per record, the hash of the three fields."""
         fields = zip(*(self._distinct[name] for name in PASSBACK_FIELDS), strict=True)
         return np.fromiter(map(hash, fields), dtype=np.int64)[self._codes]

@@ -1,4 +1,8 @@
-"""What a record says: JSON as leniently as any reader takes it, within bounds of size and depth."""
+"""The JSON value of a record.
+
+A strict reader reads the common case. A lenient one reads ``NaN``, raw control characters and
+bytes that are no UTF-8. Size and depth have bounds.
+"""
 
 import json
 import re
@@ -13,7 +17,7 @@ MAX_RECORD_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 50
 
 _STRICT = msgspec.json.Decoder()
-# Possessive groups would say the same shorter; Python before 3.11.5 matches them wrongly.
+# Possessive groups would be shorter, but Python before 3.11.5 matches them wrongly.
 _QUOTED = re.compile(r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^'\\]*(?:\\.[^'\\]*)*'", re.DOTALL)
 _PIECE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]|[^"\[\]{}]+|"', re.DOTALL)
 _STRING_OR_SPACE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[ \t\n\r]+', re.DOTALL)
@@ -28,7 +32,7 @@ LENIENT = json.JSONDecoder(strict=False, parse_int=_whole_number)
 
 
 def value_of(record: bytes, *, may_be_deep: bool) -> object:
-    """What the record says, cut off below the depth allowed; None where it is no JSON."""
+    """The record's value, with null for parts deeper than MAX_DEPTH; None if it is not JSON."""
     if not may_be_deep:
         try:
             return _STRICT.decode(record)
@@ -42,18 +46,18 @@ def value_of(record: bytes, *, may_be_deep: bool) -> object:
 
 
 def may_be_deep(record: bytes) -> bool:
-    """Whether it holds so many brackets that it could nest too deep."""
+    """Whether the record has more than MAX_DEPTH opening brackets, so that it could be too deep."""
     return record.count(b"{") + record.count(b"[") > MAX_DEPTH
 
 
 def depth_of(text: str) -> int:
-    """How many containers are open at once, at most; brackets inside strings do not count."""
+    """The greatest number of open brackets; ``[{"a": []}]`` has 3. Those in strings don't count."""
     brackets = re.finditer(r"[\[\]{}()]", _QUOTED.sub("", text))
     return max(accumulate(1 if bracket[0] in "[{(" else -1 for bracket in brackets), default=0)
 
 
 def _shallow(text: str) -> str:
-    """The same JSON with null for whatever lies deeper than allowed, so that it can be read."""
+    """The same JSON with null for containers deeper than MAX_DEPTH, so that it can be read."""
     kept: list[str] = []
     depth = 0
     for piece in _PIECE.findall(text):
@@ -67,7 +71,7 @@ def _shallow(text: str) -> str:
 
 
 def compact_bytes(record: bytes) -> int:
-    """The record's length as compact UTF-8 JSON, however it was spelled when received."""
+    """The record's length as compact UTF-8 JSON, without the spaces and escapes it came with."""
     compact = _STRING_OR_SPACE.sub(_compact_piece, ascii_text(record))
     return len(compact.encode("utf-8", "backslashreplace"))
 

@@ -1,4 +1,8 @@
-"""The records of one chunk as columns: what each record says, each text looked at once."""
+"""The records of one chunk as columns; each distinct text is looked at once.
+
+``UsualRows`` reads the records that ``Record`` can decode, which are most. ``Rows`` reads any
+bytes.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -31,7 +35,7 @@ from lms_assets.attempts.cleaning.reading import (
     value_of,
 )
 from lms_assets.attempts.columns import MAX_USER_ID_LENGTH
-from lms_assets.attempts.distinct import Texts, taken
+from lms_assets.attempts.distinct import Texts, array_of
 from lms_assets.resources.records import ascii_text
 
 Flags = npt.NDArray[np.bool_]
@@ -41,19 +45,24 @@ Places = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Rows:
-    """The records of one chunk as columns: one entry per record, in the order received."""
+    """The records of one chunk as columns: one entry per record, in the order received.
+
+    Attributes:
+        records: The bytes of each record.
+        tomorrow: Naive UTC. A record made at this instant or later breaks a rule.
+    """
 
     records: list[bytes]
     tomorrow: datetime
 
     @cached_property
     def may_be_deep(self) -> list[bool]:
-        """Which records could nest too deep."""
+        """Which records have so many brackets that they could be too deep."""
         return list(map(may_be_deep, self.records))
 
     @cached_property
     def values(self) -> list[object]:
-        """What each record says; None where it is no JSON."""
+        """The JSON value of each record; None if it is not JSON."""
         return [
             value_of(record, may_be_deep=may_be_deep)
             for record, may_be_deep in zip(self.records, self.may_be_deep, strict=True)
@@ -66,19 +75,19 @@ class Rows:
 
     @cached_property
     def objects(self) -> list[dict[str, Any]]:
-        """What each record says; empty where it is no object."""
+        """The JSON object of each record; empty if it is not an object."""
         return [value if isinstance(value, dict) else {} for value in self.values]
 
     @cached_property
     def is_too_large(self) -> Flags:
         """Which records are longer than 64 KiB as compact UTF-8."""
-        # An escape is at most six times as long as what was received.
+        # Compact UTF-8 is at most six times as long as the bytes received.
         is_suspect = flags_of(len(record) > MAX_RECORD_BYTES // 6 for record in self.records)
         return self._holds_of(is_suspect, lambda r: compact_bytes(r) > MAX_RECORD_BYTES)
 
     @cached_property
     def is_too_deep(self) -> Flags:
-        """Which records nest deeper than allowed."""
+        """Which records have more than MAX_DEPTH nested containers."""
         is_suspect = flags_of(self.may_be_deep)
         return self._holds_of(is_suspect, lambda record: depth_of(ascii_text(record)) > MAX_DEPTH)
 
@@ -89,17 +98,17 @@ class Rows:
         return flags
 
     def column(self, key: str) -> list[Any]:
-        """Each record's value of the key, None where it has none."""
+        """Each record's value under the key; None if it has none."""
         return [value.get(key) for value in self.objects]
 
     @cached_property
     def user(self) -> Texts:
-        """What each record says under ``lti_user_id``; as JSON where it is no text."""
+        """The ``lti_user_id`` of each record; as JSON if it is not a text."""
         return Texts.of(map(as_text, self.column("lti_user_id")))
 
     @cached_property
     def is_user_id(self) -> Flags:
-        """Which of them are texts of 1 to 255 characters."""
+        """Which records have a ``lti_user_id`` of 1 to 255 characters."""
         return flags_of(
             isinstance(user_id, str) and _is_user_id(user_id)
             for user_id in self.column("lti_user_id")
@@ -107,12 +116,12 @@ class Rows:
 
     @cached_property
     def is_storable_user_id(self) -> Flags:
-        """Which of them PostgreSQL can store."""
+        """Which records have a ``lti_user_id`` that PostgreSQL can store; True if it is missing."""
         return self.user.flags(is_storable, missing=True)
 
     @cached_property
     def attempt_type(self) -> Objects:
-        """What each record says under ``attempt_type``."""
+        """The ``attempt_type`` of each record."""
         return objects_of(self.column("attempt_type"))
 
     @cached_property
@@ -127,33 +136,33 @@ class Rows:
 
     @cached_property
     def verdict(self) -> npt.NDArray[np.int64]:
-        """-1 no verdict, 0 wrong, 1 correct, 2 unknown."""
+        """The verdict of each record: -1 no verdict, 0 wrong, 1 correct, 2 not a verdict."""
         return np.array([verdict_of(value) for value in self.column("is_correct")], dtype=np.int64)
 
     @cached_property
     def created_at(self) -> npt.NDArray[np.datetime64]:
-        """Microseconds, naive UTC; NaT where it is no instant."""
+        """The ``created_at`` of each record in naive UTC, microseconds; NaT if it is no instant."""
         moments = [moment_of(value) for value in self.column("created_at")]
         column = pa.array(moments, type=pa.timestamp("us")).to_numpy(zero_copy_only=False)
         return np.asarray(column, dtype="datetime64[us]")
 
     @cached_property
     def passback(self) -> Passbacks:
-        """What each record says under ``passback_params``, read."""
+        """The fields of each record's ``passback_params``."""
         return Passbacks(Texts.of(map(as_text, self.column("passback_params"))))
 
     @cached_property
     def fingerprint(self) -> npt.NDArray[np.int64]:
-        """A number of each record that differs where anything but the attempt's key differs."""
+        """A number per record, equal for attempts that agree in all fields beside the key."""
         return self.passback.fingerprint * 3 + self.verdict
 
     def array(self, name: str, places: Places) -> pa.Array:
-        """A column of the attempts that some of the records are, in their order."""
+        """A column of ``columns.py`` for the records at the given places."""
         match name:
             case "user_id":
                 return self.user.array(places)
             case "attempt_type":
-                return taken(["run", "submit"], self.is_submit[places].astype(np.int8))
+                return array_of(["run", "submit"], self.is_submit[places].astype(np.int8))
             case "is_correct":
                 verdict = self.verdict[places]
                 return pa.array(verdict == CORRECT, mask=verdict == NO_VERDICT)
@@ -173,14 +182,14 @@ def flags_of(values: Iterable[bool]) -> Flags:
 
 
 def objects_of(values: list[Any]) -> Objects:
-    """The values as one column of objects, whatever they are."""
+    """The values as one column of objects."""
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A record of the usual kind: all keys known, each value of the usual type."""
+    """A record of the usual kind: it has known keys only, and each value has the usual type."""
 
     lti_user_id: str
     attempt_type: Literal["run", "submit"]
@@ -191,37 +200,37 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 @dataclass(frozen=True)
 class UsualRows(Rows):
-    """Records of the usual kind as columns: equal to ``Rows`` of the same records, and faster.
+    """Records of the usual kind as columns, equal to ``Rows`` of the same records but faster.
 
-    Args:
-        decoded: The records, decoded.
+    Attributes:
+        decoded: The decoded records.
     """
 
     decoded: list[Record] = field(kw_only=True)
 
     @cached_property
     def is_object(self) -> Flags:
-        """All are."""
+        """Always True."""
         return np.ones(len(self.decoded), dtype=bool)
 
     @cached_property
     def is_too_large(self) -> Flags:
-        """None is."""
+        """Always False: ``usual_among`` takes short records only."""
         return np.zeros(len(self.decoded), dtype=bool)
 
     @cached_property
     def is_too_deep(self) -> Flags:
-        """None is: what is no object holds no other value."""
+        """Always False: no field of ``Record`` holds a container."""
         return self.is_too_large
 
     @cached_property
     def user(self) -> Texts:
-        """What each record says under ``lti_user_id``."""
+        """The ``lti_user_id`` of each record."""
         return Texts.of([record.lti_user_id for record in self.decoded])
 
     @cached_property
     def is_user_id(self) -> Flags:
-        """Which of them are texts of 1 to 255 characters."""
+        """Which records have a ``lti_user_id`` of 1 to 255 characters."""
         return self.user.flags(_is_user_id, missing=False)
 
     @cached_property
@@ -237,28 +246,28 @@ class UsualRows(Rows):
 
     @cached_property
     def verdict(self) -> npt.NDArray[np.int64]:
-        """-1 no verdict, 0 wrong, 1 correct."""
+        """The verdict of each record: -1 no verdict, 0 wrong, 1 correct."""
         verdicts = [record.is_correct for record in self.decoded]
         return np.fromiter(map(VERDICTS.__getitem__, verdicts), np.int64, count=len(verdicts))
 
     @cached_property
     def created_at(self) -> Moments:
-        """Microseconds, naive UTC; NaT where it is no instant."""
+        """The ``created_at`` of each record in naive UTC, microseconds; NaT if it is no instant."""
         return moments_of([record.created_at for record in self.decoded])
 
     @cached_property
     def passback(self) -> Passbacks:
-        """What each record says under ``passback_params``, read."""
+        """The fields of each record's ``passback_params``."""
         return Passbacks(Texts.of([record.passback_params for record in self.decoded]))
 
 
-# Longer records may be too large once their escapes are counted as they were received.
+# A longer record may be larger than MAX_RECORD_BYTES as compact UTF-8; ``Rows`` measures it.
 _USUAL_BYTES = MAX_RECORD_BYTES // 6
 _USUAL = msgspec.json.Decoder(Record)
 
 
 def usual_among(records: list[bytes]) -> tuple[list[Record], list[int]]:
-    """What the records of the usual kind say, in order, and the places of all others."""
+    """The decoded records of the usual kind in order, and the places of all other records."""
     usual: list[Record] = []
     others: list[int] = []
     for place, record in enumerate(records):

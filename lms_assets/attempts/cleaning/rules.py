@@ -1,4 +1,7 @@
-"""What a record must be to become an attempt. The first rule that it breaks is its reason."""
+"""The rules that a record must keep to become an attempt.
+
+A record that breaks a rule is rejected; its reason is that of the first rule that it breaks.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from lms_assets.attempts.cleaning.fields import NO_VERDICT, UNKNOWN_VERDICT
 from lms_assets.attempts.cleaning.rows import Flags, Rows
 from lms_assets.attempts.columns import PASSBACK_FIELDS
 
-# Raised with every change of what becomes of a record: a day cleaned by an older one is stale.
+# Raise it with every change that gives a record another fate: days cleaned before are then stale.
 CODE_VERSION: Final = "2"
 
 FIRST_MOMENT: Final = datetime.fromisoformat("2000-01-01")
@@ -20,12 +23,12 @@ FIRST_MOMENT: Final = datetime.fromisoformat("2000-01-01")
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that must hold of a record.
+    """A rule that a record must keep.
 
     Args:
-        reason: The code under which a record that breaks it is set aside.
-        field: The key of the record that breaks it, ``record`` for the whole.
-        is_broken: For each row, whether it does.
+        reason: The code of the reason in the quarantine.
+        field: The key of the record that the rule is about; ``record`` for the whole record.
+        is_broken: For each row, whether the record breaks the rule.
     """
 
     reason: str
@@ -60,5 +63,5 @@ RULES: Final = (
 
 
 def broken_rules(rows: Rows) -> npt.NDArray[np.int64]:
-    """Which of ``RULES`` is the first that each record breaks; -1 for none."""
+    """For each record, the place in ``RULES`` of the first rule that it breaks; -1 for none."""
     return np.select([rule.is_broken(rows) for rule in RULES], list(range(len(RULES))), default=-1)

@@ -1,4 +1,4 @@
-"""The attempts of a day that were kept so far, known by hashes."""
+"""The attempts of a day that were kept so far, as hashes."""
 
 import hashlib
 
@@ -9,8 +9,11 @@ from lms_assets.attempts.cleaning.rows import Flags, Rows
 
 
 def keys_of(rows: Rows, places: npt.NDArray[np.intp]) -> npt.NDArray[np.bytes_]:
-    """A 128-bit hash of each attempt's key: the user's hash, moved on by instant and type."""
-    # An id that is no UTF-8 is refused; it has a place here so that the numbers stay.
+    """A 128-bit number for the key of each attempt at the given places.
+
+    The number is the hash of the user id, to which instant and type are added.
+    """
+    # Records with an id that is no UTF-8 are rejected, but the codes of the texts count them too.
     digests = b"".join(
         hashlib.blake2b(user_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         for user_id in rows.user.distinct
@@ -22,7 +25,7 @@ def keys_of(rows: Rows, places: npt.NDArray[np.intp]) -> npt.NDArray[np.bytes_]:
 
 
 class Seen:
-    """The attempts kept so far, as hashes: of the key, and of the other fields."""
+    """The attempts kept so far, each as a hash of its key and a hash of its other fields."""
 
     def __init__(self) -> None:
         self._keys = np.empty(0, dtype="S16")
@@ -31,7 +34,11 @@ class Seen:
     def admit(
         self, keys: npt.NDArray[np.bytes_], fingerprints: npt.NDArray[np.int64]
     ) -> tuple[Flags, Flags]:
-        """Which are the first of their key, and which of the others differ from that first."""
+        """The attempts are added.
+
+        Returns:
+            Which attempts are the first of their key, and which repeats differ from the first.
+        """
         distinct, first, which = np.unique(keys, return_index=True, return_inverse=True)
         place = np.searchsorted(self._keys, distinct)
         is_known = place < len(self._keys)

@@ -1,4 +1,4 @@
-"""Which course and task a ``lis_result_sourcedid`` names, and which user."""
+"""The course, task and user that a ``lis_result_sourcedid`` names."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,13 +10,13 @@ from lms_assets.attempts.cleaning.fields import is_storable
 from lms_assets.attempts.cleaning.passback import dict_within
 from lms_assets.attempts.cleaning.reading import LENIENT
 
-# PostgreSQL refuses an index entry over 2,704 bytes; the widest index holds a
-# user id of at most 1,020 bytes beside consumer key, course and task.
+# PostgreSQL refuses an index entry of more than 2,704 bytes. The widest index holds a user id (at
+# most 1,020 bytes), consumer key, course and task.
 MAX_NAME_BYTES: Final = 512
 
 
 class CutSourcedid(NamedTuple):
-    """What a ``lis_result_sourcedid`` names; None for what it does not name."""
+    """The parts of a ``lis_result_sourcedid``; None for a part that is missing."""
 
     course: str | None = None
     task: str | None = None
@@ -24,13 +24,16 @@ class CutSourcedid(NamedTuple):
 
 
 def cut_sourcedid(sourcedid: str) -> CutSourcedid:
-    """Which course, task and user the text names.
+    """The course, task and user that the text names.
 
-    Open edX writes ``context:link:user``, each part URL-quoted, where the
-    context holds colons of its own: so it is cut from the right, then unquoted.
-    Moodle writes a JSON object, which some consumers escape for HTML or URLs. What
-    cannot be cut (fewer than two colons, an empty part, a broken object, a name that
-    cannot be stored or is too long for an index) names no task.
+    Open edX writes ``context:link:user``, each part URL-quoted. The context may contain colons, so
+    the text is cut from the right and the parts are unquoted afterwards: ``course-v1:A+B:x-1:ann``
+    names the course ``course-v1:A+B``, the task ``x-1`` and the user ``ann``.
+
+    Moodle writes a JSON object, which some consumers escape for HTML or URLs.
+
+    Course and task are None if the text has fewer than two colons, a part is empty, the object is
+    broken, or a name cannot be stored or is too long for an index.
 
     Source: the LTI consumers of Open edX (``lti_xblock.py``) and Moodle (``mod_lti``).
     """
@@ -49,9 +52,9 @@ def cut_sourcedid(sourcedid: str) -> CutSourcedid:
 
 
 def _json_within(sourcedid: str) -> dict[Any, Any] | None:
-    """The JSON object that the text spells, plain, HTML-escaped or URL-quoted.
+    """The JSON object in the text, which may be HTML-escaped or URL-quoted.
 
-    Empty for a broken object; None where the text spells none.
+    Empty for a broken object; None if the text is not an object.
     """
     spellings = [text for text in _spellings(sourcedid) if text.startswith(("{", '"{'))]
     for text in spellings:
@@ -62,16 +65,17 @@ def _json_within(sourcedid: str) -> dict[Any, Any] | None:
 
 
 def _spellings(text: str) -> Iterator[str]:
-    """The text as it may have been meant, the likeliest first."""
+    """The text before any escaping or quoting of it, the likeliest variant first."""
     if not any(sign in text for sign in "{%&"):
         return
     escaped, quoted = unescape(text), unquote(text)
-    for each in (text, escaped, quoted, unquote_plus(text), unescape(quoted), unquote(escaped)):
-        yield each.strip().removeprefix("\ufeff").lstrip()
+    variants = (text, escaped, quoted, unquote_plus(text), unescape(quoted), unquote(escaped))
+    for variant in variants:
+        yield variant.strip().removeprefix("\ufeff").lstrip()
 
 
 def _unquoted(text: str) -> str:
-    """The text within, where the text is a JSON string itself."""
+    """The content of a JSON string; any other text unchanged."""
     if text.startswith('"'):
         with suppress(ValueError, RecursionError):
             return str(LENIENT.decode(text))
@@ -92,7 +96,7 @@ def _moodle_id(value: object) -> str | None:
 
 
 def is_name(text: str | None) -> bool:
-    """Whether it can be stored and indexed as the name of a course or a task."""
+    """Whether the text can be stored and indexed as the name of a course or a task."""
     if not text or not is_storable(text):
         return False
     return len(text.encode()) <= MAX_NAME_BYTES

@@ -1,4 +1,4 @@
-"""Runs on other machines: by LMS_BROKER_URL `./lms up` queues them and `./lms worker` works them.
+"""Runs on other machines: with LMS_BROKER_URL set, `./lms up` queues runs for `./lms worker`.
 
-Nothing else of the platform knows of Celery.
+Only this package and its commands use Celery.
 """

@@ -1,8 +1,9 @@
-"""What must be set alike on all machines of a cluster: `./lms up` writes it, workers compare.
+"""The settings that all machines of a cluster must share: `./lms up` writes them, workers compare.
 
-Two workers with other zones would cut days differently, with other lists of staff they would
-compute the figures over and over. The lake is known by an object in it: one folder may be mounted
-under several names, and an unmounted one looks like an empty lake.
+Two workers with different zones would load different windows for one day. With different lists of
+staff, each would compute all figures again after the other. The lake is compared by an object in
+it, not by its address: machines may mount one folder under different names, and a folder that is
+not mounted looks like an empty lake.
 """
 
 import secrets
@@ -21,7 +22,7 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets.systems import erasure, the_lake
 
-# Whose values anybody may read; of the others a refusal tells the name alone.
+# A refusal shows the values of these settings; of all others it shows only the name.
 CODE = "lms_assets"
 SHOWN = ("LMS_TIMEZONE", "LMS_FIRST_DAY", "API_CONCURRENCY", CODE)
 LAKE_ID = "cluster/id"
@@ -29,7 +30,7 @@ DIGITS = 12
 
 
 def write_agreement(warehouse: Warehouse, settings: Settings) -> None:
-    """Workers have to agree with these settings from now on."""
+    """These settings are in the database; from now on, workers with other settings are refused."""
     key = erasure(settings)
     if not key.known_keys():
         key_made_in(Path(key.key_file))
@@ -44,19 +45,19 @@ def write_agreement(warehouse: Warehouse, settings: Settings) -> None:
 
 
 def refuse_difference(warehouse: Warehouse, settings: Settings) -> None:
-    """This machine's settings are those that `./lms up` has; nothing is changed.
+    """This machine has the settings of `./lms up`; nothing is changed.
 
     Raises:
-        PermanentFault: They are not, with each difference; or a key is missing by which erased
-            students are known.
-        TemporaryFault: No `./lms up` was started with this database yet.
+        PermanentFault: ``settings.differ_from_up``, with each difference. Or
+            ``erasure.key_missing``, ``erasure.key_other``: the key of the tombstones is missing.
+        TemporaryFault: ``settings.up_is_first``: `./lms up` was never started with this database.
     """
     agreed = _agreed(warehouse)
     if not agreed:
         raise TemporaryFault("settings.up_is_first")
     here = _agreement(settings)
     differences = [
-        _said(name, here.get(name, ""), agreed.get(name, ""))
+        _difference(name, here.get(name, ""), agreed.get(name, ""))
         for name in sorted(here.keys() | agreed.keys())
         if here.get(name) != agreed.get(name)
     ]
@@ -65,7 +66,7 @@ def refuse_difference(warehouse: Warehouse, settings: Settings) -> None:
     erasure(settings).tombstones(warehouse)
 
 
-def _said(name: str, here: str, there: str) -> str:
+def _difference(name: str, here: str, there: str) -> str:
     return f"{name}={here} (./lms up: {there})" if name in SHOWN else name
 
 
@@ -78,7 +79,7 @@ def _agreed(warehouse: Warehouse) -> dict[str, str]:
 
 
 def _agreement(settings: Settings) -> dict[str, str]:
-    """Name → value, or a hash of it where nobody should read it."""
+    """Name → value; for values that may be private, a hash."""
     return {
         "LMS_TIMEZONE": settings.lms_timezone,
         "LMS_FIRST_DAY": settings.lms_first_day.isoformat(),
@@ -99,9 +100,9 @@ def _lake_id(lake: Lake) -> str:
     return lake.objects.read(LAKE_ID).decode() if lake.objects.exists(LAKE_ID) else ""
 
 
-def _key(known: Erasure) -> str:
-    """What tells the key for new tombstones from another one, as the tombstones themselves do."""
-    keys = known.known_keys()
+def _key(erasures: Erasure) -> str:
+    """The check value of the key for new tombstones; empty if there is no key."""
+    keys = erasures.known_keys()
     return hash_of(keys[0], "") if keys else ""
 
 
@@ -110,11 +111,11 @@ def _hash(content: bytes) -> str:
 
 
 def _contents(folder: Traversable) -> list[bytes]:
-    """Each file's name and bytes, in order."""
-    found: list[bytes] = []
+    """The name and the bytes of each file, in order of the names."""
+    contents: list[bytes] = []
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
         if item.is_dir() and item.name != "__pycache__":
-            found += _contents(item)
+            contents += _contents(item)
         elif item.is_file():
-            found += [item.name.encode(), item.read_bytes()]
-    return found
+            contents += [item.name.encode(), item.read_bytes()]
+    return contents

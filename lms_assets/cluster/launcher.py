@@ -1,15 +1,17 @@
-"""Dagster's launcher for runs on Celery workers, as this platform uses it.
+"""Dagster's launcher for runs on Celery workers.
 
-A message in the broker only says that a run waits. Whether it still does, and whether the process
-of a run lives, is known by the database alone, so messages may be lost or come twice:
+A message in the broker only says that a run waits. Only the database says whether it still waits
+and whether its process lives. So messages may be lost or arrive twice:
 
-- A run that was sent and has not begun is sent again once no message waits (see
-  :func:`lms_assets.runs.processes.end_orphans`). So Redis may lose all that it holds.
-- A worker that takes a message takes the run's lock first; who comes second goes away.
-- A run whose lock is free is failed, and Dagster does it again, as often as a tag of it says.
+- A run that was sent and has not begun is sent again once the queue is empty (see
+  :func:`lms_assets.runs.processes.end_orphans`). So Redis may lose all its data.
+- A worker that takes a message first takes the run's lock. A second worker with the same message
+  does nothing.
+- A run that has begun and whose lock is free has lost its process. It is marked as failed, and
+  Dagster retries it as often as the tag `dagster/max_retries` says.
 
-Celery keeps no results: a killed worker's task would stay STARTED there for ever, and what Redis
-has forgotten would be taken for a failure.
+Celery's results are switched off: the task of a killed worker would stay STARTED for ever, and a
+result that Redis lost would look like a failure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +31,15 @@ QUEUE = "dagster"
 DONE_AGAIN = 2
 MAX_RETRIES_TAG = "dagster/max_retries"
 ANSWER_WITHIN_S = 2
-NOT_SENT = "The broker was not reached. The run is sent as soon as it is."
+NOT_SENT = "The broker was not reached. The run is sent once the broker can be reached again."
 
 CONFIG: dict[str, Any] = {
     "task_ignore_result": True,
-    # One message for one free process: what a busy worker had taken, nobody else could do.
+    # A worker takes a message only for a free process; a message that waits in a busy worker would
+    # be lost to the other workers.
     "worker_disable_prefetch": True,
     "worker_prefetch_multiplier": 1,
-    # A process imports for seconds before it says that it is up; on a busy machine for many.
+    # A process imports for seconds before it reports that it is up, on a busy machine for longer.
     "worker_proc_alive_timeout": 120.0,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
@@ -51,11 +54,11 @@ CONFIG: dict[str, Any] = {
 
 
 class WorkersLauncher(CeleryRunLauncher):
-    """Sends runs to the workers; the broker is the settings'."""
+    """Sends runs to the workers by the broker of LMS_BROKER_URL."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Nothing: a secret stands in no file of Dagster's."""
+        """Empty: the broker's address has a secret, which must not stand in ``dagster.yaml``."""
         return {}
 
     @classmethod
@@ -64,7 +67,7 @@ class WorkersLauncher(CeleryRunLauncher):
         inst_data: ConfigurableClassData | None,
         config_value: Mapping[str, Any],  # noqa: ARG003
     ) -> Self:
-        """The launcher of this process's settings."""
+        """The launcher with the broker of this process's settings."""
         broker = load_settings().lms_broker_url
         return cls(
             default_queue=QUEUE,
@@ -75,7 +78,7 @@ class WorkersLauncher(CeleryRunLauncher):
         )
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """The run waits for a worker."""
+        """A message for the run is in the queue; if the broker is not reached, an event says so."""
         run = context.dagster_run
         if MAX_RETRIES_TAG not in run.tags:
             self._instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: str(DONE_AGAIN)})
@@ -85,20 +88,20 @@ class WorkersLauncher(CeleryRunLauncher):
             self._instance.report_engine_event(NOT_SENT, run, cls=type(self))
 
     def send_again(self, runs: Sequence[dg.DagsterRun]) -> None:
-        """Runs that have not begun are sent once more, if no message waits for a worker."""
+        """The runs, which have not begun, are sent again if the queue holds no message."""
         if runs and self._is_empty():
             for run in runs:
                 self.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
 
     def _is_empty(self) -> bool:
-        """Whether the queue can be seen and holds no message."""
+        """Whether the broker can be reached and the queue holds no message."""
         connection = self.celery.connection_for_write()
         try:
             connection.ensure_connection(max_retries=1)
             waiting = connection.default_channel.queue_declare(QUEUE, passive=True)
             return bool(waiting.message_count == 0)
         except connection.channel_errors:
-            # Redis has no queue that holds nothing.
+            # In Redis an empty queue does not exist.
             return True
         except (OperationalError, *connection.connection_errors):
             return False
@@ -106,7 +109,11 @@ class WorkersLauncher(CeleryRunLauncher):
             connection.release()
 
     def terminate(self, run_id: str) -> bool:
-        """The run's process is told to stop, wherever it is; a run that waits never begins."""
+        """The run is cancelled, on whichever machine it is; a waiting run will never begin.
+
+        Returns:
+            Whether a worker was told to stop it; False if the run has ended or was never sent.
+        """
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
@@ -115,12 +122,12 @@ class WorkersLauncher(CeleryRunLauncher):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """No: a run lives while its lock is held."""
+        """False: the run's lock shows whether its process lives."""
         return False
 
     @property
     def supports_resume_run(self) -> bool:
-        """No: a run that lost its process is failed, and done again as another run."""
+        """False: a run that lost its process fails, and Dagster retries it as another run."""
         return False
 
     def get_run_worker_debug_info(
@@ -128,14 +135,14 @@ class WorkersLauncher(CeleryRunLauncher):
         run: dg.DagsterRun,
         include_container_logs: bool | None = True,
     ) -> None:
-        """Nothing: Celery keeps no results."""
+        """None: Celery's results are switched off."""
 
 
 def workers_that_answer() -> int:
-    """How many workers hear what comes by the broker.
+    """The number of workers that answer a ping through the broker.
 
     Raises:
-        TemporaryFault: The broker cannot be reached, or refuses.
+        TemporaryFault: ``settings.broker_unusable``: it cannot be reached, or refuses the login.
     """
     app = WorkersLauncher.from_config_value(None, {}).celery
     connection = app.connection_for_write()

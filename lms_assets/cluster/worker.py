@@ -1,4 +1,4 @@
-"""A worker: takes runs from the broker and does each in a process that stays warm."""
+"""A worker: it takes runs from the broker and executes each in a process that stays running."""
 
 import os
 import signal
@@ -24,26 +24,26 @@ from lms_assets.systems import warehouse
 
 READY = "Worker       ready: Ctrl-C ends it after the run in hand, a second one at once"
 
-# Of a process of the pool, for as long as it lives.
+# Dagster's instance of this process of the pool; empty in the main process.
 _INSTANCE: list[dg.DagsterInstance] = []
 
 
 def work(
     *, runs: int, open_instance: Callable[[], dg.DagsterInstance], tell: Callable[[str], None]
 ) -> bool:
-    """Runs are done until Ctrl-C; what is in hand then is finished first.
+    """Runs are executed until Ctrl-C; the current runs are finished first.
 
     Args:
-        runs: How many at once, each in a process of its own.
+        runs: The number of runs at a time, each in its own process.
         open_instance: Opens Dagster's instance, once in each process.
-        tell: Hears when the worker is ready.
+        tell: Called with a line of text when the worker is ready.
 
     Returns:
-        Whether it ended because it was told to, and not by a fault.
+        Whether the worker was told to stop; False if it ended by a fault.
     """
     signals.worker_process_init.connect(lambda **_: _begin(open_instance()), weak=False)
     signals.worker_ready.connect(lambda **_: tell(READY), weak=False)
-    # Messages are JSON and can make no process run what it does not hold.
+    # Celery warns if it runs as root. Its messages are JSON, so they can carry no code.
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     worker = the_app().Worker(
         pool="prefork",
@@ -66,7 +66,7 @@ def the_app() -> Celery:
 
 
 def execute_job(execute_job_args_packed: Any) -> int | None:  # noqa: ANN401
-    """The run was done; nothing where another worker has it."""
+    """The run was executed: its exit code; None if another worker has the run."""
     run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
     engine = warehouse(load_settings()).engine
     with (
@@ -77,20 +77,20 @@ def execute_job(execute_job_args_packed: Any) -> int | None:  # noqa: ANN401
 
 
 def _execute(run_id: str) -> int:
-    # Dagster itself leaves a run alone that has begun, has ended or was cancelled.
+    # Dagster does not execute a run that has begun, has ended or was cancelled.
     return _execute_run_command_body(
         run_id, _INSTANCE[0], lambda _: None, set_exit_code_on_failure=True
     )
 
 
 def _begin(instance: dg.DagsterInstance) -> None:
-    """A process of the pool has imported and opened what runs need."""
+    """This process of the pool has the definitions, Dagster's instance and logs."""
     from lms_assets.definitions import code_location
 
-    # Ctrl-C in a terminal is the worker's alone: it lets the run in hand end.
+    # Ctrl-C in a terminal must reach only the main process, which lets the current runs end.
     os.setpgrp()
     if not os.environ.get("LMS_VERBOSE"):
-        # As the processes of ./lms up: what runs say is in their events and in LMS_HOME/logs.
+        # As for the processes of ./lms up: the output of runs is in their events and LMS_HOME/logs.
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     configure_logging(load_settings())
@@ -100,7 +100,7 @@ def _begin(instance: dg.DagsterInstance) -> None:
 
 @contextmanager
 def _terminated_as_before() -> Iterator[None]:
-    """Dagster takes the signal as an interruption of the run, and leaves it ignored afterwards."""
+    """SIGTERM has its earlier handler after the block; Dagster leaves the signal ignored."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -1,7 +1,7 @@
-"""The grader's API on loopback: made-up students, or a recorded answer.
+"""The demo API: the grader's API on loopback, with made-up students or a recorded answer.
 
-It keeps the contract that is known of the real one, the quirks included, and
-nothing asks it but the client that asks the real one.
+It follows the known contract of the real API, with its oddities. The client is the same as for
+the real API.
 """
 
 import json
@@ -38,14 +38,14 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?)?")
 
 class _Attempts(Protocol):
     def between(self, start: datetime, end: datetime) -> Iterator[bytes]:
-        """The records of a window, each as JSON."""
+        """The records of [``start``, ``end``], naive UTC, each as JSON."""
 
 
 class RecordedAttempts:
-    """The records of a file, each byte for byte as it was recorded, in the file's order.
+    """The records of a file, byte for byte, in the file's order.
 
-    A record whose ``created_at`` cannot be read goes where the one before it goes:
-    it came with the same answer.
+    A record whose ``created_at`` cannot be read belongs to the same window as the record before
+    it, because both came with the same answer.
 
     Raises:
         PermanentFault: The file is not a JSON array of API records.
@@ -59,20 +59,21 @@ class RecordedAttempts:
         return (text for moment, text in self._attempts if start <= moment < end)
 
     def days(self, zone: ZoneInfo) -> list[date]:
-        """The days of ``zone`` on which something was recorded, in order.
+        """The days of ``zone`` with records, in order.
 
-        Where the calendar ends, the zone's offset is left out: no such day can be loaded anyway.
+        In the years 1 and 9999 the UTC date is taken, because an offset could leave the calendar.
+        Such days cannot be loaded anyway.
         """
         return sorted({_recorded_day(moment, zone) for moment, _ in self._attempts})
 
 
 def _recorded_day(moment: datetime, zone: ZoneInfo) -> date:
-    at_the_end = moment.year in (MINYEAR, MAXYEAR)
-    return moment.date() if at_the_end else day_of(moment, zone)
+    is_at_calendar_end = moment.year in (MINYEAR, MAXYEAR)
+    return moment.date() if is_at_calendar_end else day_of(moment, zone)
 
 
 def days_in(records: Path, zone: ZoneInfo) -> list[date]:
-    """The days of ``zone`` for which the file holds records, in order.
+    """The days of ``zone`` with records in the file, in order.
 
     Raises:
         PermanentFault: The file is not a JSON array of API records.
@@ -81,19 +82,20 @@ def days_in(records: Path, zone: ZoneInfo) -> list[date]:
 
 
 class DemoApi:
-    """An API for as long as it is entered, on a port of its own at 127.0.0.1.
+    """An API that runs while its context is entered, on a free port of 127.0.0.1.
 
     Args:
-        records: A recorded JSON array to answer from; made-up students if left out.
-        seed: Whose made-up students.
-        faults_from: From when on two of their tasks are faulty, naive UTC; never if left out.
-        client: Who may ask.
-        client_key: With which secret; a random one if left out.
-        latency_s: How long each answer is held back.
+        records: A file with a recorded JSON array to answer from; made-up students if left out.
+        seed: The seed of the made-up students.
+        faults_from: The moment from which two of their tasks are faulty, naive UTC; never if left
+            out.
+        client: The name of the client that may ask.
+        client_key: The client's secret; a random one if left out.
+        latency_s: The delay of each answer.
 
     Attributes:
-        max_seen_concurrency: The most questions that were open at once.
-        asked: How many questions came.
+        max_seen_concurrency: The largest number of requests that were open at once.
+        asked: The number of requests.
     """
 
     def __init__(
@@ -138,13 +140,17 @@ class DemoApi:
 
     @property
     def url(self) -> str:
-        """Where it is asked."""
+        """The URL of the API.
+
+        Raises:
+            RuntimeError: The context is not entered.
+        """
         if self._server is None:
             raise RuntimeError("the demo API was not entered")
         return f"http://127.0.0.1:{self._server.server_address[1]}/attempts"
 
     def answer(self, params: dict[str, str]) -> tuple[int, bytes]:
-        """Status and body for the parameters of a question."""
+        """The status and the body of the answer to a request with these parameters."""
         with self._lock:
             self.asked += 1
             self._open += 1
@@ -162,19 +168,20 @@ class DemoApi:
             return 401, _errors("client and client_key do not fit")
         start, end = _moment(params.get("start")), _moment(params.get("end"))
         if start is None or end is None:
-            # As the real one does: an object of errors, and a status that says all is well.
+            # The real API too answers an error with status 200 and an object instead of an array.
             return 200, _errors("start and end must be YYYY-MM-DD HH:MM:SS.ffffff")
         return 200, b"[" + b", ".join(self._attempts.between(start, end)) + b"]"
 
 
 class DemoGraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The demo API behind the methods of :class:`GraderApi`, started in this process when asked.
+    """The demo API with the methods of :class:`GraderApi`; the first call of a process starts it.
 
     Args:
-        records: A recorded JSON array to answer from; made-up students if left out.
-        seed: Whose made-up students.
-        faults_from: From when on two of their tasks are faulty, naive UTC in ISO's form.
-        latency_s: How long each answer is held back.
+        records: A file with a recorded JSON array to answer from; made-up students if left out.
+        seed: The seed of the made-up students.
+        faults_from: The moment from which two of their tasks are faulty, naive UTC, ISO; never if
+            left out.
+        latency_s: The delay of each answer.
     """
 
     records: str | None = None
@@ -191,7 +198,7 @@ class DemoGraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._client().attempts_between(start, end, to=to)
 
     def check(self) -> float:
-        """The demo API answers: the seconds that it took.
+        """The demo API answers; returns the seconds that it took.
 
         Raises:
             PermanentFault: The file of records is not a JSON array of API records.
@@ -208,8 +215,8 @@ class DemoGraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         return GraderApi(url=demo.url, client=demo.client, client_key=demo.client_key)
 
 
-# Dagster rebuilds a resource for every run: the server must outlive it. A process that was
-# forked has the entry but not the thread, hence its id in the key.
+# Dagster makes the resource anew for every run, and the server must outlive it. A forked process
+# inherits the entry but not the server's thread, so the process id is a part of the key.
 _demos: dict[tuple[object, ...], DemoApi] = {}
 _demos_lock = threading.Lock()
 
@@ -235,7 +242,7 @@ def _version_of(records: Path | None) -> tuple[int, int] | None:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # A backfill asks for many days at once; more than five must not be refused.
+    # A backfill requests many days at once, more than the default of 5 waiting connections.
     request_queue_size = 128
 
     def __init__(self, api: DemoApi) -> None:
@@ -257,7 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the line would show the URL, and the key in it."""
+        """Nothing is logged: the line would show the URL with the client's key."""
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -274,7 +281,7 @@ def _errors(message: str) -> bytes:
 
 
 def _attempts_in(path: Path) -> list[tuple[datetime, bytes]]:
-    """When, and the record as it stands in the file."""
+    """The moment and the bytes of each record in the file."""
     try:
         with path.open("rb") as body:
             texts = list(chain.from_iterable(record_chunks(body)))
@@ -283,14 +290,14 @@ def _attempts_in(path: Path) -> list[tuple[datetime, bytes]]:
     except NotAnArray as error:
         raise _unreadable(path, str(error)) from None
     moments = [_created_at(text) for text in texts]
-    known = next((moment for moment in moments if moment is not None), None)
-    if known is None and texts:
+    latest = next((moment for moment in moments if moment is not None), None)
+    if latest is None and texts:
         raise _unreadable(path, "no element has created_at")
     attempts: list[tuple[datetime, bytes]] = []
     for moment, text in zip(moments, texts, strict=True):
-        known = moment or known
-        if known is not None:
-            attempts.append((known, text))
+        latest = moment or latest
+        if latest is not None:
+            attempts.append((latest, text))
     return attempts
 
 
@@ -299,7 +306,7 @@ def _unreadable(path: Path, reason: str) -> PermanentFault:
 
 
 def _created_at(text: bytes) -> datetime | None:
-    """When the record says it was made, naive UTC; None where it says nothing that can be read."""
+    """The record's ``created_at`` in naive UTC; None if it is missing or unreadable."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""How the demo API's records deviate from what one would expect, as the real one's do.
+"""Oddities of the demo API's records.
 
-Each oddity was seen in answers of the real API, and each falls to a small share of the records.
+Each oddity was seen in answers of the real API. Each affects a small share of the records.
 """
 
 import json
@@ -17,9 +17,9 @@ _COURSE = re.compile(r"(?<=')course-v1:[^:']+(?=:)")
 
 
 def as_sent(moment: datetime, record: Record, rng: Random) -> Iterator[tuple[datetime, bytes]]:
-    """The record's JSON, with whatever oddity falls to it; now and then it is sent twice."""
-    at = rng.random()
-    oddity = next((odd for upto, odd in _ODDITIES if at < upto), None)
+    """The record as JSON, perhaps with an oddity; about 4 records in 1,000 are sent twice."""
+    draw = rng.random()
+    oddity = next((odd for limit, odd in _ODDITIES if draw < limit), None)
     if oddity is _whole_second:
         moment = moment.replace(microsecond=0)
     record["created_at"] = moment.isoformat(sep=" ")
@@ -34,24 +34,24 @@ def as_sent(moment: datetime, record: Record, rng: Random) -> Iterator[tuple[dat
 
 
 def _without_outcome_url(record: Record) -> None:
-    known, _, _ = str(record["passback_params"]).partition(", 'lis_outcome_service_url'")
-    record["passback_params"] = known + "}"
+    fields, _, _ = str(record["passback_params"]).partition(", 'lis_outcome_service_url'")
+    record["passback_params"] = fields + "}"
 
 
 def _with_none_inside(record: Record) -> None:
     _without_outcome_url(record)
-    inside = str(record["passback_params"]).removesuffix("}")
-    record["passback_params"] = inside + ", 'lis_outcome_service_url': None}"
+    fields = str(record["passback_params"]).removesuffix("}")
+    record["passback_params"] = fields + ", 'lis_outcome_service_url': None}"
 
 
 def _with_an_apostrophe(record: Record) -> None:
-    inside = str(record["passback_params"]).removesuffix("}")
-    record["passback_params"] = inside + ", 'resource_link_title': \"Dijkstra's algorithm\"}"
+    fields = str(record["passback_params"]).removesuffix("}")
+    record["passback_params"] = fields + ", 'resource_link_title': \"Dijkstra's algorithm\"}"
 
 
 def _with_a_quoted_course(record: Record) -> None:
     params = str(record["passback_params"])
-    record["passback_params"] = _COURSE.sub(lambda found: quote(found[0], safe=""), params)
+    record["passback_params"] = _COURSE.sub(lambda course: quote(course[0], safe=""), params)
 
 
 def _with_another_user(record: Record) -> None:
@@ -61,7 +61,7 @@ def _with_another_user(record: Record) -> None:
 
 
 def _whole_second(record: Record) -> None:
-    """The moment itself is whole, so its text has no fraction."""
+    """Nothing: ``as_sent`` has already rounded the moment, so its text has no fraction."""
 
 
 def _with_a_boolean(record: Record) -> None:
@@ -85,7 +85,7 @@ def _without_passback(record: Record) -> None:
     del record["passback_params"]
 
 
-# Share of the records in per mille. The last five are refused when they are cleaned.
+# Share of the records in per mille. Cleaning rejects the records with the last five oddities.
 _SHARES: tuple[tuple[float, Callable[[Record], None]], ...] = (
     (120, _without_outcome_url),
     (8, _whole_second),

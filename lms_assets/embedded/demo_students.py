@@ -1,15 +1,13 @@
-"""Made-up students who work as real ones do, any day of any year, the same each time.
+"""Made-up students: their attempts on any day follow from a seed alone.
 
-Students join in cohorts, one a week. A cohort's plan, who sits down on which day
-with which task and how many tries it takes, follows from the seed and the week
-alone, and a day's attempts from the plans of the cohorts that are still there.
-So a day can be asked for without the days before it, and yet a student goes on
-tomorrow where they stopped today.
+One cohort of students joins per week. The plan of a cohort (who works on which day on which task,
+and how many tries a task takes) follows from the seed and the week. The attempts of a day follow
+from the plans of the cohorts that have not left. So any day can be made without the days before
+it, and still a student continues on the next day at the task where the last day ended.
 
-In the largest course each sitting begins with a quiz and a puzzle. From a given
-moment on the quiz is broken, so that nobody solves it, and the answer to the puzzle
-has leaked: what the platform's task alarms are there to find. Of other tasks a day
-has two or three students, too few to tell anything.
+In the largest course each visit begins with a quiz and a puzzle. From ``faults_from`` on the quiz
+is broken, so nobody solves it, and the answer to the puzzle has leaked. The task alarms find both.
+All other tasks have two or three students a day, too few for an alarm.
 """
 
 from collections.abc import Iterator
@@ -42,7 +40,7 @@ _RUNS_BEFORE_THE_RIGHT_ONE = (28, 38, 22, 12)
 
 
 class Task(NamedTuple):
-    """A block of a course; ``ease`` is the share of average students whose first try is right."""
+    """A block of a course; ``ease`` is the share of average students who solve it at once."""
 
     course: str
     block: str
@@ -51,7 +49,13 @@ class Task(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One task in one visit: tries ``first`` to ``first + tries - 1``; the ``needed``-th solves."""
+    """One task in one visit.
+
+    Attributes:
+        first: The number of the first try in this visit; 1 if the task is new to the student.
+        tries: The number of tries in this visit.
+        needed: The number of the try that solves the task.
+    """
 
     task: Task
     first: int
@@ -60,12 +64,12 @@ class Episode(NamedTuple):
 
 
 class Opener(NamedTuple):
-    """A task with which each sitting of its course begins.
+    """A task with which each visit to its course begins.
 
     Attributes:
-        ease: The share of students whose first try is right.
-        patience: After so many tries a student goes on to the next task.
-        needed_when_faulty: Which try is the right one while the task is faulty.
+        ease: The share of students who solve it with the first try.
+        patience: The number of tries after which a student goes on to the next task.
+        needed_when_faulty: The number of the try that solves the task while it is faulty.
     """
 
     course: str
@@ -83,7 +87,7 @@ _OPENERS = (
 
 
 class Visit(NamedTuple):
-    """A day on which a student sat down."""
+    """The work of one student on one day."""
 
     student: str
     day: date
@@ -99,14 +103,14 @@ class _Character:
 
 
 class DemoStudents:
-    """What the demo API knows: attempts of every day, from a seed.
+    """The attempts of all made-up students of a seed.
 
-    About 1,800 attempts by 110 students on a weekday, half as many on a Sunday.
+    A weekday has about 1,800 attempts by 110 students, a Sunday half as many.
 
     Args:
-        seed: Whose students.
-        faults_from: From this moment on, naive UTC, the quiz is broken and the puzzle
-            has leaked; never if left out.
+        seed: Another seed gives other students.
+        faults_from: The moment, naive UTC, from which the quiz is broken and the puzzle has
+            leaked; never if left out.
     """
 
     def __init__(self, seed: int = 1, *, faults_from: datetime | None = None) -> None:
@@ -119,8 +123,8 @@ class DemoStudents:
     def between(self, start: datetime, end: datetime) -> Iterator[bytes]:
         """The records of [``start``, ``end``], in order, each as JSON.
 
-        Both ends belong to the window, as they may in the API: a record on the
-        border of two days is in the answer for either.
+        Both ends belong to the window, as they may in the API. So a record at midnight is in the
+        answers for both days.
 
         Args:
             start: Naive, UTC.
@@ -131,7 +135,7 @@ class DemoStudents:
             yield from (text for moment, text in self._day(day) if start <= moment <= end)
 
     def blocks(self) -> Iterator[tuple[str, str, int | str]]:
-        """Course, block and number of each task, in the course's order; then those with a name."""
+        """Course, block and number of each task, in order; then quiz and puzzle with a name."""
         for course, tasks in self._courses.items():
             for number, task in enumerate(tasks, start=1):
                 yield course, task.block, number
@@ -156,7 +160,7 @@ class DemoStudents:
         )
 
     def _planned_cohort(self, monday: date) -> dict[date, list[Visit]]:
-        """Every visit, by day, of the students who joined in the week that begins on ``monday``."""
+        """Day → visits of the students who joined in the week that begins on ``monday``."""
         by_day: dict[date, list[Visit]] = {}
         joining = round(self._random(f"cohort:{monday}").gauss(_JOINING_A_WEEK, 5))
         for n in range(max(20, joining)):
@@ -180,7 +184,7 @@ class DemoStudents:
                 yield Visit(student, day, tuple(path.visit()))
 
     def _attempts_of(self, day: date) -> list[tuple[datetime, bytes]]:
-        """When, and the record's JSON: everything of one UTC day, in order."""
+        """The moment and the JSON of each record of one UTC day, in order."""
         monday = day - timedelta(days=day.weekday())
         weeks = range(-(-_LONGEST_STAY_DAYS // 7) + 1)
         cohorts = [self._cohort(monday - timedelta(weeks=week)) for week in weeks]
@@ -208,7 +212,7 @@ class DemoStudents:
                 yield clock.now, _record(visit.student, episode.task, is_correct)
 
     def _openers(self, visit: Visit, begins: datetime, rng: Random) -> Iterator[Episode]:
-        """The tasks that the sitting begins with, in a course that has such."""
+        """The quiz and the puzzle, if the visit is to the course that has them."""
         is_faulty = self._faults_from is not None and begins >= self._faults_from
         course = visit.episodes[0].task.course if visit.episodes else ""
         for opener in _OPENERS:
@@ -219,7 +223,7 @@ class DemoStudents:
                 yield Episode(self._opening_task(opener), first=1, tries=tries, needed=needed)
 
     def _random(self, name: str) -> Random:
-        # Seeded by text, which Python hashes the same in every process and version.
+        # A text as seed gives the same numbers in every process and version of Python.
         return Random(f"{self._seed}:{name}")
 
     def _hex(self, name: str) -> str:
@@ -227,7 +231,7 @@ class DemoStudents:
 
 
 def _character(rng: Random) -> _Character:
-    """One in four looks in for a few days, some leave on the way, a third stay to the end."""
+    """A quarter of the students stay 1 to 4 days, a third to the end; the others leave between."""
     fate = rng.random()
     if fate < 0.25:
         stay_days = rng.randint(1, 4)
@@ -245,7 +249,7 @@ def _character(rng: Random) -> _Character:
 
 
 class _Path:
-    """Where a student stands in the course."""
+    """A student's progress through the tasks of a course."""
 
     def __init__(self, tasks: tuple[Task, ...], character: _Character, rng: Random) -> None:
         self._tasks = tasks
@@ -258,21 +262,21 @@ class _Path:
 
     @property
     def is_left(self) -> bool:
-        """Whether the course is done, or was too hard too often."""
+        """Whether the student is through the course, or has given up more than 5 tasks."""
         return self._position >= len(self._tasks) or self._given_up > 5
 
     def visit(self) -> Iterator[Episode]:
-        """The tasks of one sitting: it ends when enough is done, or when one is too hard."""
+        """The tasks of one visit, up to a random number; an unsolved task ends the visit."""
         for _ in range(1 + min(12, int(self._rng.expovariate(1 / 4.8)))):
-            self._skip_what_is_optional()
+            self._skip_optional()
             if self.is_left:
                 return
-            episode = self._sit_down()
+            episode = self._next_episode()
             yield episode
             if episode.first + episode.tries <= episode.needed:
                 return
 
-    def _skip_what_is_optional(self) -> None:
+    def _skip_optional(self) -> None:
         while (
             not self.is_left
             and not self._tried
@@ -281,7 +285,7 @@ class _Path:
         ):
             self._position += 1
 
-    def _sit_down(self) -> Episode:
+    def _next_episode(self) -> Episode:
         task = self._tasks[self._position]
         if not self._tried:
             self._needed = _tries_needed(task.ease + self._character.skill, self._rng)
@@ -302,7 +306,7 @@ class _Path:
 
 
 def _tries_needed(ease: float, rng: Random) -> int:
-    """Which try is the right one: each is a little likelier than the one before."""
+    """The number of the try that solves the task; each try is likelier to than the one before."""
     for n in range(40):
         if rng.random() < min(0.9, max(0.04, ease) + 0.015 * n):
             return n + 1
@@ -323,7 +327,7 @@ def _verdicts(episode: Episode, rng: Random) -> Iterator[int | None]:
 
 
 class _Clock:
-    """Time passes in a visit: mostly a minute, now and then a long break."""
+    """The time in a visit: mostly a minute passes, in 1 of 100 steps a break of up to 2 hours."""
 
     def __init__(self, day: date, rng: Random) -> None:
         (hour,) = rng.choices(range(24), _BY_HOUR)
@@ -339,7 +343,7 @@ class _Clock:
 
 
 def _record(student: str, task: Task, is_correct: int | None) -> Record:
-    """A record as the API's contract has it; its time is set when it is sent."""
+    """A record of the API without ``created_at``, which ``as_sent`` adds."""
     return {
         "lti_user_id": student,
         "passback_params": _passback(student, task),

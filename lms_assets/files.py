@@ -6,11 +6,15 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 SCRATCH = "lms-scratch-"
 LOCK = ".lock"
@@ -46,15 +50,18 @@ def written_whole(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
         OSError: The file cannot be written. The old file is unchanged.
     """
     target = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=DRAFT)
-    draft = Path(name)
+    draft, descriptor = _new_draft(target)
     try:
         with errors_named(target), os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        draft.chmod(mode)
-        draft.replace(target)
+            draft.chmod(mode)
+            if fcntl:
+                # While the draft is locked, nobody takes it for an abandoned one.
+                draft.replace(target)
+        if not fcntl:
+            draft.replace(target)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -76,14 +83,37 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def remove_drafts(path: Path) -> None:
-    """The drafts that killed writers of ``path`` left beside it are deleted.
+def _new_draft(target: Path) -> tuple[Path, int]:
+    """An empty draft beside the target, and its open descriptor, which holds the draft's lock."""
+    while True:
+        descriptor, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=DRAFT
+        )
+        # Before it was locked, another process may have taken it for an abandoned one.
+        if _lock(descriptor) and Path(name).exists():
+            return Path(name), descriptor
+        os.close(descriptor)
 
-    Only for a caller that no other process can write the file beside.
+
+def _lock(descriptor: int) -> bool:
+    """Whether the open file's lock was free; it is held until the file is closed.
+
+    Windows has no such lock, and there nobody can delete a file that is open.
     """
-    target = path.resolve()
-    for draft in target.parent.glob(f".{escape(target.name)}.*{DRAFT}"):
-        draft.unlink(missing_ok=True)
+    if fcntl:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+    return True
+
+
+def remove_abandoned_drafts(folder: Path) -> None:
+    """The drafts that killed writers left in the folder are deleted; those of living ones stay."""
+    for draft in folder.glob(f".*{DRAFT}"):
+        with suppress(OSError), draft.open("rb") as file:
+            if _lock(file.fileno()):
+                draft.unlink()
 
 
 @contextmanager

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lms_assets.files import remove_drafts, remove_orphaned_scratch, scratch_folder, write_whole
+from lms_assets.files import (
+    remove_abandoned_drafts,
+    remove_orphaned_scratch,
+    scratch_folder,
+    write_whole,
+    written_whole,
+)
 
 HOLDS = """
 import sys, time
@@ -75,8 +81,21 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_killed_writers_draft_is_removed_and_its_neighbours_stay(tmp_path: Path) -> None:
     drafts = [tmp_path / ".held.x1y2z3.draft", tmp_path / ".held.1.draft"]
-    others = [tmp_path / name for name in ("held", ".held.lock", ".held2.x.draft", "a.draft")]
+    others = [tmp_path / name for name in ("held", ".held.lock", "a.draft")]
     for file in (*drafts, *others):
         file.write_text("a student's id")
-    remove_drafts(tmp_path / "held")
+    remove_abandoned_drafts(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_a_living_writers_draft_stays_and_becomes_the_file(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "held") as file:
+        file.write(b"whole")
+        remove_abandoned_drafts(tmp_path)
+    remove_abandoned_drafts(tmp_path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("held", b"whole")]
+
+
+def test_a_folder_that_is_not_there_has_no_drafts(tmp_path: Path) -> None:
+    remove_abandoned_drafts(tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []

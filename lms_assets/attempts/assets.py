@@ -215,6 +215,7 @@ def _clean(
 ) -> Pull:
     """The cleaned answer; the earlier result if the same bytes were cleaned before."""
     zone = str(attempt_days.timezone)
+    lake.remove_abandoned_drafts(date.fromisoformat(answer.day))
     with erasure.while_storing(warehouse) as tombstones:
         standing = lake.standing(answer)
         pull = earlier_pull(lake, standing, window, zone=zone) or clean_stored(

@@ -105,7 +105,7 @@ class _Character:
 class DemoStudents:
     """The attempts of all made-up students of a seed.
 
-    A weekday has about 1,800 attempts by 110 students, a Sunday half as many.
+    A weekday has about 2,000 attempts by 110 students, a Sunday half as many.
 
     Args:
         seed: Another seed gives other students.

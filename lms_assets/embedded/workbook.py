@@ -19,7 +19,7 @@ import dagster as dg
 from pydantic import Field
 
 from lms_assets.faults import PermanentFault, TemporaryFault
-from lms_assets.files import remove_drafts, written_whole
+from lms_assets.files import remove_abandoned_drafts, written_whole
 from lms_assets.resources.spreadsheet.layout import Layout, layout, rearranged
 from lms_assets.resources.spreadsheet.tabs import (
     FORMATS,
@@ -143,7 +143,7 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The file holds the book; its permissions and group stay as people set them."""
         path = Path(self.path)
         # A draft of a killed writer may hold ids of students who were erased since.
-        remove_drafts(path)
+        remove_abandoned_drafts(path.parent)
         status = path.stat() if path.exists() else None
         mode = stat.S_IMODE(status.st_mode) if status else NEW_FILE_MODE
         with written_whole(path, mode=mode) as file:

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from pydantic import PrivateAttr
 from upath import UPath
 
+from lms_assets.files import remove_abandoned_drafts
 from lms_assets.resources.objects import Objects
 
 CHUNK_BYTES = 1 << 20
@@ -229,6 +230,15 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             for name in self.objects.names(f"{kind}/{folder}")
             if not _is_shown(name)
         ]
+
+    def remove_abandoned_drafts(self, day: date) -> None:
+        """Incomplete objects of the day that killed processes left are deleted.
+
+        A store such as S3 has none.
+        """
+        if self.objects.is_local:
+            for kind in ("raw", "cleaned"):
+                remove_abandoned_drafts(Path(str(self.objects.at(f"{kind}/{day}").path)))
 
     def remove(self, key: str) -> None:
         """The object does not exist any more."""

@@ -242,3 +242,15 @@ def test_a_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(io.BytesIO().read())
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert checksum_of(tmp_path / "empty") == empty
+
+
+def test_what_a_killed_process_left_of_a_day_is_removed(lake: Lake, tmp_path: Path) -> None:
+    drafts = []
+    for place in ("raw/2025-07-24", "cleaned/2025-07-24", "cleaned/2025-07-25"):
+        folder = tmp_path / "lake" / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".object.parquet.ab12.draft").write_text("a student's id")
+        drafts.append(f"{place}/.object.parquet.ab12.draft")
+    assert sorted(lake.unfinished()) == sorted(drafts)
+    lake.remove_abandoned_drafts(date(2025, 7, 24))
+    assert lake.unfinished() == ["cleaned/2025-07-25/.object.parquet.ab12.draft"]

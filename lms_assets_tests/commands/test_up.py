@@ -57,7 +57,7 @@ def test_schedule_and_sensors_are_on_after_the_first_start(here: Up) -> None:
     }
     assert schedule["scheduleState"]["status"] == "RUNNING"
     assert states == dict.fromkeys(
-        ["run_succeeded", "run_failed", "letters", "batches", "missing"], "RUNNING"
+        ["run_succeeded", "run_failed", "letters", "batches", "missing", "purge"], "RUNNING"
     )
 
 

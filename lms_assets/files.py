@@ -89,31 +89,37 @@ def _new_draft(target: Path) -> tuple[Path, int]:
         descriptor, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.name}.", suffix=DRAFT
         )
+        if fcntl:
+            # A file system without locks refuses; there no draft is ever taken for abandoned.
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         # Before it was locked, another process may have taken it for an abandoned one.
-        if _lock(descriptor) and Path(name).exists():
+        if Path(name).exists():
             return Path(name), descriptor
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Whether the open file's lock was free; it is held until the file is closed.
-
-    Windows has no such lock, and there nobody can delete a file that is open.
-    """
-    if fcntl:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        return False
-    return True
 
 
 def remove_abandoned_drafts(folder: Path) -> None:
     """The drafts that killed writers left in the folder are deleted; those of living ones stay."""
     for draft in folder.glob(f".*{DRAFT}"):
-        with suppress(OSError), draft.open("rb") as file:
-            if _lock(file.fileno()):
-                draft.unlink()
+        with suppress(OSError), _alone_with(draft):
+            draft.unlink()
+
+
+@contextmanager
+def _alone_with(draft: Path) -> Iterator[None]:
+    """Nobody writes the draft during the block.
+
+    Raises:
+        OSError: A living writer holds its lock. Windows has no such lock, but there nobody can
+            delete a file that is open.
+    """
+    if not fcntl:
+        yield
+        return
+    with draft.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 @contextmanager

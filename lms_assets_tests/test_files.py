@@ -1,5 +1,7 @@
 """What is being made leaves nothing behind, however its process ends."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 import tempfile
@@ -93,6 +95,19 @@ def test_a_living_writers_draft_stays_and_becomes_the_file(tmp_path: Path) -> No
         file.write(b"whole")
         remove_abandoned_drafts(tmp_path)
     remove_abandoned_drafts(tmp_path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("held", b"whole")]
+
+
+def test_a_file_is_written_where_the_file_system_has_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with written_whole(tmp_path / "held") as file:
+        file.write(b"whole")
+        remove_abandoned_drafts(tmp_path)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("held", b"whole")]
 
 

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_S = 60
 PIXELS_PER_CHARACTER = 7
 LINE_POINTS = 15
-NEW_FILE_MODE = 0o644
+# It may hold the ids of students who need help. The mode that people give it later stays.
+NEW_FILE_MODE = 0o600
 # Parts of a workbook that openpyxl drops silently: folder → mark in the part → its kind.
 LOST_IN: Mapping[str, Mapping[bytes, str]] = {
     "xl/drawings": {

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -276,16 +277,17 @@ class RemainingDay:
 def without_erased(pull: Pull, lake: Lake, tombstones: Tombstones | None) -> RemainingDay:
     """The day without the records of erased students; the objects in the lake are not changed."""
 
-    def attempts() -> Iterator[pa.RecordBatch]:
-        return _filtered(
-            lake.batches(pull.attempts_key), lambda b: _attempts_to_drop(b, tombstones)
-        )
+    def batches(
+        key: str, of_erased: Callable[[pa.RecordBatch, Tombstones], Flags]
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in lake.batches(key):
+            if tombstones is None:
+                yield batch
+            else:
+                yield batch.filter(pa.array(~of_erased(batch, tombstones)))
 
-    def rejected() -> Iterator[pa.RecordBatch]:
-        return _filtered(
-            lake.batches(pull.rejected_key), lambda b: _rejected_to_drop(b, tombstones)
-        )
-
+    attempts = partial(batches, pull.attempts_key, attempts_of_erased)
+    rejected = partial(batches, pull.rejected_key, _rejected_of_erased)
     if tombstones is None:
         return RemainingDay(pull, attempts, rejected)
     reasons: Counter[str] = Counter()
@@ -309,18 +311,6 @@ def recounted(pull: Pull, *, kept: int, rejected: Mapping[str, int]) -> Pull:
     return replace(pull, fates=fates)
 
 
-def _filtered(
-    batches: Iterator[pa.RecordBatch], erased_rows: Callable[[pa.RecordBatch], Flags | None]
-) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        is_dropped = erased_rows(batch)
-        yield batch if is_dropped is None else batch.filter(pa.array(~is_dropped))
-
-
-def _attempts_to_drop(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
-    return None if tombstones is None else attempts_of_erased(batch, tombstones)
-
-
 def attempts_of_erased(batch: pa.RecordBatch, tombstones: Tombstones) -> Flags:
     """Which clean attempts belong to an erased student, by ``user_id`` or by the sourcedid."""
     users = batch.column("user_id")
@@ -342,8 +332,6 @@ def _is_in(column: pa.Array, texts: Collection[str]) -> Flags:
     return np.asarray(is_in.to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _rejected_to_drop(batch: pa.RecordBatch, tombstones: Tombstones | None) -> Flags | None:
-    if tombstones is None:
-        return None
+def _rejected_of_erased(batch: pa.RecordBatch, tombstones: Tombstones) -> Flags:
     records = [record.encode() for record in batch.column("record").to_pylist()]
     return records_of_erased(records, tombstones) if records else np.zeros(0, dtype=bool)

@@ -11,21 +11,16 @@ from datetime import date, timedelta
 import dagster as dg
 
 import lms_assets.definitions
+from lms_assets.attempts.assets import attempts_assets
 from lms_assets.attempts.partitions import attempt_days
 from lms_assets.commands.installation import open_instance, prepare
 from lms_assets.settings import load_settings
+from lms_assets.statistics.assets import statistics_assets
 
 # What a day's run imports besides, and its job names.
 __all__ = ["lms_assets"]
 
-NAMES = (
-    "raw_attempts",
-    "cleaned_attempts",
-    "attempts_table",
-    "daily_statistics",
-    "statistics_sheet",
-    "statistics_page",
-)
+NAMES = [asset.key.to_user_string() for asset in (*attempts_assets, *statistics_assets)]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 

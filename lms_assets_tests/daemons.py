@@ -2,13 +2,48 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from lms_assets_tests.api_server import ApiServer, free_port
 from lms_assets_tests.homes import Grader, Home, home, wait_until
+
+ASSETS = (
+    "raw_attempts",
+    "cleaned_attempts",
+    "attempts_table",
+    "daily_statistics",
+    "statistics_sheet",
+    "statistics_page",
+)
+LAUNCH = """
+mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+
+
+def ask_page(port: int, query: str, **variables: object) -> Any:  # noqa: ANN401
+    """What the GraphQL of the page on this port answers."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)["data"]
+
+
+def backfill_in_page(port: int, days: Iterable[date], assets: Iterable[str] = ASSETS) -> str:
+    """The id of the backfill that the dialog of the page's graph would have begun."""
+    params = {
+        "assetSelection": [{"path": [asset]} for asset in assets],
+        "partitionNames": [str(day) for day in days],
+    }
+    answer = ask_page(port, LAUNCH, params=params)["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+    return str(answer["backfillId"])
 
 
 @dataclass
@@ -24,12 +59,7 @@ class Up:
 
     def ask(self, query: str, **variables: object) -> Any:  # noqa: ANN401
         """What the page's GraphQL answers."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"{self.address}/graphql", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["data"]
+        return ask_page(self.port, query, **variables)
 
     def ticks(self, sensor: str) -> int:
         """How often the daemon has looked at a sensor."""

@@ -8,18 +8,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lms_assets_tests.browser import chromium
-from lms_assets_tests.daemons import Up, up
+from lms_assets_tests.daemons import ASSETS, Up, up
 from lms_assets_tests.homes import Grader, wait_until
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
-ASSETS = (
-    "raw_attempts",
-    "cleaned_attempts",
-    "attempts_table",
-    "daily_statistics",
-    "statistics_sheet",
-    "statistics_page",
-)
 NOW = datetime.now(UTC)
 SOON_MS = 60_000
 

@@ -7,17 +7,12 @@ from typing import Any
 import openpyxl
 import pytest
 
-from lms_assets_tests.daemons import Up, up
+from lms_assets_tests.daemons import Up, backfill_in_page, up
 from lms_assets_tests.homes import Grader, wait_until
 
 pytestmark = pytest.mark.slow
 
 UP_TO_THE_TABLE = ("raw_attempts", "cleaned_attempts", "attempts_table")
-WHOLE_ROAD = (*UP_TO_THE_TABLE, "daily_statistics", "statistics_sheet", "statistics_page")
-LAUNCH = """
-mutation($asked: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $asked) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
-"""
 EXECUTE_AGAIN = """
 mutation($id: String!, $steps: ReexecutionStrategy!) { launchRunReexecution(
     reexecutionParams: {parentRunId: $id, strategy: $steps}) {
@@ -38,17 +33,6 @@ def grader() -> Grader:
 def here(grader: Grader) -> Iterator[Up]:
     with up(grader, lms_first_day=ago(9), lms_catch_up_days=0) as here:
         yield here
-
-
-def launched(here: Up, assets: Sequence[str], days: Sequence[date]) -> str:
-    """The backfill that the dialog of the graph would have begun."""
-    asked = {
-        "assetSelection": [{"path": [asset]} for asset in assets],
-        "partitionNames": [str(day) for day in days],
-    }
-    said = here.ask(LAUNCH, asked=asked)["launchPartitionBackfill"]
-    assert said["__typename"] == "LaunchBackfillSuccess", said
-    return str(said["backfillId"])
 
 
 def executed_again(here: Up, run_id: str, steps: str = "FROM_FAILURE") -> str:
@@ -87,7 +71,7 @@ def test_late_records_without_their_figures_are_noticed_reported_and_repaired(
     assert figures(here, days) == [5, 5]
     grader.students = 7
 
-    batch = launched(here, UP_TO_THE_TABLE, days)
+    batch = backfill_in_page(here.port, days, UP_TO_THE_TABLE)
 
     told = letter(here, "batch", batch)
     assert figures(here, days) == [7, 7]
@@ -103,7 +87,7 @@ def test_a_failed_day_of_a_batch_that_is_executed_again_has_a_letter_and_a_publi
     """R10: the new run has the tags of a batch that is closed, and nobody heard of it."""
     good, bad = ago(6), ago(5)
     grader.failing = {str(bad)}
-    told = letter(here, "batch", launched(here, WHOLE_ROAD, [good, bad]))
+    told = letter(here, "batch", backfill_in_page(here.port, [good, bad]))
     assert (told["facts"]["done"], len(told["facts"]["failures"])) == (1, 1)
     (failed,) = here.place.rows(
         "select run_id from dagster.runs where partition = :day and status = 'FAILURE'",

@@ -16,8 +16,8 @@ from lms_assets.embedded.demo_students import DemoStudents
 from lms_assets.settings import Settings, load_settings
 from lms_assets.statistics.names import COLUMNS
 from lms_assets.statistics.progsnap2_records import (
+    EventCounts,
     Row,
-    Taken,
     names_in,
     write_records,
 )
@@ -63,7 +63,7 @@ def demo_settings(
     return settings
 
 
-def _tell_of(taken: Taken, tell: Callable[[str], None]) -> None:
+def _tell_of(taken: EventCounts, tell: Callable[[str], None]) -> None:
     """``tell`` has been called with what was taken from the dataset and what was left out."""
     events = taken.attempts + taken.left_out.total()
     tell(f"Of {events:,} events of the dataset {taken.attempts:,} are attempts.")

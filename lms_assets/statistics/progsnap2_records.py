@@ -29,7 +29,7 @@ _OFFSET = re.compile(r"[+-]\d\d:?\d\d")
 _MAIN_TABLE = "MainTable.csv"
 
 
-class Taken(NamedTuple):
+class EventCounts(NamedTuple):
     """Counts of a dataset's events.
 
     Attributes:
@@ -43,7 +43,7 @@ class Taken(NamedTuple):
     changed: Counter[str]
 
 
-def write_records(dataset: Path, to: Path) -> Taken:
+def write_records(dataset: Path, to: Path) -> EventCounts:
     """The file holds the dataset's attempts as a JSON array of API records.
 
     Events are read one by one, so that memory stays bounded.
@@ -62,7 +62,7 @@ def write_records(dataset: Path, to: Path) -> Taken:
                 json.dump(record, file)
                 attempts += 1
         file.write("]" if attempts else "[]")
-    return Taken(attempts, left_out, changed)
+    return EventCounts(attempts, left_out, changed)
 
 
 def names_in(dataset: Path) -> Iterator[Row]:

@@ -1,11 +1,9 @@
 """Several machines on this one: each a checkout and a home of its own; one Redis, one database."""
 
-import json
 import shutil
 import socket
 import subprocess
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ import psutil
 
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets_tests.api_server import ApiServer, free_port
+from lms_assets_tests.daemons import ask_page, backfill_in_page
 from lms_assets_tests.driving import COMMAND, Checkout, checkout, debian_postgres, server_programs
 from lms_assets_tests.homes import Grader, end, wait_until
 from lms_assets_tests.sheets_server import SheetsServer
@@ -32,23 +31,6 @@ mutation ($run: String!, $policy: TerminateRunPolicy!) {
   }
 }
 """
-BACKFILL = """
-mutation ($params: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $params) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}
-"""
-ASSETS = (
-    "raw_attempts",
-    "cleaned_attempts",
-    "attempts_table",
-    "daily_statistics",
-    "statistics_sheet",
-    "statistics_page",
-)
 
 
 class Redis:
@@ -174,20 +156,11 @@ class Cluster:
         made.begin("Worker       ready", "worker")
 
     def ask(self, query: str, **variables: object) -> Any:  # noqa: ANN401
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.load(answer)["data"]
+        return ask_page(self.port, query, **variables)
 
     def backfill(self, first: date, days: int) -> str:
         """A person backfills these days in the page."""
-        names = [str(first + timedelta(days=n)) for n in range(days)]
-        params = {"partitionNames": names, "assetSelection": [{"path": [a]} for a in ASSETS]}
-        told = self.ask(BACKFILL, params=params)["launchPartitionBackfill"]
-        assert told["__typename"] == "LaunchBackfillSuccess", told
-        return str(told["backfillId"])
+        return backfill_in_page(self.port, [first + timedelta(days=n) for n in range(days)])
 
     def cancel(self, run_id: str, *, at_once: bool = False) -> None:
         """A person cancels the run in the page; one that has not begun, at once."""

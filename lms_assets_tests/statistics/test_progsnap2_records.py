@@ -10,7 +10,7 @@ import pytest
 
 from lms_assets.attempts.cleaning.sourcedid import cut_sourcedid
 from lms_assets.faults import PermanentFault
-from lms_assets.statistics.progsnap2_records import Taken, names_in, write_records
+from lms_assets.statistics.progsnap2_records import EventCounts, names_in, write_records
 
 HEADING = ("EventType", "SubjectID", "ServerTimestamp", "ServerTimezone", "ProblemID", "Score")
 AT, ZONE = "2019-03-09T04:58:39", "+0000"
@@ -22,7 +22,7 @@ def dataset(folder: Path, *events: Sequence[str], heading: Sequence[str] = HEADI
     return folder
 
 
-def taken_from(folder: Path) -> tuple[Taken, list[dict[str, Any]]]:
+def taken_from(folder: Path) -> tuple[EventCounts, list[dict[str, Any]]]:
     taken = write_records(folder, folder / "records.json")
     return taken, json.loads((folder / "records.json").read_bytes())
 

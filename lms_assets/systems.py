@@ -9,9 +9,9 @@ from sqlalchemy import URL
 from lms_assets.attempts.keys import FILE
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.tombstones import Erasure
+from lms_assets.embedded.database import EmbeddedWarehouse
 from lms_assets.embedded.demo_api import DemoGraderApi
-from lms_assets.embedded.outbox import Outbox
-from lms_assets.embedded.warehouse import EmbeddedWarehouse
+from lms_assets.embedded.letter_files import Outbox
 from lms_assets.embedded.workbook import WorkbookFile
 from lms_assets.letters.channels import Channel, Letters, ShortMessages
 from lms_assets.letters.course_readers import CourseLetters, read_course_letters

@@ -31,8 +31,8 @@ import pyarrow.parquet as pq
 from sqlalchemy import URL, make_url
 
 from lms_assets.commands.cli import COMMANDS, lms, main
+from lms_assets.embedded.database import EmbeddedWarehouse
 from lms_assets.embedded.postgres import EmbeddedPostgres
-from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import running_as_root
 from lms_assets_tests.api_server import free_port

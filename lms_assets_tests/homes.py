@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
+from lms_assets.embedded.database import EmbeddedWarehouse
 from lms_assets.embedded.postgres import EmbeddedPostgres
-from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets.statistics.views import figure_views

@@ -29,6 +29,8 @@ ROOMS = (
     "commands",
 )
 FLOOR = dict.fromkeys(GROUND, 0) | {room: 1 + n for n, room in enumerate(ROOMS)}
+# Every room with assets calls these two so, as Dagster projects do.
+IN_EACH_ROOM = ("assets", "checks")
 MAX_MODULE, MAX_BODY, MAX_MEDIAN_BODY = 450, 45, 8
 RELEASED = re.compile(r"lms_assets/resources/migrations/versions/000[123]_")
 
@@ -100,6 +102,11 @@ def body_lines(function: Function) -> int:
 
 def test_every_module_stands_in_a_room() -> None:
     assert {module.partition(".")[0] for module in sources() if module} == set(FLOOR)
+
+
+def test_no_two_modules_have_the_same_name() -> None:
+    names = [module.rpartition(".")[2] for module in sources()]
+    assert {name for name in names if names.count(name) > 1} == set(IN_EACH_ROOM)
 
 
 def test_imports_point_from_later_rooms_to_earlier_ones() -> None:

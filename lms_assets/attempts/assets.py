@@ -17,7 +17,7 @@ from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.loading import load_day
 from lms_assets.attempts.merge import Mirror
 from lms_assets.attempts.partitions import attempt_days, window_of
-from lms_assets.attempts.schema import NotCleanAttempts, column_descriptions
+from lms_assets.attempts.table_schema import NotCleanAttempts, column_descriptions
 from lms_assets.attempts.tombstones import Erasure, drop_erased
 from lms_assets.days import Window, end_of_tomorrow
 from lms_assets.faults import PermanentFault

@@ -8,7 +8,7 @@ from lms_assets.attempts.cleaning import CODE_VERSION, Tombstones, clean_answer
 from lms_assets.attempts.columns import ARROW_SCHEMA, REJECTED_SCHEMA
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Pull
-from lms_assets.attempts.schema import check_table
+from lms_assets.attempts.table_schema import check_table
 from lms_assets.attempts.watch import Watch
 from lms_assets.days import Window
 from lms_assets.resources.lake import Lake, RawAnswer

@@ -22,7 +22,7 @@ from lms_assets.attempts.corrections import correct_books
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.merge import copy, lock_day
-from lms_assets.attempts.schema import check_table
+from lms_assets.attempts.table_schema import check_table
 from lms_assets.days import Window
 from lms_assets.resources.records import ascii_text
 

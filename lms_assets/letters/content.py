@@ -9,7 +9,7 @@ from typing import Any
 
 from lms_assets.attempts.fates import Fates
 from lms_assets.faults.causes import Cause, one_line
-from lms_assets.letters.alarms import alarms_block
+from lms_assets.letters.alarm_lines import alarms_block
 from lms_assets.letters.blocks import (
     Block,
     Content,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from lms_assets.letters.alarms import alarms_block
+from lms_assets.letters.alarm_lines import alarms_block
 from lms_assets.letters.blocks import Block, Paragraphs, Table
 from lms_assets.letters.facts import CourseFacts, TaskLine
 from lms_assets.letters.figures_table import figures_beside

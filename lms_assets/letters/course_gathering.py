@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from lms_assets.letters.alarms import alarms_of_course
+from lms_assets.letters.alarm_lines import alarms_of_course
 from lms_assets.letters.course_readers import CourseLetters, CourseReaders
 from lms_assets.letters.facts import CourseFacts, DayFigures, TaskLine, to_json
 from lms_assets.letters.outbox import DueLetter

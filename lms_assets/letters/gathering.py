@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.ledger import Load
 from lms_assets.faults.causes import Cause
-from lms_assets.letters.alarms import alarms_begun, alarms_of_day
+from lms_assets.letters.alarm_lines import alarms_begun, alarms_of_day
 from lms_assets.letters.destinations import Destinations
 from lms_assets.letters.facts import (
     Alarm,

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from lms_assets.faults.causes import one_line
-from lms_assets.letters.alarms import alarm_sentence
+from lms_assets.letters.alarm_lines import alarm_sentence
 from lms_assets.letters.compose import subject
 from lms_assets.letters.facts import (
     EmptyFacts,

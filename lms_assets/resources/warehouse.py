@@ -23,7 +23,7 @@ from tenacity import (
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.locks import Lock, hold, kept
 from lms_assets.resources.migrations import revisions
-from lms_assets.resources.schema import Repeatable, bring_up_to_date
+from lms_assets.resources.replaceable import Repeatable, bring_up_to_date
 from lms_assets.resources.server import (
     make_schema,
     owner_of_attempts,

@@ -10,9 +10,9 @@ from lms_assets.resources.spreadsheet import Spreadsheet
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.tags import publishes
 from lms_assets.statistics import measures
-from lms_assets.statistics.agreement import disagreements
 from lms_assets.statistics.assets import daily_statistics, statistics_sheet
 from lms_assets.statistics.presentation import Presentation
+from lms_assets.statistics.read_back import disagreements
 from lms_assets.statistics.sheet import figures_for_sheet, tabs_of
 
 

@@ -1,14 +1,14 @@
 """The views and functions of the figures, with the comments on their columns.
 
-Their SQL stands in ``sql/views/``; the file names give the order. ``resources.schema`` makes them
-again in the database when their SQL or comments have changed.
+Their SQL stands in ``sql/views/``; the file names give the order. When their SQL or comments have
+changed, ``resources.replaceable`` makes them again in the database.
 """
 
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
-from lms_assets.resources.schema import Repeatable
+from lms_assets.resources.replaceable import Repeatable
 from lms_assets.statistics.figures import column_comments, function_comments, relation_comments
 
 FIGURES_OF_PAIRS = "figures_of_pairs.sql"

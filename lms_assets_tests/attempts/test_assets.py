@@ -18,7 +18,7 @@ from lms_assets.attempts.assets import (
 from lms_assets.attempts.columns import ARROW_SCHEMA
 from lms_assets.attempts.limits import Limits
 from lms_assets.attempts.partitions import attempt_days
-from lms_assets.attempts.schema import check_table
+from lms_assets.attempts.table_schema import check_table
 from lms_assets.attempts.tombstones import Erasure
 from lms_assets.faults import PermanentFault
 from lms_assets.faults.failures import FACTS, FAULT

@@ -31,7 +31,7 @@ from lms_assets.attempts.cleaning import (
 )
 from lms_assets.attempts.columns import PASSBACK_FIELDS
 from lms_assets.attempts.fates import Fates
-from lms_assets.attempts.schema import check_table
+from lms_assets.attempts.table_schema import check_table
 from lms_assets.attempts.watch import OTHER_NAMES, Watch
 
 settings.register_profile("untimed", deadline=None)

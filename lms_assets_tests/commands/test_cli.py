@@ -22,10 +22,10 @@ import click
 import pytest
 
 from lms_assets.commands.cli import COMMANDS, lms
+from lms_assets.embedded.database import EmbeddedWarehouse
 
 # Before `home` puts another project folder in the place of theirs.
 from lms_assets.embedded.postgres import EmbeddedPostgres
-from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from lms_assets.embedded.database import EmbeddedWarehouse
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.embedded.postgres_port import READER, address, let_reader_in, listens_on
-from lms_assets.embedded.warehouse import EmbeddedWarehouse
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics.views import figure_views
 

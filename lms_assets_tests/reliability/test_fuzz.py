@@ -34,7 +34,7 @@ from lms_assets.attempts.cleaning import (
     cut_sourcedid,
 )
 from lms_assets.attempts.fates import Fates
-from lms_assets.attempts.schema import check_table
+from lms_assets.attempts.table_schema import check_table
 from lms_assets.commands.cli import COMMANDS, lms
 from lms_assets.embedded.demo_api import days_in
 from lms_assets.faults import Fault

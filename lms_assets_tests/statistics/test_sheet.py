@@ -16,8 +16,8 @@ from lms_assets.resources.spreadsheet.layout import layout
 from lms_assets.resources.spreadsheet.tabs import Grid, Percent, Tab, content
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics import measures
-from lms_assets.statistics.agreement import Statement, disagreements, stated
 from lms_assets.statistics.names import Name, Names
+from lms_assets.statistics.read_back import Statement, disagreements, stated
 from lms_assets.statistics.sheet import SheetFigures, figures_for_sheet, per_day_tab, tabs, tabs_of
 from lms_assets_tests.sheets_server import SheetsServer
 

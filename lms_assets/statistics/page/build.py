@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from lms_assets.statistics.figures import TILES, definition_of, name_of
 from lms_assets.statistics.names import Names
 from lms_assets.statistics.page.payload import PERIODS, payload_of, shown_figures
-from lms_assets.statistics.page.rows import ALL_COURSES, PageFigures, figures_for_page
+from lms_assets.statistics.page.queries import ALL_COURSES, PageFigures, figures_for_page
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.texts import Texts, catalogue
 

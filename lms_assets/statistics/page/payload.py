@@ -23,7 +23,7 @@ from lms_assets.statistics.figures import (
 )
 from lms_assets.statistics.names import Names
 from lms_assets.statistics.page.charts import chart_specs
-from lms_assets.statistics.page.rows import ALL_COURSES, PageFigures, Row, task_key
+from lms_assets.statistics.page.queries import ALL_COURSES, PageFigures, Row, task_key
 from lms_assets.texts import Texts, catalogue, rounded
 
 PERIODS = (7, 28, 90, 0)

@@ -5,7 +5,7 @@ import random
 from datetime import date, timedelta
 from typing import Any
 
-from lms_assets.statistics.page.rows import TASK_DAYS, TASK_WEEKS, PageFigures
+from lms_assets.statistics.page.queries import TASK_DAYS, TASK_WEEKS, PageFigures
 
 Row = dict[str, Any]
 

@@ -20,7 +20,7 @@ from lms_assets.statistics.figures import FIGURES, definition_of, name_of
 from lms_assets.statistics.names import Name, Names
 from lms_assets.statistics.page.build import as_json_in_html, render, vega_bundle
 from lms_assets.statistics.page.payload import change_pct
-from lms_assets.statistics.page.rows import PageFigures, figures_for_page
+from lms_assets.statistics.page.queries import PageFigures, figures_for_page
 from lms_assets.texts import Texts, catalogue
 from lms_assets_tests.browser import chromium
 from lms_assets_tests.statistics.page.page_figures import (

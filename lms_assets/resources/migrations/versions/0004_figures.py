@@ -1,6 +1,6 @@
 """One table of daily figures, the days that lag, and views that are made anew when they change.
 
-Views and functions are no part of the migrations from here on; see ``resources/schema.py``.
+Views and functions are no part of the migrations from here on; see ``resources/replaceable.py``.
 """
 
 from alembic import op

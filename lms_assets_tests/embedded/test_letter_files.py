@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_assets.embedded.outbox import Outbox
+from lms_assets.embedded.letter_files import Outbox
 from lms_assets.faults import PermanentFault
 
 MORNING = datetime(2025, 7, 25, 10, 0, 12, tzinfo=timezone(timedelta(hours=3)))

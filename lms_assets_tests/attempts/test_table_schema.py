@@ -7,7 +7,7 @@ import pytest
 
 from lms_assets.attempts.columns import ARROW_SCHEMA, ATTEMPT_COLUMNS
 from lms_assets.attempts.frames import CleanedAttempts
-from lms_assets.attempts.schema import (
+from lms_assets.attempts.table_schema import (
     NotCleanAttempts,
     check_table,
     column_descriptions,

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from lms_assets.faults import PermanentFault
-from lms_assets.resources.schema import Repeatable
+from lms_assets.resources.replaceable import Repeatable
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics.views import figure_views
 

@@ -1,23 +1,33 @@
 """Years of daily runs, each day run four times: Dagster's schema and a run stay as they were."""
 
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import dagster as dg
 import psycopg2
 import pytest
+from playwright.sync_api import Browser
 
 from benchmarks.data import DAY
-from benchmarks.homes import Home, home
+from benchmarks.homes import LMS, Home, home
 from benchmarks.results import Row
 from lms_assets.embedded.demo_api import DemoApi
 from lms_assets.resources.sessions import session_url
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.purge import purge_step
 from lms_assets.settings import project_folder
+from lms_assets_tests.api_server import free_port
+from lms_assets_tests.browser import chromium
+
+READY = "Daemon       ready"
+WATCHED_S = 120
 
 # A real run's rows, once for each earlier day and each of its four runs.
 _COPIED = """
@@ -48,25 +58,61 @@ select asset_key, check_name, case when partition = old_day then new_day end, ne
     create_timestamp - by
 from dagster.asset_check_executions join copies on old = run_id
 """
+_TICKS = """
+select coalesce(sum(shortest), 0) as seconds from (
+    select min((tick_body::jsonb ->> 'end_timestamp')::float
+        - (tick_body::jsonb ->> 'timestamp')::float) as shortest
+    from dagster.job_ticks where status <> 'STARTED' and type = 'SENSOR' group by selector_id
+) as sensors
+"""
 _SIZE = """
 select sum(pg_total_relation_size(c.oid))::float / 2 ^ 20 as mib from pg_class c
 where relnamespace = 'dagster'::regnamespace and relkind = 'r'
 """
 
 
+@dataclass(frozen=True)
+class Life:
+    """What a home is like after so many days, in seconds but for the first.
+
+    Attributes:
+        schema_mib: Dagster's schema.
+        run_s: `./lms run` of a day that is there.
+        purge_s: The purge of all that is older than what is kept.
+        up_s: From the start of `./lms up` until it is ready.
+        page_s: From the page's address until its runs are seen.
+        ticks_s: A look of every sensor, one after the other.
+    """
+
+    schema_mib: float
+    run_s: float
+    purge_s: float
+    up_s: float
+    page_s: float
+    ticks_s: float
+
+
 def years(*, days: int = 1_100, kept: int = 180) -> list[Row]:
-    """After so many days against after ``kept``: the schema's size, a run, the purge itself."""
+    """After so many days against after ``kept``, with what the purge leaves of them."""
     young, old = _lived(kept, kept), _lived(days, kept)
     beside = f"after {kept} days"
+    named = {
+        "schema_mib": f"Dagster's schema after {days:,} days, MiB",
+        "run_s": f"`./lms run` after {days:,} days",
+        "up_s": "the start of `./lms up`",
+        "page_s": "the page's list of runs",
+        "ticks_s": "a look of every sensor",
+    }
     return [
-        Row(f"Dagster's schema after {days} days, MiB", old[0], old[0] / young[0], 1.5, beside),
-        Row(f"`./lms run` after {days} days", old[1], old[1] / young[1], 1.5, beside),
-        Row(f"a purge of {days - kept} days at once", old[2], None, None),
+        *(
+            Row(what, getattr(old, name), getattr(old, name) / getattr(young, name), 1.5, beside)
+            for name, what in named.items()
+        ),
+        Row(f"a purge of {days - kept} days at once", old.purge_s, None, None),
     ]
 
 
-def _lived(days: int, kept: int) -> tuple[float, float, float]:
-    """MiB of Dagster's schema, seconds of a run, seconds of the purge."""
+def _lived(days: int, kept: int) -> Life:
     demo = DemoApi(client="bench", client_key="key-of-the-benchmark", latency_s=0)
     with demo as api, home(api.url, DAY - timedelta(days=days)) as place:
         place.lms("run", str(DAY))
@@ -76,7 +122,48 @@ def _lived(days: int, kept: int) -> tuple[float, float, float]:
         purge_s = monotonic() - began
         _sql(place, "vacuum full analyze")
         run_s = min(place.lms("run", str(DAY)).seconds for _ in range(3))
-        return float(str(place.row(_SIZE)["mib"])), run_s, purge_s
+        schema_mib = float(str(place.row(_SIZE)["mib"]))
+        with _up(place) as (address, up_s):
+            return Life(schema_mib, run_s, purge_s, up_s, _page_s(address), _ticks_s(place))
+
+
+@contextmanager
+def _up(place: Home) -> Iterator[tuple[str, float]]:
+    """The address of `./lms up`, and the seconds until it was ready."""
+    port, began = free_port(), monotonic()
+    with subprocess.Popen(
+        [LMS, "up", "--port", str(port)],
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                if READY in line:
+                    break
+            yield f"http://127.0.0.1:{port}", monotonic() - began
+        finally:
+            process.terminate()
+
+
+def _page_s(address: str) -> float:
+    """Seconds until the page shows its runs; the shortest of five."""
+    with chromium() as browser:
+        return min(_seen_s(browser, f"{address}/runs", "daily_attempts") for _ in range(5))
+
+
+def _seen_s(browser: Browser, address: str, words: str) -> float:
+    with browser.new_context() as context:
+        page, began = context.new_page(), monotonic()
+        page.goto(address)
+        page.get_by_text(words).first.wait_for()
+        return monotonic() - began
+
+
+def _ticks_s(place: Home) -> float:
+    """The sum of the shortest look of each sensor that looks in two minutes."""
+    sleep(WATCHED_S)
+    return float(str(place.row(_TICKS)["seconds"]))
 
 
 def _sql(place: Home, statement: str, **values: object) -> None:

@@ -1,7 +1,9 @@
--- Figures 1, 2 and 3 of the affected days, by course ('' = all courses together).
+-- Afterwards daily_figures is up to date for the affected days (figures 1, 2 and 3). Grain: day
+-- and course ('' = all courses together). A day without attempts has no row.
 drop table if exists day_figures;
 create temporary table day_figures on commit drop as
-with looked_at as (
+with needed_days as (
+    -- mau needs the 29 days before a day. The trend needs the same weekday of the 4 weeks before.
     select distinct day - n as day from affected_days cross join generate_series(0, 29) as n
 ), user_days as materialized (
     select
@@ -14,7 +16,7 @@ with looked_at as (
         sum(h.wrong) as wrong,
         sum(h.ungraded) as ungraded,
         sum(h.without_task) as without_task
-    from looked_at
+    from needed_days
     join student_hours h using (day)
     cross join lateral (values (''), (nullif(h.course, ''))) as level(course)
     where level.course is not null
@@ -33,39 +35,42 @@ with looked_at as (
         percentile_cont(0.5) within group (order by attempts::double precision) as median_attempts
     from user_days
     group by course, day
-), usual as (
+), usual_volume as (
     select course, day + 7 * weeks as day, avg(attempts)::double precision as attempts
     from volume cross join generate_series(1, 4) as weeks
     group by course, day + 7 * weeks
-), presence as (
+), active_days as (
     select course, day, lead(day) over (partition by course, user_id order by day) as next_day
     from user_days
-), changes as (
-    -- A student is one of the last 7 (30) days' from an active day until the next one, where they
-    -- begin anew, or until the day has left the window.
+), window_changes as (
+    -- Running sums of these changes give wau, mau and the student-days of the last 30 days. A
+    -- student's active day adds 1 to wau. The 1 is taken away on the student's next active day,
+    -- which adds its own, or 7 days later if that is earlier. Example: a student who is active on
+    -- 1 and 4 May counts from 1 to 10 May. mau does the same with 30 days. A student-day leaves
+    -- dau_of_30_days after 30 days in any case.
     select course, day, count(*) as wau, count(*) as mau, count(*) as dau_of_30_days
-    from presence group by course, day
+    from active_days group by course, day
     union all
-    select course, least(next_day, day + 7), -count(*), 0, 0 from presence group by 1, 2
+    select course, least(next_day, day + 7), -count(*), 0, 0 from active_days group by 1, 2
     union all
-    select course, least(next_day, day + 30), 0, -count(*), 0 from presence group by 1, 2
+    select course, least(next_day, day + 30), 0, -count(*), 0 from active_days group by 1, 2
     union all
-    select course, day + 30, 0, 0, -count(*) from presence group by 1, 2
+    select course, day + 30, 0, 0, -count(*) from active_days group by 1, 2
 ), windows as (
     select
         course,
         day,
-        sum(sum(wau)) over earlier as wau,
-        sum(sum(mau)) over earlier as mau,
-        sum(sum(dau_of_30_days)) over earlier as dau_of_30_days
-    from changes
+        sum(sum(wau)) over up_to_day as wau,
+        sum(sum(mau)) over up_to_day as mau,
+        sum(sum(dau_of_30_days)) over up_to_day as dau_of_30_days
+    from window_changes
     group by course, day
-    window earlier as (partition by course order by day)
+    window up_to_day as (partition by course order by day)
 ), newcomers as (
     select a.course, a.first_day as day, count(*) as users
     from affected_days d join student_activity a on a.first_day = d.day
     group by a.course, a.first_day
-), hours as (
+), busiest_hours as (
     select distinct on (level.course, h.day) level.course, h.day, h.hour
     from affected_days
     join student_hours h using (day)
@@ -103,8 +108,8 @@ select
 from affected_days
 join volume v using (day)
 join windows w using (course, day)
-join hours h using (course, day)
-left join usual u using (course, day)
+join busiest_hours h using (course, day)
+left join usual_volume u using (course, day)
 left join newcomers n using (course, day);
 
 delete from daily_figures f using affected_days d where f.day = d.day;

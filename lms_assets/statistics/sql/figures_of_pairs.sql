@@ -1,4 +1,7 @@
--- Figures 4 to 10 of a group of pairs of student and task: a task, a course, all courses.
+-- Returns figures 4 to 10 of a group of rows of student_task_statistics. This is a part of a
+-- select list: views/04_tasks.sql groups the rows by task, views/05_courses.sql by course and for
+-- all courses. A row is a pair of a student and a task, so in a group by course users, students
+-- and solvers count pairs.
     count(*) as users,
     count(*) filter (where graded > 0) as students,
     count(solved_at) as solvers,

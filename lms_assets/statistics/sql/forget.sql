@@ -1,4 +1,6 @@
--- Deleted, not truncated: who reads meanwhile still sees the figures of before.
+-- Afterwards every table of computed figures is empty. The rows are deleted instead of truncated:
+-- a truncate would make other sessions wait or see empty tables. After a delete they read the
+-- earlier figures until the transaction commits.
 delete from student_hours;
 delete from student_activity;
 delete from daily_figures;

@@ -1,4 +1,9 @@
--- The students of the touched days, and what their first days were before and are now.
+-- Afterwards student_activity is up to date for the touched students. Grain: course ('' = all
+-- courses together) and student. Three temporary tables are filled for later steps:
+-- * touched_students also has the students who now have an attempt on a touched day;
+-- * changed_cohorts has the cohorts that gained or lost a student;
+-- * affected_days has the days whose rows in daily_figures may change.
+-- Parameter: as_of, the newest loaded day.
 insert into touched_students (user_id)
 select distinct user_id from touched_days join student_hours using (day)
 on conflict do nothing;
@@ -35,7 +40,8 @@ with activity as (
     where level.course is not null
     group by level.course, h.user_id
 ), last_tasks as (
-    -- At one instant a student has at most one run and, after it, one submit.
+    -- unique_attempt allows one run and one submit of a student at the same instant. The submit
+    -- counts as the later one.
     select distinct on (s.user_id, s.course) s.user_id, s.course, s.oauth_consumer_key, s.task
     from touched_students
     join student_task_statistics s using (user_id)
@@ -47,17 +53,17 @@ from activity
 left join last_tasks l using (course, user_id)
 order by course, user_id;
 
--- A day's row changes with its own attempts, with those of up to 29 days before (mau; the trend
--- looks back 28) and with who was new on it.
+-- A day's row depends on the attempts of the day, on those of the 29 days before it (mau; the trend
+-- needs 28) and on the students whose first day it is.
 with first_days as (
-    select b.first_day as before, a.first_day as now, b.cohort_week as week_before,
-        a.cohort_week as week_now, course
+    select b.first_day as first_day_before, a.first_day as first_day_now,
+        b.cohort_week as week_before, a.cohort_week as week_now, course
     from activity_before b
     full join (
         select a.* from student_activity a join touched_students using (user_id)
     ) a using (course, user_id)
     where b.first_day is distinct from a.first_day
-), moved as (
+), inserted_cohorts as (
     insert into changed_cohorts (course, cohort_week)
     select course, week_before from first_days
     where week_before is distinct from week_now and week_before is not null
@@ -69,9 +75,9 @@ insert into affected_days (day)
 select day from (
     select day + n as day from touched_days cross join generate_series(0, 29) as n
     union
-    select before from first_days
+    select first_day_before from first_days
     union
-    select now from first_days
+    select first_day_now from first_days
 ) as days
 where day <= :as_of;
 analyze affected_days;

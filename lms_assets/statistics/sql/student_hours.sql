@@ -1,4 +1,5 @@
--- Attempts by student, course, day and hour: what figures 1 to 3, 11 and 12 are made from.
+-- Afterwards student_hours also has the changed attempts. Grain: day, hour, course ('' if it is
+-- not known) and student. Figures 1 to 3, 11 and 12 are computed from this table.
 insert into student_hours
     (day, hour, course, user_id, attempts, runs, correct, wrong, ungraded, without_task)
 select

@@ -1,11 +1,20 @@
--- Figures 4 to 10 by student and task, of the pairs of the changed attempts.
--- A pair continues when all its changed attempts come after those that its row counts: then the
--- row and the changed attempts give the new row. Where the row counts none but attempts of the
--- changed days, these alone give it. Any other pair is whole: counted from all its attempts.
+-- Afterwards student_task_statistics, the base of figures 4 to 10, is up to date for the pairs of
+-- the changed attempts and for the touched pairs. Grain: student and task. touched_tasks also has
+-- the tasks of all rows that changed. touched_pairs is empty.
+-- Parameters: first and last, the days of the changed attempts; as_of, the newest loaded day.
+--
+-- There are three ways to the new row of a pair:
+-- * continues: every changed attempt is later than the attempts in the pair's row, or there is no
+--   row. The row and the changed attempts give the new row. Example: the row ends on 9 May, the
+--   changed attempts are of 10 May.
+-- * is_recounted: the row counts attempts of other days too. All attempts of the pair are read
+--   again. Example: the row has attempts of 8 and 12 May, the changed attempts are of 10 May.
+-- * neither: the row counts only attempts of the changed days. The changed attempts alone give the
+--   new row. Example: 10 May is loaded again, and the row has only attempts of 10 May.
 analyze changed_attempts;
 truncate changed_pairs;
 insert into changed_pairs (
-    number, user_id, oauth_consumer_key, course, task, continues, is_whole
+    number, user_id, oauth_consumer_key, course, task, continues, is_recounted
 )
 select row_number() over (), p.user_id, p.oauth_consumer_key, p.course, p.task,
     coalesce(s.last_attempt_at, '-infinity') < p.first_at,
@@ -17,6 +26,7 @@ from (
         select user_id, oauth_consumer_key, course, task, created_at
         from changed_attempts where has_task
         union all
+        -- Attempts of a touched pair may have been deleted, so the pair never continues its row.
         select user_id, oauth_consumer_key, course, task, '-infinity' from touched_pairs
     ) as attempts
     group by user_id, oauth_consumer_key, course, task
@@ -27,31 +37,32 @@ truncate touched_pairs;
 
 drop table if exists pair_states;
 create temporary table pair_states on commit drop as
-with chosen as (
+with chosen_attempts as (
     select p.number, c.created_at, c.day, c.is_run, c.is_submit, c.is_graded, c.is_correct
     from changed_pairs p
     join changed_attempts c using (user_id, oauth_consumer_key, course, task)
-    where not p.is_whole and c.has_task
+    where not p.is_recounted and c.has_task
     union all
     select p.number, a.created_at, a.day, a.is_run, a.is_submit, a.is_graded, a.is_correct
-    from (select distinct user_id from changed_pairs where is_whole) as u(owner)
-    -- offset 0 has PostgreSQL reach the attempts by their user, through unique_attempt.
+    from (select distinct user_id from changed_pairs where is_recounted) as u(owner)
+    -- With offset 0 PostgreSQL reads the attempts user by user, by the index unique_attempt.
     cross join lateral (
         select * from student_attempts where user_id = owner and has_task offset 0
     ) as a
     join changed_pairs p using (user_id, oauth_consumer_key, course, task)
-    where p.is_whole
-), neighbours as (
+    where p.is_recounted
+), attempts_in_order as (
     select
         *,
-        created_at - lag(created_at) over earlier as gap,
-        lag(is_run) over earlier as is_after_run,
+        created_at - lag(created_at) over in_order as gap,
+        lag(is_run) over in_order as is_after_run,
         count(*) filter (where is_correct) over (
-            earlier rows between unbounded preceding and 1 preceding
+            in_order rows between unbounded preceding and 1 preceding
         ) = 0 as is_until_solved
-    from chosen
-    -- unique_attempt: at one instant a student has at most one run and one submit.
-    window earlier as (partition by number order by created_at, is_submit)
+    from chosen_attempts
+    -- unique_attempt allows one run and one submit of a student at the same instant. The run
+    -- counts as the earlier one.
+    window in_order as (partition by number order by created_at, is_submit)
 )
 select
     number,
@@ -65,7 +76,8 @@ select
     coalesce(
         sum(gap) filter (where is_until_solved and gap <= interval '30 minutes'), interval '0'
     ) as active,
-    -- Whether the first submit is blind is a matter of the attempt before: counted apart.
+    -- A submit is blind if the attempt before it is not a run. For the first attempt here that one
+    -- may be in the pair's row, so the first attempt is counted on its own.
     (count(*) filter (where is_submit and not is_after_run))::integer as blind_submits,
     (count(*) filter (where is_graded and not is_after_run))::integer as blind_graded,
     (count(*) filter (where is_correct and not is_after_run))::integer as blind_correct,
@@ -82,11 +94,11 @@ select
     min(day) as first_day,
     max(day) as last_day,
     max(day) filter (where is_graded) as last_submit_day
-from neighbours
+from attempts_in_order
 group by number;
 analyze pair_states;
 
-with gone as (
+with deleted_pairs as (
     delete from student_task_statistics s using changed_pairs p
     where not p.continues
       and (s.user_id, s.oauth_consumer_key, s.course, s.task)
@@ -95,10 +107,10 @@ with gone as (
     returning s.oauth_consumer_key, s.course, s.task
 )
 insert into touched_tasks (oauth_consumer_key, course, task)
-select distinct oauth_consumer_key, course, task from gone
+select distinct oauth_consumer_key, course, task from deleted_pairs
 on conflict do nothing;
 
-with together as (
+with new_rows as (
     select
         p.user_id,
         p.oauth_consumer_key,
@@ -146,7 +158,7 @@ with together as (
     left join student_task_statistics s on p.continues
         and (s.user_id, s.oauth_consumer_key, s.course, s.task)
             = (p.user_id, p.oauth_consumer_key, p.course, p.task)
-), written as (
+), written_pairs as (
     insert into student_task_statistics (
         user_id, oauth_consumer_key, course, task, attempts, runs, submits, graded, correct,
         first_submit_correct, attempts_to_solve, is_instant, wall_min, active, active_min,
@@ -163,7 +175,7 @@ with together as (
         blind_submits, blind_graded, blind_correct, first_attempt_at, last_attempt_at, last_is_run,
         last_submit_at, solved_at, first_day, last_day, last_submit_day,
         student_task_state(solved_at, graded, last_submit_day, :as_of)
-    from together
+    from new_rows
     order by user_id, oauth_consumer_key, course, task
     on conflict (user_id, oauth_consumer_key, course, task) do update set
         attempts = excluded.attempts,
@@ -189,11 +201,11 @@ with together as (
         last_day = excluded.last_day,
         last_submit_day = excluded.last_submit_day,
         state = excluded.state
-    -- A row that stays as it is is not written, and its task not computed anew.
+    -- An equal row is not written, so its task is not computed again.
     where student_task_statistics.* is distinct from excluded.*
     returning student_task_statistics.oauth_consumer_key, student_task_statistics.course,
         student_task_statistics.task
 )
 insert into touched_tasks (oauth_consumer_key, course, task)
-select distinct oauth_consumer_key, course, task from written
+select distinct oauth_consumer_key, course, task from written_pairs
 on conflict do nothing

@@ -1,5 +1,6 @@
--- Figure 13: student-days of the changed attempts. A student-day is a student with an S on the
--- task on a day; it is solved when one S of that day is correct.
+-- Afterwards task_days, the base of figure 13, also has the changed attempts. Grain: day and task.
+-- students is the number of students with a graded submit on the task on the day; solved is the
+-- number of those who have a correct one on that day.
 insert into task_days (day, oauth_consumer_key, course, task, students, solved)
 select day, oauth_consumer_key, course, task, count(*), count(*) filter (where is_solved)
 from (

@@ -1,4 +1,6 @@
--- Figures 4 to 10 of the touched tasks, as the view task_figures defines them.
+-- Afterwards task_statistics has figures 4 to 10 of the touched tasks as the view task_figures
+-- gives them, and every row has the present as_of. Grain: task.
+-- Parameter: as_of, the newest loaded day.
 delete from task_statistics s using touched_tasks t
 where (s.oauth_consumer_key, s.course, s.task) = (t.oauth_consumer_key, t.course, t.task);
 
@@ -18,7 +20,7 @@ select
     p90_wall_min, median_active_min, p90_active_min, stuck, gave_up, runs, runs_per_submit,
     blind_pct, success_after_run_pct, success_blind_pct, :as_of
 from touched_tasks t
--- offset 0 keeps PostgreSQL from computing every task and joining then.
+-- Without offset 0 PostgreSQL may compute the figures of every task before it joins.
 cross join lateral (
     select * from task_figures f
     where f.oauth_consumer_key = t.oauth_consumer_key and f.course = t.course and f.task = t.task

@@ -1,5 +1,12 @@
--- What the changed days may have touched, as far as the kept figures know: attempts that are gone
--- by now can be seen only there. Their students and, of these, the pairs that span such a day.
+-- Afterwards the temporary tables of one refresh exist, and student_hours and task_days have no
+-- rows of the changed days. Three of the tables are filled:
+-- * touched_days has the changed days;
+-- * touched_students has the students with an attempt on a changed day;
+-- * touched_pairs has each pair of such a student and a task whose first attempt lies on or before
+--   that day and whose last attempt lies on or after it.
+-- Students and pairs are those of the stored figures: an attempt that was deleted since the last
+-- refresh is visible only there. Later steps add those of the present attempts.
+-- Parameter: days, the changed days as an array.
 drop table if exists touched_days, touched_students, touched_pairs, touched_tasks, affected_days,
     changed_cohorts, changed_attempts, changed_pairs;
 create temporary table touched_days (day date primary key) on commit drop;
@@ -15,7 +22,8 @@ create temporary table affected_days (day date primary key) on commit drop;
 create temporary table changed_cohorts (
     course text, cohort_week date, primary key (course, cohort_week)
 ) on commit drop;
--- The attempts of some of the changed days, and their pairs of student and task.
+-- These two hold at most 31 changed days at a time. measures.py fills them for one span of days
+-- after the other.
 create temporary table changed_attempts (
     user_id text, oauth_consumer_key text, course text, task text, created_at timestamp,
     day date, hour integer, is_run boolean, is_submit boolean, is_graded boolean,
@@ -23,7 +31,7 @@ create temporary table changed_attempts (
 ) on commit drop;
 create temporary table changed_pairs (
     number integer, user_id text, oauth_consumer_key text, course text, task text,
-    continues boolean, is_whole boolean
+    continues boolean, is_recounted boolean
 ) on commit drop;
 
 insert into touched_days (day) select unnest(cast(:days as date[]));

@@ -1,3 +1,6 @@
+-- Afterwards the functions exist that the figures' SQL uses. The comments on the functions in
+-- columns.toml say what each returns.
+
 create function share_pct(part bigint, whole bigint) returns double precision
     language sql immutable parallel safe
     return 100::double precision * part / nullif(whole, 0);
@@ -6,6 +9,7 @@ create function ratio(total bigint, number bigint) returns double precision
     language sql immutable parallel safe
     return total::double precision / nullif(number, 0);
 
+-- 1.959963984540054 is the quantile of the normal distribution for a 95-percent interval.
 create function wilson_pct(successes bigint, trials bigint, side integer)
     returns double precision language sql immutable parallel safe
     return case when trials > 0 then 100 * greatest(0, least(1, (

@@ -1,3 +1,12 @@
+-- Afterwards these views exist:
+-- * counted_attempts: a row per attempt that is not by staff, whatever day is the newest loaded
+--   one;
+-- * student_attempts: a row per counted attempt up to the end of as_of, with its day and hour in
+--   the zone;
+-- * student_statistics: a row per student, figure 11;
+-- * retention: a row per course ('' = all courses together), cohort_week and weeks_later, figure
+--   11. A week in which nobody of the cohort was active has a row with active = 0.
+
 create view counted_attempts as
 select
     id,

@@ -1,3 +1,7 @@
+-- Afterwards daily_statistics has a row per day, for all courses together, and
+-- course_daily_statistics has a row per day and course (figures 1, 2 and 3). An attempt without a
+-- task has no course either, so without_task is only in daily_statistics.
+
 create view daily_statistics as
 select day, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
     success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,

@@ -1,3 +1,9 @@
+-- Afterwards these views exist:
+-- * task_figures: a row per task, figures 4 to 10 computed at the time of the query. tasks.sql
+--   stores its rows in task_statistics;
+-- * hardest_tasks: a row per task with at least 10 students, figure 8;
+-- * students_who_need_help: a row per student and task that is stuck or gave up, figure 9.
+
 create view task_figures as
 select oauth_consumer_key, course, task,
     /* figures_of_pairs.sql */

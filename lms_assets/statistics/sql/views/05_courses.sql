@@ -1,3 +1,7 @@
+-- Afterwards course_statistics has a row per course, and one with course '' for all courses
+-- together: figures 3 to 11 over the whole history. overall_statistics has only the row for all
+-- courses. Figures 4 to 10 count pairs of a student and a task here.
+
 create view course_statistics as
 with volume as (
     select
@@ -15,7 +19,7 @@ with volume as (
         count(*) filter (where student_activity_state(as_of - last_day) = 'dropped') as dropped
     from student_activity cross join figure_settings
     group by course
-), on_tasks as (
+), pair_figures as (
     select level.course as course_or_all,
     /* figures_of_pairs.sql */
     from student_task_statistics s
@@ -66,6 +70,6 @@ select
     f.as_of
 from volume v
 cross join figure_settings f
-left join on_tasks t on t.course_or_all = v.course;
+left join pair_figures t on t.course_or_all = v.course;
 
 create view overall_statistics (all_courses) as select * from course_statistics where course = '';

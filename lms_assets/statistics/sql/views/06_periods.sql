@@ -1,3 +1,15 @@
+-- Afterwards these functions and views exist; course '' is all courses together in each:
+-- * heat_map_between: a row per course, iso_weekday and hour, figure 12 of the days from first_day
+--   to last_day, both included;
+-- * heat_map and heat_map_all_history: the same for the last 28 days and for all days;
+-- * figures_between: a row per course with attempts in the days, figures 1 to 3. A student of the
+--   range counts once. With first_day '-infinity' the figures come from student_activity, which
+--   has one row per student and course. They then cover the whole history up to as_of, whatever
+--   last_day is; only new_users ends with last_day;
+-- * period_statistics: a row per course and period_days (7, 28, 90; 0 = all history), figures 1 to
+--   3 of the period that ends with as_of and, in columns previous_…, of the period before it.
+--   Example: as of 30 May, 7 days are 24 to 30 May and the period before is 17 to 23 May.
+
 create function heat_map_between(first_day date, last_day date)
     returns table (
         course text, iso_weekday integer, hour integer, attempts bigint, users bigint

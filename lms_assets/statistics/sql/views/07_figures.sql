@@ -1,3 +1,7 @@
+-- Afterwards each of figures 1 to 12 has a view of its own, named by the figure's number. The
+-- view's rows are in the order in which people read the figure. docs/figures.md is made from the
+-- names and columns of these views.
+
 create view figure_01_volume as
 select day, attempts, runs, submits, correct, wrong, ungraded, users, mean_attempts_per_user,
     median_attempts_per_user, attempts_trend_pct

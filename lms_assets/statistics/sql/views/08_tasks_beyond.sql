@@ -1,3 +1,13 @@
+-- Afterwards the views and functions of figures 13, 14 and 15 exist:
+-- * discrimination_bound: a bound of the 95-percent interval of a correlation by Fisher's z, side
+--   -1 lower, 1 upper; 1.959963984540054 is the quantile of the normal distribution;
+-- * discrimination_state: the correlation in words;
+-- * task_stops: a row per task at which dropped students stopped, in courses with at least 10
+--   dropped students;
+-- * figure_13_task_alarms: a row per day and task in alarm;
+-- * figure_14_discrimination: a row per task with at least 30 compared students;
+-- * figure_15_where_students_stop: the rows of task_stops.
+
 create function discrimination_bound(discrimination double precision, students bigint, side integer)
     returns double precision language sql immutable parallel safe
     return tanh(atanh(discrimination) + side * 1.959963984540054 / sqrt(students - 3));
@@ -17,7 +27,7 @@ with dropped as (
     from student_activity a
     cross join figure_settings f
     where a.course <> '' and student_activity_state(f.as_of - a.last_day) = 'dropped'
-), courses as (
+), counted_courses as (
     select course, count(*) as dropped_students from dropped group by course
     having count(*) >= 10
 )
@@ -29,7 +39,7 @@ select
     count(s.solved_at) as stopped_solvers,
     c.dropped_students,
     share_pct(count(*), c.dropped_students) as stopped_pct
-from courses c
+from counted_courses c
 join dropped d using (course)
 join student_task_statistics s using (user_id, oauth_consumer_key, course, task)
 group by d.oauth_consumer_key, d.course, d.task, c.dropped_students;

@@ -489,7 +489,7 @@ def test_the_keyboard_reaches_a_definition_and_escape_closes_it(opened: Open) ->
     with opened(page_of()) as page:
         definition = page.locator("#define-attempts-tile")
         expect(definition).to_be_hidden()
-        page.locator('[data-tile="attempts"] .what button').focus()
+        page.locator('[data-tile="attempts"] .definition button').focus()
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Tab")
         expect(definition).to_be_visible()
@@ -502,7 +502,7 @@ def test_the_keyboard_reaches_a_definition_and_escape_closes_it(opened: Open) ->
 
 def test_the_pointer_shows_a_definition_within_a_narrow_window(opened: Open) -> None:
     with opened(page_of(language="ru"), width=360) as page:
-        page.locator('[data-tile="success_pct"] .what').hover()
+        page.locator('[data-tile="success_pct"] .definition').hover()
         definition = page.locator("#define-success_pct-tile")
         expect(definition).to_be_visible()
         box = definition.bounding_box()
@@ -539,7 +539,7 @@ def test_dark_and_light_follow_the_reader_and_paper_is_white(opened: Open) -> No
         page.emulate_media(media="print", color_scheme="dark")
         assert colour(page, "body") == "rgb(255, 255, 255)"
         expect(page.locator(".controls")).to_be_hidden()
-        expect(page.locator(".what").first).to_be_hidden()
+        expect(page.locator(".definition").first).to_be_hidden()
         expect(page.locator("#definitions")).to_be_visible()
         assert page.pdf(format="A4")[:5] == b"%PDF-"
 

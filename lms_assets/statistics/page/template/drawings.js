@@ -1,63 +1,71 @@
-/* The rows of each chart of the chosen period and course, and what its label says. */
+/* For each chart: its rows for the chosen period and course, and the values in its label. */
 const CHARTED_TASKS = 15;
-const CHARTED_OF_COURSE = 40;
-const greatest = (rows, field) =>
+const CHARTED_TASKS_OF_COURSE = 40;
+/* The row with the largest value; of equal ones the first. */
+const greatestRow = (rows, field) =>
   rows.reduce((best, row) => (best && best[field] >= row[field] ? best : row), null);
-const tips = (figures, row) =>
-  Object.fromEntries(figures.map((figure) => [`tip_${figure}`, shown(figure, row[figure])]));
+const tipFields = (figures, row) =>
+  Object.fromEntries(figures.map((figure) => [`tip_${figure}`, figureText(figure, row[figure])]));
 const KINDS = ["correct", "wrong", "ungraded", "runs"];
 const spanOf = (row, days) => ({
   day: dayAt(row.age), middle: dayAt(row.age - days / 2), until: dayAt(row.age - days),
   tip_day: dayText(row.age),
 });
-const stacked = (row) => {
+/* The parts of one bar, one on top of the other, from 0 up. */
+const stackedParts = (row) => {
   const span = spanOf(row, isWeekly() ? 7 : 1);
   let from = 0;
   return KINDS.filter((kind) => row[kind]).map((kind) => {
     const part = { ...span, kind: nameOf(kind), from, to: from + row[kind] };
     from = part.to;
-    return { ...part, ...tips(["attempts", ...KINDS], row) };
+    return { ...part, ...tipFields(["attempts", ...KINDS], row) };
   });
 };
-const placed = (rows, shape) => rows.map((row, i) => ({
-  place: `${i}\t${taskName(row)}`, tip_task: taskName(row), ...shape(row),
+/* place is the row's number, a tab and the task's name. The number keeps two tasks of the same name
+   apart, and the axis shows only the name. */
+const placedRows = (rows, fieldsOf) => rows.map((row, i) => ({
+  place: `${i}\t${taskName(row)}`, tip_task: taskName(row), ...fieldsOf(row),
 }));
-const topTask = (rows, figure) => ({ what: taskName(rows[0]), value: shown(figure, rows[0][figure]) });
+const topTaskFacts = (rows, figure) => ({
+  what: taskName(rows[0]), value: figureText(figure, rows[0][figure]),
+});
 const isLongTimed = (task) => task.timed_solvers >= 10;
-/* A day without attempts has no row: none was active in it, and what 7 or 30 days saw is not known. */
+/* Days without attempts have no row in the database. The chart gets rows with 0 students for them.
+   These rows have no wau and mau, because the database computes both only for days with attempts. */
 const withQuietDays = (rows) => rows.flatMap((row, i) => {
   const gap = i ? rows[i - 1].age - row.age - 1 : 0;
   const quiet = Array.from({ length: gap }, (_, n) => ({ age: row.age + gap - n, users: 0 }));
   return [...quiet, row];
 });
-/* Of one course, the tasks in the order in which students work on them. */
-const stopsCharted = () => (chosen.course
-  ? stopping().sort((a, b) => b.worked_age - a.worked_age).slice(0, CHARTED_OF_COURSE)
-  : stopping().slice(0, CHARTED_TASKS));
+/* If a course is chosen, its tasks stand in the order in which students work on them. Else the tasks
+   with the most stopped students come first. */
+const chartedStops = () => (chosen.course
+  ? stopTasks().sort((a, b) => b.worked_age - a.worked_age).slice(0, CHARTED_TASKS_OF_COURSE)
+  : stopTasks().slice(0, CHARTED_TASKS));
 
 const charts = {
   activity: {
-    rows: () => volumeShown().flatMap(stacked),
+    rows: () => volumeShown().flatMap(stackedParts),
     label: () => {
-      const top = greatest(volumeShown(), "attempts");
+      const top = greatestRow(volumeShown(), "attempts");
       return { value: number(top.attempts), when: dayText(top.age) };
     },
   },
   users: {
     rows: () => withQuietDays(daysShown()).map((row) => ({
       ...spanOf(row, 1), users: row.users, wau: row.wau, mau: row.mau,
-      ...tips(["users", "wau", "mau"], row),
+      ...tipFields(["users", "wau", "mau"], row),
     })),
     label: () => {
-      const top = greatest(daysShown(), "mau");
+      const top = greatestRow(daysShown(), "mau");
       return { value: number(top.mau), when: dayText(top.age) };
     },
   },
   success: {
     rows: () => volumeShown().filter((row) => row.success_pct != null).map((row) => ({
       ...spanOf(row, isWeekly() ? 7 : 1), success: row.success_pct, low: row.success_low_pct,
-      high: row.success_high_pct, ...tips(["success_pct", "graded"], row),
-      tip_interval: interval("success_low_pct", row),
+      high: row.success_high_pct, ...tipFields(["success_pct", "graded"], row),
+      tip_interval: intervalText("success_low_pct", row),
     })),
     label: () => {
       const newest = volumeShown().filter((row) => row.success_pct != null).at(-1);
@@ -66,46 +74,50 @@ const charts = {
   },
   hardest: {
     nothing: "note.no_minimum",
-    rows: () => placed(ranked().slice(0, CHARTED_TASKS), (task) => ({
+    rows: () => placedRows(rankedTasks().slice(0, CHARTED_TASKS), (task) => ({
       value: task.first_try_pct, low: task.first_try_low_pct, high: task.first_try_high_pct,
-      ...tips(["first_try_pct", "students"], task), tip_interval: interval("first_try_low_pct", task),
+      ...tipFields(["first_try_pct", "students"], task),
+      tip_interval: intervalText("first_try_low_pct", task),
     })),
-    label: () => topTask(ranked(), "first_try_pct"),
+    label: () => topTaskFacts(rankedTasks(), "first_try_pct"),
   },
   items: {
     nothing: "note.no_compared",
-    rows: () => compared().map((task) => ({
+    rows: () => comparedTasks().map((task) => ({
       x: task.first_try_pct, y: task.discrimination, state: word(`state.${task.discrimination_state}`),
-      tip_task: taskName(task), tip_interval: interval("discrimination_low", task),
-      ...tips(["discrimination", "compared_students", "first_try_pct"], task),
+      tip_task: taskName(task), tip_interval: intervalText("discrimination_low", task),
+      ...tipFields(["discrimination", "compared_students", "first_try_pct"], task),
       href: linkTo({ task: task.place }),
     })),
-    label: () => topTask(compared(), "discrimination"),
+    label: () => topTaskFacts(comparedTasks(), "discrimination"),
   },
   help: {
-    rows: () => placed(needy().filter((task) => task.stuck).slice(0, CHARTED_TASKS), (task) => ({
-      value: task.stuck, label: partOf(task.stuck, task.students),
+    rows: () => placedRows(tasksToHelp().filter((task) => task.stuck).slice(0, CHARTED_TASKS), (task) => ({
+      value: task.stuck, label: partText(task.stuck, task.students),
     })),
-    label: () => ({ what: taskName(needy()[0]), value: partOf(needy()[0].stuck, needy()[0].students) }),
+    label: () => {
+      const [top] = tasksToHelp();
+      return { what: taskName(top), value: partText(top.stuck, top.students) };
+    },
   },
   time: {
-    rows: () => placed(slowest().filter(isLongTimed).slice(0, CHARTED_TASKS), (task) => ({
+    rows: () => placedRows(timedTasks().filter(isLongTimed).slice(0, CHARTED_TASKS), (task) => ({
       value: task.median_active_min, high: task.p90_active_min,
-      ...tips(["median_active_min", "p90_active_min", "timed_solvers"], task),
+      ...tipFields(["median_active_min", "p90_active_min", "timed_solvers"], task),
     })),
-    label: () => topTask(slowest().filter(isLongTimed), "median_active_min"),
+    label: () => topTaskFacts(timedTasks().filter(isLongTimed), "median_active_min"),
   },
   stops: {
     nothing: "note.no_stops",
-    rows: () => placed(stopsCharted(), (task) => ({
+    rows: () => placedRows(chartedStops(), (task) => ({
       solved: task.stopped_solvers, stopped: task.stopped,
-      ...tips(["stopped", "stopped_solvers", "stopped_pct"], task),
+      ...tipFields(["stopped", "stopped_solvers", "stopped_pct"], task),
       label: `${number(task.stopped)} (${percent(task.stopped_pct)})`,
     })),
-    label: () => topTask(stopping(), "stopped"),
+    label: () => topTaskFacts(stopTasks(), "stopped"),
   },
   retention: {
-    rows: (width) => retained()
+    rows: (width) => retentionRows()
       .filter((row) => row.weeks_later < Math.max(4, Math.floor((width - 130) / 34)))
       .map((row) => ({
         place: `${10_000 - row.age}\t${dayText(row.age)}`, later: row.weeks_later,
@@ -113,25 +125,25 @@ const charts = {
         tip_cohort: dayText(row.age), tip_later: number(row.weeks_later), tip_active: activeText(row),
       })),
     label: () => {
-      const later = retained().filter((row) => row.weeks_later === 1 && row.is_complete);
+      const later = retentionRows().filter((row) => row.weeks_later === 1 && row.is_complete);
       return { value: later.length ? activeText(later.at(-1)) : "—" };
     },
   },
   heat: {
-    rows: () => hours().map((cell) => ({
+    rows: () => heatCells().map((cell) => ({
       place: `${cell.iso_weekday}\t${weekdayText(cell.iso_weekday)}`, hour: cell.hour,
-      attempts: cell.attempts, tip_when: whenText(cell), ...tips(["attempts", "users"], cell),
+      attempts: cell.attempts, tip_when: whenText(cell), ...tipFields(["attempts", "users"], cell),
     })),
     label: () => {
-      const top = greatest(hours(), "attempts");
+      const top = greatestRow(heatCells(), "attempts");
       return { value: number(top.attempts), when: whenText(top) };
     },
   },
   task: {
     rows: () => (chosenTask() ? taskDays().map((row) => ({
-      ...spanOf(row, isByWeek() ? 7 : 1), share: row.solved_pct,
+      ...spanOf(row, isTaskByWeek() ? 7 : 1), share: row.solved_pct,
       state: row.alarm_kind ? word(`state.${row.alarm_kind}`) : word("word.no_alarm"),
-      ...tips(["alarm_students", "solved", "solved_pct", "alarm_kind"], row),
+      ...tipFields(["alarm_students", "solved", "solved_pct", "alarm_kind"], row),
     })) : []),
     label: () => {
       const newest = taskDays().at(-1);

@@ -1,27 +1,28 @@
-/* Choosing: a choice is kept in the link, and a link is a choice. */
-const saySelection = () => {
+/* The controls. A choice changes the link in the address bar, and a changed link is read as a choice. */
+const showSelection = () => {
   const days = chosen.period || page.history_days;
   const { title, link } = page.courses[chosen.course];
   find(".shown").replaceChildren(word("control.shown", {
     period: word(`control.days_${chosen.period}`), first: dayText(days - 1), last: dayText(0),
   }), link ? make("a", { href: link, rel: "noopener noreferrer", textContent: title }) : title);
 };
+/* Fills the whole page, but draws only the named charts and their tables again. */
 const show = (names) => {
   for (const button of findAll("[data-period]")) {
     button.ariaPressed = String(Number(button.dataset.period) === chosen.period);
   }
   find("#course").value = chosen.course;
-  saySelection();
+  showSelection();
   fillTask();
   fillTiles();
   fillNotes();
   fillLists();
   for (const name of names) {
-    waiting.add(name);
-    shownRows[name] = FIRST_ROWS;
+    waitingCharts.add(name);
+    rowLimits[name] = FIRST_ROWS;
     fillTable(name);
   }
-  sayDrawn();
+  countDrawn();
   drawWaiting();
 };
 const showAll = () => {
@@ -35,7 +36,7 @@ const choose = (change) => {
 for (const button of findAll("[data-period]")) {
   button.onclick = () => {
     choose({ period: Number(button.dataset.period) });
-    show(OF_PERIOD);
+    show(PERIOD_CHARTS);
   };
 }
 const select = find("#course");
@@ -56,7 +57,7 @@ window.addEventListener("hashchange", () => {
   showAll();
   if (chosen.task !== before) goToTask();
 });
-// The link of the page stays what is chosen.
+// The browser would put #key into the address bar, where the link stores the choice.
 find(".skip").onclick = (event) => {
   event.preventDefault();
   find("#key").focus();
@@ -66,11 +67,13 @@ for (const holder of findAll("[data-table]")) {
 }
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  for (const what of findAll(".what:hover, .what:focus-within")) what.classList.add("closed");
+  for (const holder of findAll(".definition:hover, .definition:focus-within")) {
+    holder.classList.add("closed");
+  }
 });
-for (const what of findAll(".what")) {
-  for (const leaving of ["pointerleave", "focusout"]) {
-    what.addEventListener(leaving, () => what.classList.remove("closed"));
+for (const holder of findAll(".definition")) {
+  for (const eventName of ["pointerleave", "focusout"]) {
+    holder.addEventListener(eventName, () => holder.classList.remove("closed"));
   }
 }
 readLink();

@@ -1,13 +1,16 @@
-/* The view of one task: its figures, its days or weeks, its alarms. */
+/* The section of the chosen task: its figures, its days or weeks, its alarms. */
 const DAILY_PERIODS = [7, 28];
-const isByWeek = () => !DAILY_PERIODS.includes(chosen.period);
-const chosenTask = () => (chosen.task == null ? null : tasksOfAll[chosen.task]);
-const alarmsOf = (place) => alarmsOfAll.filter((alarm) => alarm.place === place);
-/* Days of 7 or 28 days, else weeks, oldest first; a week is in alarm when a day of it is. */
+const isTaskByWeek = () => !DAILY_PERIODS.includes(chosen.period);
+const chosenTask = () => (chosen.task == null ? null : allTasks[chosen.task]);
+const alarmsOf = (place) => allAlarms.filter((alarm) => alarm.place === place);
+/* Rows of the task's chart and table, oldest first: by day for the periods of 7 and 28 days, by week
+   for the others. A week is in alarm if one of its days is. It has a row if one of its days lies in
+   the period; its age is that of its Monday. The payload has three numbers for each row: age in days,
+   students, solved. */
 const taskDays = () => {
-  const numbers = page[isByWeek() ? "task_weeks" : "task_days"][chosen.task] ?? [];
+  const numbers = page[isTaskByWeek() ? "task_weeks" : "task_days"][chosen.task] ?? [];
   const alarms = alarmsOf(chosen.task);
-  const length = isByWeek() ? 7 : 1;
+  const length = isTaskByWeek() ? 7 : 1;
   return Array.from({ length: numbers.length / 3 }, (_, i) => {
     const [age, students, solved] = numbers.slice(3 * i, 3 * i + 3);
     return {
@@ -16,21 +19,21 @@ const taskDays = () => {
     };
   }).filter((row) => chosen.period === 0 || row.age < chosen.period + length - 1);
 };
-/* Days in alarm of one first day and kind are one alarm. */
+/* One entry per alarm: its newest day. Days in alarm with the same first day and kind are one alarm. */
 const alarmsOfTask = () => {
-  const found = new Map();
+  const newestDays = new Map();
   for (const alarm of alarmsOf(chosen.task)) {
     const key = `${alarm.since} ${alarm.alarm_kind}`;
-    if (!found.has(key)) found.set(key, alarm);
+    if (!newestDays.has(key)) newestDays.set(key, alarm);
   }
-  return [...found.values()];
+  return [...newestDays.values()];
 };
 const fillAlarmsOfTask = () => {
-  const sentences = alarmsOfTask().map((alarm) => make("li", {}, label(alarm.alarm_kind), " ",
+  const sentences = alarmsOfTask().map((alarm) => make("li", {}, stateLabel(alarm.alarm_kind), " ",
     word("note.task_alarm", {
-      since: shown("since", alarm.since), last: dayText(alarm.age),
-      solved: partOf(alarm.solved, alarm.alarm_students), usual: percent(alarm.usual_pct),
-      q: shown("q", alarm.q),
+      since: figureText("since", alarm.since), last: dayText(alarm.age),
+      solved: partText(alarm.solved, alarm.alarm_students), usual: percent(alarm.usual_pct),
+      q: figureText("q", alarm.q),
     })));
   find("#task .alarms").replaceChildren(...(sentences.length ? sentences
     : [make("li", { textContent: word("note.no_task_alarms") })]));

@@ -1,40 +1,43 @@
-/* Tiles, the sentence under each heading, and lists of figures. */
-/* Against the period before, as far as the history reaches into it. */
-const trend = (figure, { changes, ...now }) => {
+/* Tiles, the note under each heading, and lists of figures. */
+/* The comparison with the period before. If the history covers only a part of that period, the text
+   says how many days have data and gives no change. */
+const trendNodes = (figure, { changes, ...row }) => {
   const days = chosen.period;
   if (!days || !(figure in changes)) return [];
-  const known = Math.min(days, page.history_days - days);
-  const before = now[`previous_${figure}`];
-  if (known <= 0 || before == null) return [word("trend.none", { days })];
-  if (known < days) return [word("trend.partial", { before: shown(figure, before), days: known })];
-  const was = word("trend.before", { before: shown(figure, before), days });
+  const coveredDays = Math.min(days, page.history_days - days);
+  const before = row[`previous_${figure}`];
+  if (coveredDays <= 0 || before == null) return [word("trend.none", { days })];
+  if (coveredDays < days) {
+    return [word("trend.partial", { before: figureText(figure, before), days: coveredDays })];
+  }
+  const beforeText = word("trend.before", { before: figureText(figure, before), days });
   const change = changes[figure];
-  if (change == null) return [was];
-  const way = change > 0 ? "up" : change < 0 ? "down" : "same";
-  const sign = { up: "▲ ", down: "▼ ", same: "= " }[way];
+  if (change == null) return [beforeText];
+  const direction = change > 0 ? "up" : change < 0 ? "down" : "same";
+  const sign = { up: "▲ ", down: "▼ ", same: "= " }[direction];
   const size = page.figures[figure].unit === "percent"
     ? `${number(Math.abs(change), 1)} ${word("trend.points")}` : percent(Math.abs(change));
   return [
-    make("span", { className: "spoken", textContent: `${word(`trend.${way}`)} ` }),
-    make("b", {}, make("span", { ariaHidden: "true", textContent: sign }), size), ` · ${was}`,
+    make("span", { className: "spoken", textContent: `${word(`trend.${direction}`)} ` }),
+    make("b", {}, make("span", { ariaHidden: "true", textContent: sign }), size), ` · ${beforeText}`,
   ];
 };
 const noteOfTile = (figure, row) => {
   const { n, low } = page.figures[figure];
   return [
-    low && row[low] != null ? word("note.interval", { interval: interval(figure, row) }) : "",
+    low && row[low] != null ? word("note.interval", { interval: intervalText(figure, row) }) : "",
     n && row[n] != null ? `n\u00a0=\u00a0${number(row[n])}` : "",
-    facts(page.tiles[figure], row),
+    figureTexts(page.tiles[figure], row),
   ].filter(Boolean).join(" · ");
 };
 const fillTiles = () => {
   for (const tile of findAll("[data-tile]")) {
     const figure = tile.dataset.tile;
     const isOfPeriod = figure in page.periods[0][0];
-    const row = isOfPeriod ? figuresOfPeriod() : overall();
-    find(".value", tile).textContent = shown(figure, row[figure]);
+    const row = isOfPeriod ? figuresOfPeriod() : overallFigures();
+    find(".value", tile).textContent = figureText(figure, row[figure]);
     find(".note", tile).textContent = noteOfTile(figure, row);
-    find(".trend", tile).replaceChildren(...(isOfPeriod ? trend(figure, row) : []));
+    find(".trend", tile).replaceChildren(...(isOfPeriod ? trendNodes(figure, row) : []));
   }
 };
 
@@ -46,11 +49,12 @@ const notes = {
   users: () => {
     const newest = page.newest[chosen.course];
     const names = ["users", "wau", "mau"];
-    return newest ? word("note.on_day", { day: dayText(newest.age), facts: facts(names, newest) }) : "";
+    if (!newest) return "";
+    return word("note.on_day", { day: dayText(newest.age), facts: figureTexts(names, newest) });
   },
   success: () => volumeNote(figuresOfPeriod().graded ?? 0),
   hardest: () => {
-    const count = (test) => number(tasks().filter(test).length);
+    const count = (test) => number(tasksShown().filter(test).length);
     return word("note.hardest", {
       tasks: count(() => true), ranked: count((t) => t.is_ranked),
       hard: count((t) => t.difficulty === "hard"),
@@ -58,17 +62,17 @@ const notes = {
     });
   },
   items: () => word("note.items", {
-    tasks: number(tasks().length), compared: number(compared().length),
-    negative: number(compared().filter((t) => t.discrimination_state === "negative").length),
+    tasks: number(tasksShown().length), compared: number(comparedTasks().length),
+    negative: number(comparedTasks().filter((t) => t.discrimination_state === "negative").length),
   }),
   help: () => word("note.as_of", {
-    day: dayText(0), facts: facts(["stuck", "gave_up", "pairs"], overall()),
+    day: dayText(0), facts: figureTexts(["stuck", "gave_up", "pairs"], overallFigures()),
   }),
   time: () => word("note.history"),
   runs: () => word("note.history"),
   stops: () => word(chosen.course ? "note.stops_course" : "note.stops", { day: dayText(0) }),
   retention: () => {
-    const cohorts = retained().filter((row) => row.weeks_later === 0);
+    const cohorts = retentionRows().filter((row) => row.weeks_later === 0);
     return word("note.retention", {
       cohorts: number(cohorts.length),
       n: number(cohorts.reduce((sum, row) => sum + row.cohort_students, 0)),
@@ -78,10 +82,10 @@ const notes = {
     n: number(page.heat[chosen.course].attempts.reduce((a, b) => a + b, 0)),
     first: dayText(27), last: dayText(0), zone: page.zone,
   }),
-  task: () => word(isByWeek() ? "note.task_weeks" : "note.task_days"),
+  task: () => word(isTaskByWeek() ? "note.task_weeks" : "note.task_days"),
   without_task: () => word("note.without_task", {
-    n: number(overall().without_task), attempts: number(overall().attempts),
-    share: percent(overall().without_task_pct),
+    n: number(overallFigures().without_task), attempts: number(overallFigures().attempts),
+    share: percent(overallFigures().without_task_pct),
   }),
 };
 const fillNotes = () => {
@@ -89,15 +93,15 @@ const fillNotes = () => {
 };
 const fillLists = () => {
   for (const list of findAll("[data-list]")) {
-    const row = list.dataset.list === "task" ? chosenTask() : overall();
+    const row = list.dataset.list === "task" ? chosenTask() : overallFigures();
     if (!row) continue;
     list.replaceChildren(...page.lists[list.dataset.list]
       .filter((figure) => row[figure] != null).map((figure) => {
         const { n: base, low } = page.figures[figure];
         const n = row[base];
-        const between = low && row[low] != null ? ` (${interval(figure, row)})` : "";
+        const between = low && row[low] != null ? ` (${intervalText(figure, row)})` : "";
         return make("div", {}, make("dt", { textContent: nameOf(figure) }), make("dd", {},
-          shown(figure, row[figure]), make("small", { textContent: between }),
+          figureText(figure, row[figure]), make("small", { textContent: between }),
           ...(n == null ? [] : [make("small", { textContent: ` n = ${number(n)}` })])));
       }));
   }

@@ -1,6 +1,7 @@
--- What lms_reader sees: attempts, ledger and figures; not the refused records, not the letters,
--- not the erased, not Dagster's tables. The owner of the tables runs this after ./lms doctor has
--- made them, and again after a new version that brings new views. It may be run any number of times.
+-- Afterwards the role lms_reader can read the attempts, the ledger and the figures. It cannot read
+-- the refused records, the letters, the hashes of erased students and Dagster's tables.
+-- The owner of the tables runs this script after ./lms doctor has made the tables, and again after a
+-- new version that has new views. It may be run any number of times.
 
 grant select on
     attempts, load_ledger, lagging_days, figure_settings, staff, student_hours, student_activity,
@@ -9,11 +10,11 @@ grant select on
 to lms_reader;
 
 do $$
-declare shown text;
+declare statement text;
 begin
-    for shown in select format('grant select on public.%I to lms_reader', relname)
+    for statement in select format('grant select on public.%I to lms_reader', relname)
         from pg_class where relnamespace = 'public'::regnamespace and relkind = 'v'
     loop
-        execute shown;
+        execute statement;
     end loop;
 end $$;

@@ -4,6 +4,7 @@ Their SQL stands in ``sql/views/``; the file names give the order. When their SQ
 changed, ``resources.replaceable`` makes them again in the database.
 """
 
+import re
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -12,6 +13,7 @@ from lms_assets.resources.replaceable import Repeatable
 from lms_assets.statistics.figures import column_comments, function_comments, relation_comments
 
 FIGURES_OF_PAIRS = "figures_of_pairs.sql"
+_COMMENT = re.compile(r"--[^\n]*")
 
 
 @cache
@@ -39,7 +41,11 @@ def script(name: str) -> str:
 
 @cache
 def definition_of_figures() -> str:
-    """A hash of all SQL of the figures; when it changes, all figures are computed again."""
+    """A hash of all SQL of the figures; when it changes, all figures are computed again.
+
+    Comments and line breaks are left out, so better words cost no recomputation.
+    """
     steps = files(__package__).joinpath("sql").iterdir()
     names = sorted(file.name for file in steps if file.name.endswith(".sql"))
-    return sha256("".join([*map(script, names), *figure_views().scripts]).encode()).hexdigest()
+    sql = "\n".join([*map(script, names), *figure_views().scripts])
+    return sha256(" ".join(_COMMENT.sub("", sql).split()).encode()).hexdigest()

@@ -1,7 +1,12 @@
 -- Afterwards daily_figures is up to date for the affected days (figures 1, 2 and 3). Grain: day
 -- and course ('' = all courses together). A day without attempts has no row.
-drop table if exists day_figures;
-create temporary table day_figures on commit drop as
+delete from daily_figures f using affected_days d where f.day = d.day;
+insert into daily_figures (
+    course, day, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
+    success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
+    mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
+    stickiness_pct, without_task, without_task_pct, attempts_trend_pct, busiest_hour
+)
 with needed_days as (
     -- mau needs the 29 days before a day. The trend needs the same weekday of the 4 weeks before.
     select distinct day - n as day from affected_days cross join generate_series(0, 29) as n
@@ -110,18 +115,5 @@ join volume v using (day)
 join windows w using (course, day)
 join busiest_hours h using (course, day)
 left join usual_volume u using (course, day)
-left join newcomers n using (course, day);
-
-delete from daily_figures f using affected_days d where f.day = d.day;
-insert into daily_figures (
-    day, course, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
-    success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
-    mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
-    stickiness_pct, without_task, without_task_pct, attempts_trend_pct, busiest_hour
-)
-select
-    day, course, attempts, users, runs, submits, correct, wrong, ungraded, success_pct,
-    success_low_pct, success_high_pct, correct_of_all_pct, run_to_success_pct,
-    mean_attempts_per_user, median_attempts_per_user, new_users, returning_users, wau, mau,
-    stickiness_pct, without_task, without_task_pct, attempts_trend_pct, busiest_hour
-from day_figures order by day, course
+left join newcomers n using (course, day)
+order by day, course

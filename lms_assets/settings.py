@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lms_assets.days import is_zone, midnight
 from lms_assets.files import write_whole
+from lms_assets.texts import LANGUAGES
 
 
 def project_folder() -> Path:
@@ -137,7 +138,7 @@ class Settings(BaseSettings):
     lms_lake: str | None = None
     lms_first_day: date = date(2023, 1, 1)
     lms_timezone: str = "UTC"
-    lms_language: Literal["en", "ru"] = "en"
+    lms_language: str = "en"
     lms_schedule: Literal["daily", "every_3_days"] = "daily"
     lms_hour: int = Field(7, ge=0, le=23)
     lms_late_days: int = Field(3, ge=0)
@@ -163,6 +164,13 @@ class Settings(BaseSettings):
     def _zone_exists(cls, value: str) -> str:
         if not is_zone(value):
             raise ValueError("is not a zone of the IANA database, as Europe/Moscow is")
+        return value
+
+    @field_validator("lms_language")
+    @classmethod
+    def _language_has_texts(cls, value: str) -> str:
+        if value not in LANGUAGES:
+            raise ValueError(f"is none of {', '.join(LANGUAGES)}")
         return value
 
     @field_validator("dashboard_url", "lms_page_url", "lms_dagster_url", "heartbeat_url")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import jinja2
@@ -25,7 +25,6 @@ from lms_assets.statistics.page.queries import ALL_COURSES, PageFigures, figures
 from lms_assets.statistics.presentation import Presentation
 from lms_assets.texts import Texts, catalogue
 
-FULL_LOCALES: Mapping[str, Literal["en-US", "ru-RU"]] = {"en": "en-US", "ru": "ru-RU"}
 # Section → the figures that its question mark explains. A section without a heading of its own
 # gets the name of the first figure.
 EXPLAINED: Mapping[str, tuple[str, ...]] = {
@@ -118,7 +117,7 @@ def _filled(figures: PageFigures, texts: Texts, names: Names, made_at: datetime)
         "is_empty": False,
         "script": Markup(_script()),
         "vega": Markup(vega_bundle()),
-        "figures": Markup(as_json_in_html({**payload, "locale": _locale(texts.language)})),
+        "figures": Markup(as_json_in_html({**payload, "locale": _locale(texts)})),
     }
 
 
@@ -177,14 +176,12 @@ def _lines(
     ]
 
 
-@cache
-def _locale(language: str) -> dict[str, Any]:
+def _locale(texts: Texts) -> dict[str, Any]:
     import vl_convert
 
-    full = FULL_LOCALES[language]
+    charts: Any = texts.text("page.locale.charts")
     return {
-        # en-GB puts the day before the month, as the headings do.
-        "dates": {"en": "en-GB", "ru": "ru-RU"}[language],
-        "numbers": vl_convert.get_format_locale(full),
-        "days": vl_convert.get_time_format_locale(full),
+        "dates": texts.text("page.locale.dates"),
+        "numbers": vl_convert.get_format_locale(charts),
+        "days": vl_convert.get_time_format_locale(charts),
     }

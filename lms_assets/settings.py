@@ -283,30 +283,14 @@ class Settings(BaseSettings):
         return records if self.is_demo and records.exists() else None
 
 
-_OUTSIDE = (
-    "api_url",
-    "api_client",
-    "api_client_key",
-    "db_host",
-    "db_name",
-    "db_user",
-    "db_password",
-    "db_sslrootcert",
-    "google_sheets_credentials_base64",
-    "spreadsheet_id",
-    "smtp_server",
-    "sender_email",
-    "sender_password",
-    "recipients_emails",
-    "dashboard_url",
-    "lms_page_url",
-    "lms_dagster_url",
-    "notify_urls",
-    "lms_course_letters",
-    "lms_lake",
-    "lms_broker_url",
-    "lms_key",
-    "heartbeat_url",
+# What a demo leaves as if it were unset: all that leads to somebody else's system.
+OUTSIDE = (
+    *("api_url", "api_client", "api_client_key"),
+    *("db_host", "db_name", "db_user", "db_password", "db_sslrootcert"),
+    *("google_sheets_credentials_base64", "spreadsheet_id"),
+    *("smtp_server", "sender_email", "sender_password", "recipients_emails"),
+    *("dashboard_url", "lms_page_url", "lms_dagster_url", "notify_urls", "lms_course_letters"),
+    *("lms_lake", "lms_broker_url", "lms_key", "heartbeat_url"),
 )
 
 # `lms env` marks the shell that it prepared for the demo; 1 asks for the demo.
@@ -396,7 +380,7 @@ def _existing(path: Path | None, variable: str) -> Path | None:
 
 def _demo(settings: Settings) -> Settings:
     """The settings of demo mode: a home of its own, and no configured system."""
-    unset = {name: Settings.model_fields[name].get_default() for name in _OUTSIDE}
+    unset = {name: Settings.model_fields[name].get_default() for name in OUTSIDE}
     home = settings.lms_home / "demo"
     return _with_demo_state(
         settings.model_copy(update={**unset, "is_demo": True, "lms_home": home})

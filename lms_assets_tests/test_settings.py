@@ -15,6 +15,7 @@ from lms_assets.commands.cli import COMMANDS, lms
 from lms_assets.commands.demo import demo_days, demo_settings, left_out_days
 from lms_assets.commands.misnamed import unknown_settings
 from lms_assets.settings import (
+    OUTSIDE,
     SHELL_OF_THE_DEMO,
     Settings,
     SettingsError,
@@ -115,6 +116,13 @@ def test_the_demo_takes_over_nothing_that_is_configured(
     assert settings.secret_values == ()
     for outside in ("api_url", "db_host", "spreadsheet_id", "smtp_server", "sender_email"):
         assert getattr(settings, outside) is None
+
+
+def test_of_each_setting_that_may_be_unset_it_is_decided_whether_a_demo_keeps_it() -> None:
+    """Else made-up students would reach the system of a setting that is new."""
+    kept = {"lms_raw_days", "lms_names", "lms_staff", "lms_postgres_port"}
+    unset = {name for name, field in Settings.model_fields.items() if field.default in (None, ())}
+    assert unset == {*OUTSIDE, *kept}
 
 
 @pytest.mark.parametrize("system", ["DB_HOST", "SPREADSHEET_ID", "SMTP_SERVER"])

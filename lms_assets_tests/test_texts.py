@@ -8,6 +8,7 @@ from string import Formatter
 import pytest
 
 import lms_assets
+from lms_assets.attempts.cleaning import RULES
 from lms_assets.texts import LANGUAGES, Texts, catalogue
 
 PACKAGE = Path(lms_assets.__file__).parent
@@ -72,6 +73,12 @@ def test_every_fault_has_a_cause_and_a_remedy(language: str) -> None:
     faults = {key.rpartition(".")[0] for key in catalogue(language) if key.startswith("faults.")}
     wanted = {f"{fault}.{part}" for fault in faults for part in ("cause", "remedy")}
     assert wanted - set(catalogue(language)) == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_reason_of_the_quarantine_has_words_in_letters(language: str) -> None:
+    reasons = {f"letters.reason.{rule.reason}" for rule in RULES}
+    assert reasons - set(catalogue(language)) == set()
 
 
 def test_every_stage_of_a_fault_has_a_name_in_letters() -> None:

@@ -52,6 +52,11 @@ class Column:
     constraints: tuple[Constraint, ...] = ()
 
     @property
+    def field(self) -> str:
+        """What a refused record's ``field`` says if this column's value is the reason."""
+        return self.name if self.api_key == PASSBACK else self.api_key
+
+    @property
     def descriptions(self) -> list[str]:
         """All conditions on the column, in words."""
         never_missing = [] if self.is_nullable else ["is never missing"]
@@ -77,6 +82,9 @@ def _is_a_user_id(values: pa.Array | pa.ChunkedArray) -> bool:
 
 
 PASSBACK: Final = "passback_params"
+
+# Raise it with every change of the columns: days cleaned before are then stale.
+COLUMNS_VERSION: Final = 0
 
 COLUMNS: Final = (
     Column(
@@ -151,6 +159,12 @@ RECEIVED_COLUMNS: Final = tuple(name for name in OTHER_COLUMNS if name not in DE
 # The fields of ``passback_params`` that are kept.
 PASSBACK_FIELDS: Final = tuple(
     column.name for column in COLUMNS if column.api_key == PASSBACK and not column.is_derived
+)
+# The columns whose text may hold what PostgreSQL cannot store.
+TEXT_COLUMNS: Final = tuple(
+    column
+    for column in COLUMNS
+    if column.arrow_type == pa.string() and not column.is_derived and column.name != "attempt_type"
 )
 # The keys of a record that the API's contract names.
 KNOWN_KEYS: Final = frozenset(column.api_key for column in COLUMNS)

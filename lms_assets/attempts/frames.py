@@ -16,8 +16,13 @@ from dagster_pandas.constraints import (
 
 from lms_assets.attempts.columns import ATTEMPT_COLUMNS, COLUMNS, Column
 
-# Texts stay in Arrow's memory, and a boolean column can have missing values.
-_EXTENSIONS: Final = {pa.string(): pd.StringDtype("pyarrow"), pa.bool_(): pd.BooleanDtype()}
+# Texts stay in Arrow's memory, and columns of the other types can have missing values.
+_EXTENSIONS: Final = {
+    pa.string(): pd.StringDtype("pyarrow"),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+}
 _DTYPES: Final = {**_EXTENSIONS, pa.timestamp("us"): "datetime64[us]"}
 
 

@@ -29,7 +29,8 @@ from lms_assets.attempts.cleaning import (
     cut_sourcedid,
     record_chunks,
 )
-from lms_assets.attempts.columns import PASSBACK_FIELDS
+from lms_assets.attempts.cleaning.rows import Record
+from lms_assets.attempts.columns import KNOWN_KEYS, PASSBACK_FIELDS
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.table_schema import check_table
 from lms_assets.attempts.watch import OTHER_NAMES, Watch
@@ -170,6 +171,10 @@ def test_the_real_fortnight_is_kept_whole() -> None:
 
 
 # ------------------------------------------------------------------- the rules
+
+
+def test_a_record_with_every_key_of_the_contract_is_read_the_fast_way() -> None:
+    assert set(Record.__struct_fields__) == KNOWN_KEYS
 
 
 def test_the_reasons_are_these_in_this_order() -> None:

@@ -115,11 +115,6 @@ class Rows:
         )
 
     @cached_property
-    def is_storable_user_id(self) -> Flags:
-        """Which records have a ``lti_user_id`` that PostgreSQL can store; True if it is missing."""
-        return self.user.flags(is_storable, missing=True)
-
-    @cached_property
     def attempt_type(self) -> Objects:
         """The ``attempt_type`` of each record."""
         return objects_of(self.column("attempt_type"))
@@ -155,6 +150,14 @@ class Rows:
     def fingerprint(self) -> npt.NDArray[np.int64]:
         """A number per record, equal for attempts that agree in all fields beside the key."""
         return self.passback.fingerprint * 3 + self.verdict
+
+    def is_storable(self, name: str) -> Flags:
+        """Which records' text for a column PostgreSQL can store; True where it is missing."""
+        match name:
+            case "user_id":
+                return self.user.flags(is_storable, missing=True)
+            case _:
+                return self.passback.is_storable(name)
 
     def array(self, name: str, places: Places) -> pa.Array:
         """A column of ``columns.py`` for the records at the given places."""

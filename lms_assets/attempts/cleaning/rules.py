@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from lms_assets.attempts.cleaning.fields import NO_VERDICT, UNKNOWN_VERDICT
 from lms_assets.attempts.cleaning.rows import Flags, Rows
-from lms_assets.attempts.columns import PASSBACK_FIELDS
+from lms_assets.attempts.columns import COLUMNS_VERSION, TEXT_COLUMNS
 
 # Raise it with every change that gives a record another fate: days cleaned before are then stale.
-CODE_VERSION: Final = "2"
+RULES_VERSION: Final = 2
+# Both only grow, so their sum never comes back to a value that it had.
+CODE_VERSION: Final = str(RULES_VERSION + COLUMNS_VERSION)
 
 FIRST_MOMENT: Final = datetime.fromisoformat("2000-01-01")
 
@@ -44,7 +46,7 @@ def _has_impossible_moment(rows: Rows) -> Flags:
 
 
 def _has_unstorable(name: str) -> Callable[[Rows], Flags]:
-    return lambda rows: ~rows.passback.is_storable(name)
+    return lambda rows: ~rows.is_storable(name)
 
 
 RULES: Final = (
@@ -57,8 +59,7 @@ RULES: Final = (
     Rule("is_correct_invalid", "is_correct", lambda rows: rows.verdict == UNKNOWN_VERDICT),
     Rule("run_with_verdict", "is_correct", lambda rows: rows.is_run & (rows.verdict != NO_VERDICT)),
     Rule("created_at_invalid", "created_at", _has_impossible_moment),
-    Rule("text_invalid", "lti_user_id", lambda rows: ~rows.is_storable_user_id),
-    *(Rule("text_invalid", name, _has_unstorable(name)) for name in PASSBACK_FIELDS),
+    *(Rule("text_invalid", column.field, _has_unstorable(column.name)) for column in TEXT_COLUMNS),
 )
 
 

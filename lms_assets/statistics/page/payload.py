@@ -35,7 +35,7 @@ _VOLUME = (
     *("attempts", "runs", "correct", "wrong", "ungraded"),
     *("success_pct", "success_low_pct", "success_high_pct"),
 )
-_DAY = (*_VOLUME, "users", "wau", "mau")
+_DAY = (*_VOLUME, *(name for name in PAGE_TABLES["users"] if name != "day"))
 _RETENTION = ("weeks_later", "cohort_students", "active", "active_pct")
 _ALARM = PLACES["sheet.tabs.alarms"][3:]
 

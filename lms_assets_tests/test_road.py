@@ -151,6 +151,17 @@ def test_the_demo_of_made_up_students_touches_nothing_that_is_configured() -> No
         assert [path.name for path in place.home.iterdir()] == ["demo"]
 
 
+def test_a_demo_whose_sheet_cannot_be_written_says_so_and_fails() -> None:
+    with checkout() as place:
+        workbook = place.home / "demo" / "statistics.xlsx"
+        workbook.parent.mkdir(parents=True)
+        workbook.write_text("no workbook", encoding="utf-8")
+        said = place.lms("demo", "--records", str(RECORDED))
+        assert said.code == 1
+        assert "Publication failed" in said.err
+        assert str(workbook) in said.err
+
+
 # ------------------------------------------------------------------ real systems, by settings alone
 
 API_KEY = "k3y/of+the=grader & more"

@@ -72,11 +72,6 @@ class BatchOutcome:
         """The days that failed."""
         return [outcome for outcome in self.days if not outcome.succeeded]
 
-    @property
-    def is_published(self) -> bool:
-        """Whether the sheet and the page show the loaded days."""
-        return self.publication is None or self.publication.succeeded
-
 
 def run_alone(
     installation: Installation,

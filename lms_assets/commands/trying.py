@@ -17,6 +17,7 @@ from lms_assets.commands.demo import demo_days, demo_settings, left_out_days
 from lms_assets.commands.history import run_batch
 from lms_assets.commands.installation import Installation, opened
 from lms_assets.commands.progress import BatchProgress
+from lms_assets.commands.publishing import status_of
 from lms_assets.commands.terminal import FAILED, err
 from lms_assets.settings import Settings, api_is_configured, remember_demo
 
@@ -59,7 +60,7 @@ def demo(days: int, records: Path | None) -> None:
         _show_loads(outcome.loads)
         _show_places(settings)
         _say_what_was_there(installation, chosen)
-    sys.exit(FAILED if outcome.failed else 0)
+    sys.exit(status_of(outcome.publication) or (FAILED if outcome.failed else 0))
 
 
 def _show_loads(loads: Sequence[Load]) -> None:

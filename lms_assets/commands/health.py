@@ -52,11 +52,11 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         return str(parts["warehouse"].check())
 
     double = {
-        "PostgreSQL": settings.db_host is None,
+        "PostgreSQL": _is_double(parts["warehouse"]),
         "lake": settings.lms_lake is None,
-        "grader API": settings.api_url is None,
-        "sheet": settings.spreadsheet_id is None,
-        "mail": settings.smtp_server is None,
+        "grader API": _is_double(parts["grader_api"]),
+        "sheet": _is_double(parts["google_sheets"]),
+        "mail": _is_double(parts["mailer"]),
     }
     checks: list[tuple[str, Callable[[], object]]] = [
         ("PostgreSQL", database),
@@ -72,6 +72,11 @@ def systems(settings: Settings, *, now: datetime) -> Iterator[Finding]:
     if settings.lms_broker_url:
         yield _workers()
     yield from _disks(settings, None if of_database else parts["warehouse"])
+
+
+def _is_double(part: object) -> bool:
+    """Whether the settings chose what a laptop has instead of an outside system."""
+    return type(part).__module__.startswith("lms_assets.embedded.")
 
 
 def _workers() -> Finding:

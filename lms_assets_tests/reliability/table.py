@@ -1,8 +1,9 @@
 """`docs/reliability.md` from the results: python -m lms_assets_tests.reliability.table
 
-Runs every test that the rows name, the slow ones too, and writes what each came to. With pytest's
-arguments, as `-m "not slow"` or `-k kills`, it runs some of them: of the others the page goes on
-saying what they came to, and when.
+Runs every test that the rows name, the slow ones too, and writes what each came to. With `--all` it
+runs the tests that no row names too, as `./lms test --all` does. With pytest's arguments, as
+`-m "not slow"` or `-k kills`, it runs some of them: of the others the page goes on saying what they
+came to, and when.
 """
 
 import ast
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lms_assets.commands.developing import SIDE_BY_SIDE
 from lms_assets_tests.reliability.rows import BEYOND, ROWS
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -81,7 +83,10 @@ def main(arguments: list[str]) -> int:
     where, outcomes = places(), Outcomes()
     names = [test for row in (ROWS | BEYOND).values() for test in row.tests]
     nodes = dict.fromkeys(f"{where[name]}::{name}" for name in names)
-    code = pytest.main(["-q", "-p", "no:xdist", *arguments, *nodes], plugins=[outcomes])
+    if "--all" in arguments:
+        arguments.remove("--all")
+        nodes = {str(TESTS): None}
+    code = pytest.main(["-q", *SIDE_BY_SIDE, *arguments, *nodes], plugins=[outcomes])
     page = PAGE.read_text(encoding="utf-8")
     rows = table(outcomes, said_before(page), f"{datetime.now(UTC):%Y-%m-%d}")
     pattern = re.compile(f"{MARK}.*?{MARK}", re.DOTALL)

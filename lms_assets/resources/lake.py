@@ -32,7 +32,7 @@ CHUNK_BYTES = 1 << 20
 # Large enough to keep COPY busy, small enough for memory.
 _BATCH_ROWS = 1 << 14
 # The fields of a reference that name objects; these may have been pruned.
-NAME_OBJECTS = frozenset({"key", "attempts_key", "rejected_key"})
+_NAME_OBJECTS = ("key", "attempts_key", "rejected_key")
 
 
 @dataclass(frozen=True)
@@ -365,8 +365,9 @@ class LakeReferences(dg.ConfigurableIOManager):
         """The partition's newest reference, converted to the type of the asset's parameter."""
         try:
             stored = self.lake.objects.read(self._key(context))
-            self._refuse_pruned(stored)
-            return msgspec.json.decode(stored, type=context.dagster_type.typing_type)
+            reference = msgspec.json.decode(stored, type=context.dagster_type.typing_type)
+            self._refuse_pruned(reference)
+            return reference
         except (FileNotFoundError, msgspec.DecodeError):
             # It is cut short, or an earlier version wrote it, or its objects were pruned.
             raise dg.Failure(
@@ -374,11 +375,13 @@ class LakeReferences(dg.ConfigurableIOManager):
                 "materialize it first, or the whole day."
             ) from None
 
-    def _refuse_pruned(self, reference: bytes) -> None:
-        named = msgspec.json.decode(reference)
-        for name in NAME_OBJECTS & named.keys():
-            if named[name] and not self.lake.objects.exists(named[name]):
-                raise FileNotFoundError(named[name])
+    def _refuse_pruned(self, reference: object) -> None:
+        # An erasure may have rewritten the answer since, under another key.
+        now = self.lake.standing(reference) if isinstance(reference, RawAnswer) else reference
+        named = msgspec.to_builtins(now)
+        for key in filter(None, map(named.get, _NAME_OBJECTS)):
+            if not self.lake.objects.exists(key):
+                raise FileNotFoundError(key)
 
     def _key(self, context: dg.InputContext | dg.OutputContext) -> str:
         return reference_key(context.asset_key.to_user_string(), context.asset_partition_key)

@@ -115,3 +115,27 @@ def test_a_reference_to_a_pruned_object_counts_as_absent(lake: Lake) -> None:
         (failed,) = ran(table).get_step_failure_events()
         assert "materialize it first" in str(failed.step_failure_data.error)
         assert ran(cleaned_day, table).success
+
+
+def test_a_reference_to_an_answer_that_an_erasure_rewrote_leads_to_what_is_left(
+    lake: Lake, tmp_path: Path
+) -> None:
+    """A run may write its reference after the erasure, which then could not correct it."""
+    pulled = put(lake, tmp_path, b"[1, 2]", after=0, records=2)
+    rest = tmp_path / "rest.json"
+    rest.write_bytes(b"[2]")
+
+    @dg.asset(partitions_def=DAYS, io_manager_key="lake_references")
+    def raw_day() -> RawAnswer:
+        lake.replace_raw(pulled, rest, records=1)
+        return pulled
+
+    @dg.asset(partitions_def=DAYS, io_manager_key="lake_references")
+    def cleaned_day(raw_day: RawAnswer) -> None:
+        with lake.open_raw(lake.standing(raw_day)) as body:
+            assert body.read() == b"[2]"
+
+    resources = {"lake_references": LakeReferences(lake=lake)}
+    assert dg.materialize(
+        [raw_day, cleaned_day], partition_key="2025-07-24", resources=resources
+    ).success

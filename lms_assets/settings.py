@@ -329,7 +329,8 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
 def _refuse_unreadable_lines(file: Path) -> None:
     """All lines can be read: an unreadable one would silently leave a default or demo mode."""
     for binding in bindings(file):
-        if binding.error or (binding.key and binding.value is None):
+        is_cut = binding.key and binding.value is None
+        if binding.error or is_cut or "\0" in binding.original.string:
             line = binding.original.line
             raise SettingsError(f".env: line {line} cannot be read: write it as NAME=value")
 
@@ -373,7 +374,11 @@ def _existing(path: Path | None, variable: str) -> Path | None:
     if path is None:
         return None
     found = (project_folder() / path.expanduser()).resolve()
-    if not found.is_file():
+    try:
+        is_there = found.is_file()
+    except OSError:  # The name is too long for the file system.
+        is_there = False
+    if not is_there:
         raise SettingsError(f"{variable}: there is no file {path}")
     return found
 

@@ -323,7 +323,9 @@ def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in f"{settings!r} {settings} {settings.model_dump_json()}"
 
 
-@pytest.mark.parametrize("line", ["API_URL https://api.example.org", "LMS_LANGUAGE"])
+@pytest.mark.parametrize(
+    "line", ["API_URL https://api.example.org", "LMS_LANGUAGE", "DB_SSLROOTCERT=\0", "#\0"]
+)
 def test_a_line_of_the_env_file_that_says_nothing_is_refused_by_its_number(
     project: Path, line: str
 ) -> None:
@@ -502,6 +504,15 @@ def test_a_demo_of_recorded_attempts_has_no_made_up_faults_and_no_made_up_titles
     recorded = demo_settings(file, now=NOW)
     recorded = remember_demo(recorded, date(2026, 11, 21), date(2026, 11, 21))
     assert (recorded.demo_faults_from, recorded.lms_names) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["none.csv", "n" * 300])
+def test_a_file_that_is_not_there_is_named_with_its_setting(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LMS_STAFF", name)
+    with pytest.raises(SettingsError, match=f"LMS_STAFF: there is no file {name}"):
+        load_settings()
 
 
 def test_titles_that_are_configured_stand_above_those_of_the_demo(

@@ -232,13 +232,14 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         ]
 
     def remove_abandoned_drafts(self, day: date) -> None:
-        """Incomplete objects of the day that killed processes left are deleted.
+        """Incomplete objects of the day, and references, that killed processes left are deleted.
 
         A store such as S3 has none.
         """
         if self.objects.is_local:
-            for kind in ("raw", "cleaned"):
-                remove_abandoned_drafts(Path(str(self.objects.at(f"{kind}/{day}").path)))
+            references = [f"references/{asset}" for asset in self.objects.names("references")]
+            for folder in (f"raw/{day}", f"cleaned/{day}", *references):
+                remove_abandoned_drafts(Path(str(self.objects.at(folder).path)))
 
     def remove(self, key: str) -> None:
         """The object does not exist any more."""

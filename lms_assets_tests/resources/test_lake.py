@@ -252,5 +252,9 @@ def test_what_a_killed_process_left_of_a_day_is_removed(lake: Lake, tmp_path: Pa
         (folder / ".object.parquet.ab12.draft").write_text("a student's id")
         drafts.append(f"{place}/.object.parquet.ab12.draft")
     assert sorted(lake.unfinished()) == sorted(drafts)
+    reference = tmp_path / "lake/references/cleaned_attempts/.2025-07-24.json.ab12.draft"
+    reference.parent.mkdir(parents=True)
+    reference.touch()
     lake.remove_abandoned_drafts(date(2025, 7, 24))
+    assert not reference.exists()
     assert lake.unfinished() == ["cleaned/2025-07-25/.object.parquet.ab12.draft"]

@@ -340,7 +340,9 @@ def test_no_student_is_named_outside_the_lake_and_the_tables(
     student = {"student": "Борис"}
     files = {name.split("/")[0] for name in secrets_in_folder(outside.place.home, student)}
     tables = {name.split(".")[0] for name in secrets_in_database(outside.warehouse.url, student)}
-    assert (files, tables) == ({"lake"}, {"public"})
+    # PostgreSQL's statistics have some values of each table; its views show them only to roles
+    # that may read the table.
+    assert (files, tables - {"pg_catalog"}) == ({"lake"}, {"public"})
 
 
 def _whole(letter: EmailMessage) -> str:

@@ -18,7 +18,7 @@ with students as (
     group by course, user_id
     having count(*) > 5
 ), compared as (
-    select s.oauth_consumer_key, s.course, s.task,
+    select s.oauth_consumer_key, s.course, s.task, user_id,
         s.first_submit_correct::integer::double precision as on_task,
         (c.first_try_solved - s.first_submit_correct::integer)::double precision
             / (c.tasks - 1) as on_others
@@ -27,7 +27,8 @@ with students as (
     where s.graded > 0
 )
 select oauth_consumer_key, course, task, count(*),
-    greatest(-1, least(1, corr(on_task, on_others)))
+    -- In one order the sum of fractions is the same to the last digit, whatever the plan.
+    greatest(-1, least(1, corr(on_task, on_others order by user_id)))
 from compared
 group by oauth_consumer_key, course, task
 having count(*) >= 30 and min(on_task) < max(on_task) and min(on_others) < max(on_others)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from lms_assets import code_hash
 from lms_assets.attempts.keys import hash_of, key_made_in
 from lms_assets.attempts.tombstones import Erasure
+from lms_assets.code_hash import code_hash
 from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.resources.lake import Lake
 from lms_assets.resources.warehouse import Warehouse

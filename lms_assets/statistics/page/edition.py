@@ -4,7 +4,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, text
 
-from lms_assets import code_hash
+from lms_assets.code_hash import code_hash
 from lms_assets.statistics.presentation import Presentation
 
 # The hash stands before styles and scripts, within the first bytes.

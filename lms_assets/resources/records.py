@@ -10,7 +10,7 @@ content of a record is checked in ``attempts/cleaning/``, not here.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from typing import BinaryIO
@@ -25,6 +25,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BETWEEN_RECORDS = re.compile(rb"\}([ \t\n\r]*,)(?=[ \t\n\r]*\{)")
 _BETWEEN_RECORDS_TAIL = 64 * 1024
+
+# The strict reader gives views of a block, which cost no copy.
+Records = Sequence[bytes | msgspec.Raw]
 
 _STRICT = msgspec.json.Decoder(list[msgspec.Raw])
 # Numbers stay text, because Python refuses to convert an integer of 5,000 digits.
@@ -69,7 +72,7 @@ def record_chunks(stream: BinaryIO, size: int = 25_000) -> Iterator[list[bytes]]
         NotAnArray: During the iteration, after the chunks before the problem. Call
             :func:`count_records` first if no chunk of a bad body may be used.
     """
-    records = chain.from_iterable(_Body(stream).blocks())
+    records = map(bytes, chain.from_iterable(_Body(stream).blocks()))
     while chunk := list(islice(records, size)):
         yield chunk
 
@@ -84,7 +87,7 @@ class _Body:
         self._wanted = BLOCK_BYTES
         self._at_end = False
 
-    def blocks(self) -> Iterator[list[bytes]]:
+    def blocks(self) -> Iterator[Records]:
         """The records of each block, in order.
 
         Raises:
@@ -138,7 +141,7 @@ class _Body:
                 return
             self._fill()
 
-    def _strictly(self, *, is_first: bool) -> list[bytes] | None:
+    def _strictly(self, *, is_first: bool) -> Records | None:
         """The records up to the last certain boundary, by the strict reader; None if it refuses.
 
         The text up to a comma between records can be read by itself, because the meaning of JSON
@@ -154,7 +157,7 @@ class _Body:
             end = boundaries[-1].end()
             text = b"[" + self._unread[: boundaries[-1].start() + 1] + b"]"
         try:
-            records = [bytes(raw) for raw in _STRICT.decode(text)]
+            records = _STRICT.decode(text)
         except (msgspec.MsgspecError, RecursionError):
             return None
         if not records and not is_first:
@@ -162,7 +165,7 @@ class _Body:
         self._skip(end)
         return records
 
-    def _leniently(self, *, is_first: bool) -> tuple[list[bytes], bool]:
+    def _leniently(self, *, is_first: bool) -> tuple[Records, bool]:
         """The complete records of the block, and whether the array goes on."""
         # In Latin-1 each byte is one character, so positions in text and bytes agree.
         text = self._unread.decode("latin-1")

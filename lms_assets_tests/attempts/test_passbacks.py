@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_assets.attempts.cleaning.passbacks import cut_by_rules, cut_passback
+from lms_assets.attempts.cleaning.passbacks import CutPassback, cut_by_rules, cut_passback
 from lms_assets.attempts.cleaning.sourcedid import MAX_NAME_BYTES
 
 settings.register_profile("untimed", deadline=None)
@@ -35,6 +35,14 @@ def test_the_usual_text_says_what_the_rules_say_one_by_one(text: str) -> None:
 
 
 def test_the_usual_text_is_cut_from_the_right() -> None:
-    fields = cut_passback(as_received(("key", "course-v1:Org+Course+Run:link:user", "https://a/b")))
-    assert fields[:4] == (True, "key", "course-v1:Org+Course+Run:link:user", "https://a/b")
-    assert fields[4:] == ("course-v1:Org+Course+Run", "link", "user")
+    sourcedid = "course-v1:Org+Course+Run:link:user"
+    fields = cut_passback(as_received(("key", sourcedid, "https://a/b")))
+    assert CutPassback(*fields) == CutPassback(
+        is_readable=True,
+        oauth_consumer_key="key",
+        lis_result_sourcedid=sourcedid,
+        course="course-v1:Org+Course+Run",
+        task="link",
+        sourcedid_user="user",
+        lis_outcome_service_url="https://a/b",
+    )

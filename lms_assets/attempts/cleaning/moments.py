@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from lms_assets.attempts.cleaning.fields import moment_of
 
@@ -17,15 +16,15 @@ def moments_of(texts: list[str]) -> Moments:
     Texts such as ``2025-07-24 10:00:00`` and ``2025-07-24 10:00:00.123456`` are read together as
     a matrix of digits. All other texts are read one by one.
     """
-    column = pa.array(texts, pa.string())
-    offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)[: len(texts) + 1]
-    characters = np.frombuffer(column.buffers()[2] or b"", dtype=np.uint8)
+    lengths = np.fromiter(map(len, texts), dtype=np.intp, count=len(texts))
     moments = np.full(len(texts), np.datetime64("NaT", "us"))
     is_read = np.zeros(len(texts), dtype=bool)
     for length in (19, 26):
-        places = np.flatnonzero(np.diff(offsets) == length)
-        spelled = characters[offsets[places][:, None] + np.arange(length)]
-        usual, is_usual = _usual_moments(spelled)
+        places = np.flatnonzero(lengths == length)
+        # A character beyond ASCII becomes a question mark, which no usual text has.
+        spelled = "".join([texts[place] for place in places]).encode("ascii", "replace")
+        characters = np.frombuffer(spelled, dtype=np.uint8).reshape(-1, length)
+        usual, is_usual = _usual_moments(characters)
         moments[places[is_usual]] = usual[is_usual]
         is_read[places[is_usual]] = True
     for place in np.flatnonzero(~is_read):

@@ -269,16 +269,22 @@ _USUAL_BYTES = MAX_RECORD_BYTES // 6
 _USUAL = msgspec.json.Decoder(Record)
 
 
+def _without_long(records: list[bytes]) -> list[bytes]:
+    """The records; instead of each long one, bytes that cannot be decoded."""
+    if max(map(len, records), default=0) <= _USUAL_BYTES:
+        return records
+    return [record if len(record) <= _USUAL_BYTES else b"" for record in records]
+
+
 def usual_among(records: list[bytes]) -> tuple[list[Record], list[int]]:
     """The decoded records of the usual kind in order, and the places of all other records."""
     usual: list[Record] = []
     others: list[int] = []
-    for place, record in enumerate(records):
+    decoded = map(_USUAL.decode, _without_long(records))
+    while len(usual) + len(others) < len(records):
         try:
-            if len(record) <= _USUAL_BYTES:
-                usual.append(_USUAL.decode(record))
-                continue
+            # The loop in C stops at a record of another kind; those before it are in the list.
+            usual.extend(decoded)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            pass
-        others.append(place)
+            others.append(len(usual) + len(others))
     return usual, others

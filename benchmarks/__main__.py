@@ -1,6 +1,6 @@
 """`./lms bench [--quick] [NAME…]`: the measurements, a table, and `benchmarks/README.md`.
 
-Names: load, start, history, backfill, size, page, years, workers, costs; all of them if left out.
+Names: load, start, memory, history, backfill, size, page, years, workers, costs; all if left out.
 With ``--quick`` the load alone, of 100,000 records and one round.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import cluster, costs, history, page, report, size, start, years
+from benchmarks import cluster, costs, history, memory, page, report, size, start, years
 from benchmarks.load import Results, load
 from benchmarks.results import Row, as_table
 
@@ -24,6 +24,7 @@ QUICK_RECORDS = 100_000
 
 OTHERS: dict[str, Callable[[], list[Row]]] = {
     "start": lambda: start.start(rounds=ROUNDS),
+    "memory": lambda: memory.memory(records=(RECORDS, 4 * RECORDS)),
     "history": lambda: history.history(days=365, records=2_000),
     "backfill": lambda: history.backfill(days=24),
     "size": lambda: size.size(rows=(0, 1_000_000, 5_000_000, 20_000_000)),

@@ -1,10 +1,11 @@
-"""An API on loopback that answers every question with the same file, at the disk's speed."""
+"""An API on loopback that answers from a file, or from a file for each day, at the disk's speed."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 
 class _Server(ThreadingHTTPServer):
@@ -17,12 +18,19 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        with self.server.answer.open("rb") as file, suppress(OSError):
+        answer = self._answer()
+        with answer.open("rb") as file, suppress(OSError):
             self.send_response(200)
-            self.send_header("Content-Length", str(self.server.answer.stat().st_size))
+            self.send_header("Content-Length", str(answer.stat().st_size))
             self.end_headers()
             self.wfile.flush()
             self.connection.sendfile(file)
+
+    def _answer(self) -> Path:
+        if self.server.answer.is_file():
+            return self.server.answer
+        start = parse_qs(urlsplit(self.path).query)["start"][0]
+        return self.server.answer / f"{start[:10]}.json"
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
@@ -30,7 +38,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def answering(answer: Path) -> Iterator[str]:
-    """The address of an API whose every answer is the file; it may be replaced meanwhile."""
+    """The address of an API.
+
+    Args:
+        answer: The file that is every answer, which may be replaced meanwhile; or a folder with
+            a file for each day, such as ``2025-07-24.json``.
+    """
     server = _Server(("127.0.0.1", 0), _Handler)
     server.answer = answer
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

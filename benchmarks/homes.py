@@ -1,6 +1,7 @@
 """A home of its own for a measurement, driven by the command as its users drive it."""
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from time import monotonic
 
 import psycopg2
 import psycopg2.extras
@@ -15,7 +17,9 @@ import psycopg2.extras
 from benchmarks.measure import Measured, measured
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.settings import Settings
+from lms_assets_tests.api_server import free_port
 
+READY = "Daemon       ready"
 LMS = str(Path(sys.executable).with_name("lms"))
 
 # From the first step's start to each step's end, and to the run's end.
@@ -93,3 +97,22 @@ def home(api_url: str, first_day: date, **settings: str) -> Iterator[Home]:
             yield Home(folder, outside | own, url)
         finally:
             server.stop()
+
+
+@contextmanager
+def up(place: Home) -> Iterator[tuple[int, float]]:
+    """The port of `./lms up`, and the seconds until it was ready."""
+    port, began = free_port(), monotonic()
+    with subprocess.Popen(
+        [LMS, "up", "--port", str(port)],
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                if READY in line:
+                    break
+            yield port, monotonic() - began
+        finally:
+            process.terminate()

@@ -80,6 +80,9 @@ def _ours(results: Results, answer: Path, changed: Path) -> None:
         # The home is made and the day's figures have a history, as on any day but the first.
         _run(place, results, "")
         _run(place, results, "_again")
+        results.note("fetch_again", place.step_s("raw_attempts"), 0)
+        empty = measured(python("benchmarks.empty", DAY.isoformat()), place.environment)
+        results.note("empty_run", last_object(empty.out)["seconds"], empty.peak_mb)
         served.unlink()
         served.hardlink_to(changed)
         _run(place, results, "_changed")

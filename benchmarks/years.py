@@ -1,10 +1,7 @@
 """Years of daily runs, each day run four times: Dagster's schema and a run stay as they were."""
 
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,17 +13,15 @@ import pytest
 from playwright.sync_api import Browser
 
 from benchmarks.data import DAY
-from benchmarks.homes import LMS, Home, home
+from benchmarks.homes import Home, home, up
 from benchmarks.results import Row
 from lms_assets.embedded.demo_api import DemoApi
 from lms_assets.resources.sessions import session_url
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.purge import purge_step
 from lms_assets.settings import project_folder
-from lms_assets_tests.api_server import free_port
 from lms_assets_tests.browser import chromium
 
-READY = "Daemon       ready"
 WATCHED_S = 120
 
 # A real run's rows, once for each earlier day and each of its four runs.
@@ -123,33 +118,16 @@ def _lived(days: int, kept: int) -> Life:
         _sql(place, "vacuum full analyze")
         run_s = min(place.lms("run", str(DAY)).seconds for _ in range(3))
         schema_mib = float(str(place.row(_SIZE)["mib"]))
-        with _up(place) as (address, up_s):
-            return Life(schema_mib, run_s, purge_s, up_s, _page_s(address), _ticks_s(place))
+        with up(place) as (port, up_s):
+            return Life(schema_mib, run_s, purge_s, up_s, _page_s(port), _ticks_s(place))
 
 
-@contextmanager
-def _up(place: Home) -> Iterator[tuple[str, float]]:
-    """The address of `./lms up`, and the seconds until it was ready."""
-    port, began = free_port(), monotonic()
-    with subprocess.Popen(
-        [LMS, "up", "--port", str(port)],
-        env=place.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            for line in process.stdout or ():
-                if READY in line:
-                    break
-            yield f"http://127.0.0.1:{port}", monotonic() - began
-        finally:
-            process.terminate()
-
-
-def _page_s(address: str) -> float:
+def _page_s(port: int) -> float:
     """Seconds until the page shows its runs; the shortest of five."""
     with chromium() as browser:
-        return min(_seen_s(browser, f"{address}/runs", "daily_attempts") for _ in range(5))
+        return min(
+            _seen_s(browser, f"http://127.0.0.1:{port}/runs", "daily_attempts") for _ in range(5)
+        )
 
 
 def _seen_s(browser: Browser, address: str, words: str) -> float:

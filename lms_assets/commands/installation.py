@@ -77,10 +77,12 @@ def opened(settings: Settings) -> Iterator[tuple[Installation, dg.DagsterInstanc
     A fault that leaves the block ends the command with exit code 1.
     """
     installation = prepare(settings)
-    installation.warehouse.refuse_unwritable()
-    configure_logging(settings)
-    with begun(), installation.warehouse.faults_by_name(), open_instance() as instance:
-        yield installation, instance
+    warehouse = installation.warehouse
+    with warehouse.staying_open():
+        warehouse.refuse_unwritable()
+        configure_logging(settings)
+        with begun(), warehouse.faults_by_name(), open_instance() as instance:
+            yield installation, instance
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:

@@ -118,17 +118,18 @@ class StatedDialect(PGDialect_psycopg2):
 
 
 class StaysOpen(CreateEnginePlugin):
-    """The engine keeps its first session open between uses, and tries it before each.
+    """The engine keeps two sessions open between uses, and tries one before each.
 
     Dagster opens a session for nearly every event of a run, some 250 of them: most of what a
-    run costs where a login is checked. Its storage asks for that by a pool that keeps none.
+    run costs where a login is checked. Its storage asks for that by a pool that keeps none. It
+    stores the event of an asset in two sessions at once.
     This is for a process with one instance; Dagster's code server makes one for each tick.
     """
 
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
         super().__init__(url, kwargs)
         kwargs.pop("poolclass", None)
-        kwargs.update(pool_size=1, max_overflow=-1, pool_pre_ping=True)
+        kwargs.update(pool_size=2, max_overflow=-1, pool_pre_ping=True)
 
     def update_url(self, url: URL) -> URL:
         """The URL as it is."""

@@ -87,18 +87,33 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     url: str = Field(repr=False, json_schema_extra={"dagster__is_secret": True})
     _engine: Engine | None = PrivateAttr(default=None)
+    _kept_engine: Engine | None = PrivateAttr(default=None)
 
     @property
     def engine(self) -> Engine:
         """The engine, without a pool: a connection is opened for each use and closed after it."""
         if self._engine is None:
-            self._engine = create_engine(
-                session_url(self.server_url, schema="public", lock_timeout_s=LOCK_TIMEOUT_S),
-                poolclass=NullPool,
-                # Error texts must not quote rows.
-                hide_parameters=True,
-            )
+            self._engine = self._made_engine(poolclass=NullPool)
         return self._engine
+
+    def _made_engine(self, **pool: Any) -> Engine:  # noqa: ANN401
+        url = session_url(self.server_url, schema="public", lock_timeout_s=LOCK_TIMEOUT_S)
+        # Error texts must not quote rows.
+        return create_engine(url, hide_parameters=True, **pool)
+
+    @contextmanager
+    def staying_open(self) -> Iterator[None]:
+        """In the block one session serves all transactions in turn, and is tried before each.
+
+        A run has some 30 transactions, and a new session costs more than most of them. Outside
+        such a block no session stays open: Dagster makes a warehouse for each tick of a sensor.
+        """
+        self._kept_engine = self._made_engine(pool_size=1, max_overflow=-1, pool_pre_ping=True)
+        try:
+            yield
+        finally:
+            self._kept_engine.dispose()
+            self._kept_engine = None
 
     @cached_property
     def server_url(self) -> str:
@@ -112,7 +127,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             Fault: The database's error as a fault, without parameters.
         """
-        with self.faults_by_name(), self.engine.begin() as connection:
+        with self.faults_by_name(), (self._kept_engine or self.engine).begin() as connection:
             yield connection
 
     @contextmanager
@@ -130,10 +145,12 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """While a run uses the warehouse, a session of its process holds the run's lock.
 
         The lock ends with the process, however it dies and on any machine, so it shows whether
-        the run is alive. Every asset and check uses the warehouse.
+        the run is alive. Every asset and check uses the warehouse. Another session stays open for
+        their transactions.
         """
         run = context.run
         with ExitStack() as stack:
+            stack.enter_context(self.staying_open())
             if run is not None:
                 name = f"run {run.run_id} {run.tags.get('dagster/partition', '')}"
                 with self.faults_by_name():

@@ -99,6 +99,39 @@ def test_a_table_locked_for_too_long_names_the_blocker(
     assert f"pid {pid}, night backup" in str(fault)
 
 
+def sessions_of(warehouse: Warehouse, *, transactions: int) -> set[int]:
+    """The sessions in which transactions that followed each other were."""
+    pids = [warehouse.rows("select pg_backend_pid() as pid") for _ in range(transactions)]
+    return {row["pid"] for (row,) in pids}
+
+
+def test_transactions_share_a_session_only_where_it_was_asked_to_stay(
+    warehouse: Warehouse,
+) -> None:
+    assert len(sessions_of(warehouse, transactions=3)) == 3
+    with warehouse.staying_open():
+        (shared,) = sessions_of(warehouse, transactions=3)
+    still = warehouse.rows("select from pg_stat_activity where pid = :pid", pid=shared)
+    assert still == []
+
+
+def test_a_session_that_stayed_open_and_was_ended_is_replaced(warehouse: Warehouse) -> None:
+    other = Warehouse(url=warehouse.url)
+    with warehouse.staying_open():
+        (ended,) = sessions_of(warehouse, transactions=1)
+        other.rows("select pg_terminate_backend(:pid, 5000)", pid=ended)
+        (next_one,) = sessions_of(warehouse, transactions=2)
+    assert next_one != ended
+
+
+def test_a_failed_transaction_leaves_nothing_in_the_session_that_stays_open(
+    warehouse: Warehouse,
+) -> None:
+    with warehouse.staying_open():
+        caught(warehouse, "insert into attempts (user_id) select 1 / 0")
+        assert warehouse.rows("select count(*) as n from attempts") == [{"n": 0}]
+
+
 def test_a_read_only_login_is_refused_and_changes_nothing(
     warehouse: Warehouse, reader: Warehouse
 ) -> None:

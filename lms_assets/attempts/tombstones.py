@@ -23,7 +23,6 @@ import dagster as dg
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 from sqlalchemy import Connection, text
 
@@ -315,8 +314,8 @@ def attempts_of_erased(batch: pa.RecordBatch, tombstones: Tombstones) -> Flags:
     """Which clean attempts belong to an erased student, by ``user_id`` or by the sourcedid."""
     users = batch.column("user_id")
     sourcedids = batch.column("lis_result_sourcedid")
-    erased = tombstones.erased_among(pc.unique(users).to_pylist())
-    distinct = pc.unique(sourcedids.drop_null()).to_pylist()
+    erased = tombstones.erased_among(users.unique().to_pylist())
+    distinct = sourcedids.drop_null().unique().to_pylist()
     return _is_in(users, erased) | _is_in(sourcedids, sourcedids_of_erased(distinct, tombstones))
 
 
@@ -328,6 +327,8 @@ def sourcedids_of_erased(texts: Collection[str], tombstones: Tombstones) -> set[
 
 
 def _is_in(column: pa.Array, texts: Collection[str]) -> Flags:
+    import pyarrow.compute as pc
+
     is_in = pc.is_in(column, pa.array(list(texts), pa.string()))
     return np.asarray(is_in.to_numpy(zero_copy_only=False), dtype=bool)
 

@@ -12,9 +12,7 @@ from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr
 from functools import cache
-from typing import Any, cast
-
-import jinja2
+from typing import TYPE_CHECKING, Any, cast
 
 from lms_assets.faults.causes import Cause, one_line
 from lms_assets.letters.blocks import Content, Picture
@@ -38,6 +36,9 @@ from lms_assets.letters.facts import (
 )
 from lms_assets.letters.words import stage_name
 from lms_assets.texts import Texts
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = [
     "KINDS",
@@ -168,7 +169,9 @@ def _envelope(kind: str, facts: Facts, *, sender: str, recipients: Sequence[str]
 
 
 @cache
-def _templates(is_html: bool) -> jinja2.Environment:
+def _templates(is_html: bool) -> "Environment":
+    import jinja2
+
     return jinja2.Environment(
         loader=jinja2.PackageLoader("lms_assets.letters", "templates"),
         autoescape=is_html,

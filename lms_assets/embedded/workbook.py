@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, time, timedelta
 from pathlib import Path, PurePosixPath
 from textwrap import wrap
@@ -18,6 +19,7 @@ from zipfile import BadZipFile, ZipFile
 import dagster as dg
 from pydantic import Field
 
+from lms_assets.embedded.last_writing import hash_of, last_writing, remember_writing
 from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.files import remove_abandoned_drafts, written_whole
 from lms_assets.resources.spreadsheet.layout import Layout, layout, rearranged
@@ -73,6 +75,9 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
     def publish(self, tabs: Sequence[Tab]) -> list[str]:
         """The workbook shows exactly ``tabs``; cells that people added are unchanged.
 
+        A file that shows them already, and that nobody has changed since, is not written again:
+        its note keeps the time of the last writing.
+
         Returns:
             The titles of our tabs in the workbook.
 
@@ -80,10 +85,15 @@ class WorkbookFile(dg.ConfigurableResource):  # type: ignore[type-arg]
             PermanentFault: A person changed one of our headings, or the file is no workbook.
             TemporaryFault: Another run is writing the file.
         """
+        path, source = Path(self.path), hash_of([replace(tab, note="") for tab in tabs])
         with self._locked():
+            last = last_writing(path)
+            if last is not None and last.source == source:
+                return last.shown
             book = self._book()
             shown = _publish(book, tabs)
             self._replace(book)
+            remember_writing(path, source, shown)
         return shown
 
     def read(self, title: str) -> Grid:

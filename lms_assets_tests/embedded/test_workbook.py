@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -112,6 +113,52 @@ def test_cells_that_a_person_merged_over_ours_are_parted(book: WorkbookFile) -> 
     book.publish([DAILY])
     sheet = load_workbook(book.path)["Daily"]
     assert [cell.value for cell in sheet[3]] == [datetime(2025, 7, 25), 5, None]  # noqa: DTZ001
+
+
+def later(tab: Tab) -> Tab:
+    return replace(tab, note=NOTE.replace("04:00", "05:00"))
+
+
+def test_a_workbook_that_shows_the_figures_already_is_not_written_again(
+    book: WorkbookFile,
+) -> None:
+    book.publish([DAILY])
+    before = Path(book.path).stat()
+    assert book.publish([later(DAILY)]) == ["Daily"]
+    assert Path(book.path).stat() == before
+
+
+def test_a_workbook_that_a_person_damaged_is_mended_by_the_same_figures(
+    book: WorkbookFile,
+) -> None:
+    book.publish([DAILY])
+    opened = load_workbook(book.path)
+    opened["Daily"]["B2"] = 4
+    opened.save(book.path)
+    book.publish([DAILY])
+    assert load_workbook(book.path)["Daily"]["B2"].value == 3
+    Path(book.path).unlink()
+    book.publish([DAILY])
+    assert load_workbook(book.path)["Daily"]["B2"].value == 3
+
+
+def test_other_figures_replace_those_that_were_shown(book: WorkbookFile) -> None:
+    book.publish([DAILY])
+    other = replace(DAILY, rows=[(date(2025, 7, 24), 4, 50.0)], note=NOTE)
+    book.publish([other])
+    book.publish([DAILY])
+    assert load_workbook(book.path)["Daily"]["B2"].value == 3
+
+
+def test_what_is_known_of_the_last_writing_may_be_lost_or_cut_short(book: WorkbookFile) -> None:
+    book.publish([DAILY])
+    (known,) = Path(book.path).parent.glob(".*.written")
+    known.write_bytes(known.read_bytes()[:20])
+    book.publish([later(DAILY)])
+    assert load_workbook(book.path)["Daily"]["A5"].value == later(DAILY).note
+    known.unlink()
+    book.publish([DAILY])
+    assert load_workbook(book.path)["Daily"]["A5"].value == NOTE
 
 
 class InterruptedRows(list[tuple[date, int, float]]):

@@ -1,6 +1,7 @@
 """The choice of each outside system by the settings: the configured one or its embedded double."""
 
 import os
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -14,6 +15,7 @@ from lms_assets.embedded.demo_api import DemoGraderApi
 from lms_assets.embedded.letter_files import Outbox
 from lms_assets.embedded.workbook import WorkbookFile
 from lms_assets.letters.channels import Channel, Letters, ShortMessages
+from lms_assets.letters.chart import png_kept_at
 from lms_assets.letters.course_readers import CourseLetters, read_course_letters
 from lms_assets.resources.attempt_source import AttemptSource
 from lms_assets.resources.grader_api import GraderApi
@@ -80,7 +82,8 @@ def mailer(settings: Settings) -> Mailer | Outbox:
 def channels(settings: Settings, mailer: Mailer | Outbox) -> tuple[Channel, ...]:
     """The channels: letters always, and short messages to each address of NOTIFY_URLS."""
     services = (Notifier(url.get_secret_value()) for url in settings.notify_urls)
-    return (Letters(mailer), *map(ShortMessages, services))
+    draw = partial(png_kept_at, settings.lms_home / "chart.png")
+    return (Letters(mailer, draw), *map(ShortMessages, services))
 
 
 def course_readers(settings: Settings) -> CourseLetters:

@@ -19,9 +19,9 @@ from zipfile import BadZipFile, ZipFile
 import dagster as dg
 from pydantic import Field
 
-from lms_assets.embedded.last_writing import hash_of, last_writing, remember_writing
 from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.files import remove_abandoned_drafts, written_whole
+from lms_assets.last_writing import hash_of, last_writing, remember_writing
 from lms_assets.resources.spreadsheet.layout import Layout, layout, rearranged
 from lms_assets.resources.spreadsheet.tabs import (
     FORMATS,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lms_assets.letters.chart import Drawing
+
 
 @dataclass(frozen=True)
 class Paragraphs:
@@ -57,13 +59,13 @@ class LinkList:
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart as PNG; ``rows`` holds its numbers for readers who do not see pictures."""
+    """A chart; ``rows`` holds its numbers for readers who do not see pictures."""
 
     shape: ClassVar[str] = "picture"
     title: str
     alt: str
     cid: str
-    png: bytes
+    drawing: Drawing
     rows: list[tuple[str, str]]
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from typing import Any, Protocol
 
+from lms_assets.letters.chart import Draw, png_of
 from lms_assets.letters.compose import compose
 from lms_assets.letters.short import is_worth_a_message, short_message
 from lms_assets.resources.mail import Refusal
@@ -91,6 +92,7 @@ class Letters:
     """Whole letters by mail, for every kind of notice."""
 
     mailer: PostOffice
+    draw: Draw = png_of
     name: str = "mail"
 
     @property
@@ -113,6 +115,7 @@ class Letters:
             recipients=list(addressed_to),
             message_id=notice.message_id,
             date=notice.written_at,
+            draw=self.draw,
         )
         return self.mailer.send(letter, recipients)
 

@@ -1,11 +1,13 @@
 """The small chart of a letter, as PNG: mail clients show neither SVG nor scripts."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from babel.dates import format_date
 from babel.numbers import get_decimal_symbol, get_group_symbol
 
+from lms_assets.last_writing import made_once
 from lms_assets.letters.facts import DayFigures
 from lms_assets.statistics.figures import name_of
 from lms_assets.texts import Texts
@@ -15,21 +17,41 @@ COLOURS = {"runs": "#2f6fce", "correct": "#0f8a6d", "wrong": "#cf6a1b", "ungrade
 SHARPNESS = 2
 
 
-def chart_png(recent: Sequence[DayFigures], texts: Texts) -> bytes:
-    """A PNG: a bar of attempts for each day, split by kind and verdict.
+class Drawing(NamedTuple):
+    """A chart in Vega-Lite, and the language's notation of numbers for it."""
+
+    spec: dict[str, Any]
+    numbers: dict[str, Any]
+
+
+Draw = Callable[[Drawing], bytes]
+
+
+def png_of(drawing: Drawing) -> bytes:
+    """The chart as PNG; the first one of a process takes 0.3 s, in which its engine starts."""
+    import vl_convert
+
+    spec, numbers = drawing
+    return bytes(vl_convert.vegalite_to_png(spec, scale=SHARPNESS, format_locale=numbers))
+
+
+def png_kept_at(path: Path, drawing: Drawing) -> bytes:
+    """The chart as PNG; the file keeps it, so that the same chart is not drawn again."""
+    return made_once(path, drawing, lambda: png_of(drawing))
+
+
+def drawing_of(recent: Sequence[DayFigures], texts: Texts) -> Drawing:
+    """A bar of attempts for each day, split by kind and verdict.
 
     The background is white, so that the chart can be read in a dark mailbox too.
     """
-    import vl_convert
-
-    by_custom = {
+    numbers = {
         "decimal": get_decimal_symbol(texts.language),
         "thousands": get_group_symbol(texts.language),
         "grouping": [3],
         "currency": ["", ""],
     }
-    spec = _chart(recent, texts)
-    return bytes(vl_convert.vegalite_to_png(spec, scale=SHARPNESS, format_locale=by_custom))
+    return Drawing(_chart(recent, texts), numbers)
 
 
 def _chart(recent: Sequence[DayFigures], texts: Texts) -> dict[str, Any]:

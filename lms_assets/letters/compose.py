@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lms_assets.faults.causes import Cause, one_line
 from lms_assets.letters.blocks import Content, Picture
+from lms_assets.letters.chart import Draw, png_of
 from lms_assets.letters.content import content_of, outcome
 from lms_assets.letters.facts import (
     KINDS,
@@ -120,6 +121,7 @@ def compose(
     recipients: Sequence[str],
     message_id: str,
     date: datetime,
+    draw: Draw = png_of,
 ) -> EmailMessage:
     """A letter that is ready to be sent: plain text, HTML, the inline chart and all headers.
 
@@ -131,6 +133,7 @@ def compose(
         recipients: The addresses in To.
         message_id: From :func:`message_id`.
         date: The time of writing; aware.
+        draw: Makes a PNG of the chart.
     """
     typed = from_json(kind, facts)
     letter = _envelope(kind, typed, sender=sender, recipients=recipients)
@@ -143,7 +146,7 @@ def compose(
     _, html = cast("list[MIMEPart]", letter.get_payload())
     for picture in (block for block in content.blocks if isinstance(block, Picture)):
         html.add_related(
-            picture.png,
+            draw(picture.drawing),
             maintype="image",
             subtype="png",
             cid=f"<{picture.cid}>",

@@ -19,7 +19,7 @@ from lms_assets.letters.blocks import (
     Picture,
     Quotation,
 )
-from lms_assets.letters.chart import chart_png
+from lms_assets.letters.chart import drawing_of
 from lms_assets.letters.course_content import course_blocks
 from lms_assets.letters.facts import (
     CourseFacts,
@@ -278,7 +278,7 @@ def _chart(recent: Sequence[DayFigures], texts: Texts) -> Picture | None:
         title=texts.text("letters.section.chart"),
         alt=texts.text("letters.chart.alt", days=attempts_by_day),
         cid=CHART_CID,
-        png=chart_png(recent, texts),
+        drawing=drawing_of(recent, texts),
         rows=rows,
     )
 

@@ -8,12 +8,14 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_assets.attempts.fates import Fates
+from lms_assets.letters.chart import drawing_of, png_kept_at, png_of
 from lms_assets.letters.compose import compose, message_id, subject
 from lms_assets.letters.facts import (
     KINDS,
@@ -242,6 +244,30 @@ def test_the_russian_letter_has_all_contents_of_the_earlier_systems_letter() -> 
     ):
         assert f"\n{line}\n" in text
     assert "+9,2 %" in text
+
+
+def test_the_same_chart_is_not_drawn_again(tmp_path: Path) -> None:
+    file = tmp_path / "chart.png"
+    drawing = drawing_of([DayFigures(day=DAY, runs=3)], Texts("en"))
+    png = png_kept_at(file, drawing)
+    before = file.stat()
+    assert png_kept_at(file, drawing) == png == file.read_bytes()
+    assert file.stat() == before
+
+
+def test_another_chart_and_a_damaged_file_are_drawn_anew(tmp_path: Path) -> None:
+    file = tmp_path / "chart.png"
+    one = drawing_of([DayFigures(day=DAY, runs=3)], Texts("en"))
+    other = drawing_of([DayFigures(day=DAY, runs=3, correct=2)], Texts("en"))
+    png = png_kept_at(file, one)
+    assert png_kept_at(file, other) == png_of(other) != png
+    file.write_bytes(b"damaged")
+    assert png_kept_at(file, other) == png_of(other)
+
+
+def test_a_chart_that_cannot_be_kept_is_drawn(tmp_path: Path) -> None:
+    drawing = drawing_of([DayFigures(day=DAY, runs=3)], Texts("en"))
+    assert png_kept_at(tmp_path / "missing" / "chart.png", drawing) == png_of(drawing)
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])

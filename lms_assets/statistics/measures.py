@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, TextClause, text
 
 from lms_assets.attempts.lag import take_marks
-from lms_assets.days import days_between, offset_spans, spans, window_between
+from lms_assets.days import days_between, spans, window_between
 from lms_assets.locks import Lock, hold, wait_for
 from lms_assets.statistics.alarms import refresh_alarms
 from lms_assets.statistics.offsets import offsets_hold, write_offsets
@@ -26,6 +26,7 @@ from lms_assets.statistics.unpublished import mark_unpublished
 from lms_assets.statistics.views import definition_of_figures, script
 
 TURN_TIMEOUT = "15min"
+STEPS_OF_DAYS = ("student_hours", "task_days", "student_tasks")
 STEPS = ("student_activity", "daily", "retention", "aged_pairs", "tasks", "discrimination")
 LONGEST_SPAN = timedelta(days=31)
 # The tables that grow with the students and their days.
@@ -121,14 +122,12 @@ def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: d
     )
     connection.execute(_sql("touched"), {"days": sorted(days)})
     for first, last in _parts_of(days):
-        connection.execute(text("truncate changed_attempts"))
-        for span in offset_spans(window_between(first, last, zone), zone):
-            values = {"starts": span.start, "ends": span.end, "ahead": span.ahead}
-            connection.execute(_sql("changed_attempts"), values)
-        connection.execute(_sql("student_hours"))
-        connection.execute(_sql("task_days"))
+        window = window_between(first, last, zone)
+        instants = {"starts": window.start, "ends": window.end, "as_of": as_of}
+        connection.execute(_sql("changed_hours"), instants)
         part = {"first": first, "last": last, "as_of": as_of}
-        connection.execute(_sql("student_tasks"), part)
+        for step in STEPS_OF_DAYS:
+            connection.execute(_sql(step), part)
     for step in STEPS:
         connection.execute(_sql(step), {"as_of": as_of})
     refresh_alarms(connection, sorted(days), as_of=as_of)

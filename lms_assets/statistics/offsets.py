@@ -21,6 +21,9 @@ def write_offsets(connection: Connection, zone: ZoneInfo, first: date, last: dat
         text("insert into zone_offsets (starts, ends, ahead) values (:starts, :ends, :ahead)"),
         [{"starts": s.start, "ends": s.end, "ahead": s.ahead} for s in spans],
     )
+    # Without statistics PostgreSQL takes it for a larger table, and looks by the index for each
+    # attempt.
+    connection.execute(text("analyze zone_offsets"))
 
 
 def offsets_hold(connection: Connection, zone: ZoneInfo, as_of: date) -> bool:

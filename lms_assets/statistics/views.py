@@ -12,7 +12,7 @@ from importlib.resources import files
 from lms_assets.resources.replaceable import Repeatable
 from lms_assets.statistics.figures import column_comments, function_comments, relation_comments
 
-FIGURES_OF_PAIRS = "figures_of_pairs.sql"
+_PART = re.compile(r"/\* (\w+\.sql) \*/")
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -33,10 +33,9 @@ def figure_views() -> Repeatable:
 
 @cache
 def script(name: str) -> str:
-    """The text of a file in ``sql/``; ``/* figures_of_pairs.sql */`` is replaced by that file."""
+    """The text of a file in ``sql/``; ``/* part.sql */`` is replaced by the file of that name."""
     text = files(__package__).joinpath(f"sql/{name}").read_text(encoding="utf-8")
-    marker = f"/* {FIGURES_OF_PAIRS} */"
-    return text.replace(marker, script(FIGURES_OF_PAIRS)) if marker in text else text
+    return _PART.sub(lambda part: script(part[1]), text)
 
 
 @cache

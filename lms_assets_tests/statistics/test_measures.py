@@ -326,6 +326,34 @@ def test_an_unchanged_day_costs_nothing(database: Connection) -> None:
     assert after == before
 
 
+def test_a_day_loaded_again_writes_only_the_rows_that_differ(database: Connection) -> None:
+    def places(user: str) -> list[dict[str, Any]]:
+        return [
+            place
+            for table in ("student_hours", "student_activity", "student_task_statistics")
+            for place in rows(database, f"select ctid::text from {table} where user_id = '{user}'")
+        ]
+
+    figures_of(database, [submit("10:00", False), submit("10:00", False, user="bob", task="t2")])
+    ann, bob = places("ann"), places("bob")
+    load(database, [submit("10:00", True)])
+    measures.refresh(database, [DAY], zone="UTC", as_of=DAY)
+    assert places("bob") == bob
+    assert not any(place in ann for place in places("ann"))
+
+
+def test_figures_follow_an_attempt_that_moves_to_another_task_in_the_same_hour(
+    database: Connection,
+) -> None:
+    figures_of(database, [submit("10:00", True)])
+    load(database, [submit("10:00", True, task="t2")])
+    measures.refresh(database, [DAY], zone="UTC", as_of=DAY)
+    assert [(t["task"], t["solvers"]) for t in measures.tasks(database)] == [("t2", 1)]
+    assert row(database, "select last_task from student_activity where course = 'c1'") == {
+        "last_task": "t2"
+    }
+
+
 def test_an_ungraded_submit_is_shown_and_in_no_denominator(database: Connection) -> None:
     figures_of(database, [submit("10:00", None), submit("10:01", True), run("10:02")])
     day = measures.newest_day(database)

@@ -1,22 +1,18 @@
 -- Afterwards student_activity is up to date for the touched students. Grain: course ('' = all
--- courses together) and student. Three temporary tables are filled for later steps:
--- * touched_students also has the students who now have an attempt on a touched day;
+-- courses together) and student. Four temporary tables are filled for later steps:
+-- * touched_students also has the students of touched_hours;
+-- * touched_days has the days of touched_hours;
 -- * changed_cohorts has the cohorts that gained or lost a student;
 -- * affected_days has the days whose rows in daily_figures may change.
 -- Parameter: as_of, the newest loaded day.
+insert into touched_days (day) select distinct day from touched_hours;
 insert into touched_students (user_id)
-select distinct user_id from touched_days join student_hours using (day)
-on conflict do nothing;
+select distinct user_id from touched_hours on conflict do nothing;
 analyze touched_students;
 
-drop table if exists activity_before;
-create temporary table activity_before on commit drop as
-select course, user_id, first_day, cohort_week
-from student_activity join touched_students using (user_id);
-
-delete from student_activity a using touched_students t where a.user_id = t.user_id;
-
-insert into student_activity (
+drop table if exists new_activity;
+create temporary table new_activity (like student_activity) on commit drop;
+insert into new_activity (
     course, user_id, first_day, last_day, cohort_week, active_days,
     attempts, runs, correct, wrong, ungraded, without_task, last_consumer_key, last_task
 )
@@ -51,18 +47,18 @@ select course, user_id, first_day, last_day, cohort_week, active_days, attempts,
     wrong, ungraded, without_task, l.oauth_consumer_key, l.task
 from activity
 left join last_tasks l using (course, user_id)
-order by course, user_id;
+order by user_id, course;
 
 -- A day's row depends on the attempts of the day, on those of the 29 days before it (mau; the trend
 -- needs 28) and on the students whose first day it is.
 with first_days as (
-    select b.first_day as first_day_before, a.first_day as first_day_now,
-        b.cohort_week as week_before, a.cohort_week as week_now, course
-    from activity_before b
-    full join (
+    select a.first_day as first_day_before, n.first_day as first_day_now,
+        a.cohort_week as week_before, n.cohort_week as week_now, course
+    from (
         select a.* from student_activity a join touched_students using (user_id)
-    ) a using (course, user_id)
-    where b.first_day is distinct from a.first_day
+    ) a
+    full join new_activity n using (course, user_id)
+    where a.first_day is distinct from n.first_day
 ), inserted_cohorts as (
     insert into changed_cohorts (course, cohort_week)
     select course, week_before from first_days
@@ -81,4 +77,15 @@ select day from (
 ) as days
 where day <= :as_of;
 analyze affected_days;
-analyze changed_cohorts
+analyze changed_cohorts;
+
+-- An equal row is not written.
+delete from student_activity a using touched_students t
+where a.user_id = t.user_id
+  and not exists (
+    select from new_activity n
+    where (n.user_id, n.course) = (a.user_id, a.course) and row(n.*) is not distinct from row(a.*)
+  );
+delete from new_activity n using student_activity a
+where (n.user_id, n.course) = (a.user_id, a.course);
+insert into student_activity select * from new_activity

@@ -1,18 +1,41 @@
--- Afterwards student_hours also has the changed attempts. Grain: day, hour, course ('' if it is
--- not known) and student. Figures 1 to 3, 11 and 12 are computed from this table.
-insert into student_hours
+-- Afterwards student_hours is up to date for the changed days. Grain: day, hour, course ('' if it is
+-- not known) and student. Figures 1 to 3, 11 and 12 are computed from this table. touched_hours
+-- also has the students and days of all rows that changed: an equal row is not written, and nothing
+-- that depends on it is computed.
+-- Parameters: first and last, the days of the changed attempts.
+drop table if exists new_hours;
+create temporary table new_hours (like student_hours) on commit drop;
+insert into new_hours
     (day, hour, course, user_id, attempts, runs, correct, wrong, ungraded, without_task)
 select
     day,
     hour,
     coalesce(course, ''),
     user_id,
-    count(*),
-    count(*) filter (where is_run),
-    count(*) filter (where is_correct),
-    count(*) filter (where is_graded and not is_correct),
-    count(*) filter (where is_submit and not is_graded),
-    count(*) filter (where not has_task)
-from changed_attempts
+    sum(attempts),
+    sum(runs),
+    sum(correct),
+    sum(graded - correct),
+    sum(submits - graded),
+    coalesce(sum(attempts) filter (where not has_task), 0)
+from changed_hours
 group by 1, 2, 3, 4
-order by 1, 2, 3, 4
+order by 1, 2, 3, 4;
+
+with deleted_hours as (
+    delete from student_hours h
+    where day between :first and :last
+      and not exists (
+        select from new_hours n
+        where (n.day, n.hour, n.course, n.user_id) = (h.day, h.hour, h.course, h.user_id)
+          and row(n.*) is not distinct from row(h.*)
+      )
+    returning day, user_id
+)
+insert into touched_hours (day, user_id) select day, user_id from deleted_hours;
+
+delete from new_hours n using student_hours h
+where (n.day, n.hour, n.course, n.user_id) = (h.day, h.hour, h.course, h.user_id)
+  and h.day between :first and :last;
+insert into student_hours select * from new_hours;
+insert into touched_hours (day, user_id) select day, user_id from new_hours

@@ -4,9 +4,9 @@
 insert into task_days (day, oauth_consumer_key, course, task, students, solved)
 select day, oauth_consumer_key, course, task, count(*), count(*) filter (where is_solved)
 from (
-    select day, oauth_consumer_key, course, task, user_id, bool_or(is_correct) as is_solved
-    from changed_attempts
-    where is_graded and has_task
+    select day, oauth_consumer_key, course, task, user_id, bool_or(correct > 0) as is_solved
+    from changed_hours
+    where graded > 0 and has_task
     group by day, oauth_consumer_key, course, task, user_id
 ) as student_days
 group by day, oauth_consumer_key, course, task

@@ -73,7 +73,8 @@ with needed_days as (
     window up_to_day as (partition by course order by day)
 ), newcomers as (
     select a.course, a.first_day as day, count(*) as users
-    from affected_days d join student_activity a on a.first_day = d.day
+    from affected_days d
+    join student_activity a on a.cohort_week = week_of(d.day) and a.first_day = d.day
     group by a.course, a.first_day
 ), busiest_hours as (
     select distinct on (level.course, h.day) level.course, h.day, h.hour

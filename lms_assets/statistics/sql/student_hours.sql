@@ -20,14 +20,14 @@ select
     coalesce(sum(attempts) filter (where not has_task), 0)
 from changed_hours
 group by 1, 2, 3, 4
-order by 1, 2, 3, 4;
+order by user_id, 1, 2, 3;
 
 with deleted_hours as (
     delete from student_hours h
     where day between :first and :last
       and not exists (
         select from new_hours n
-        where (n.day, n.hour, n.course, n.user_id) = (h.day, h.hour, h.course, h.user_id)
+        where (n.user_id, n.day, n.hour, n.course) = (h.user_id, h.day, h.hour, h.course)
           and row(n.*) is not distinct from row(h.*)
       )
     returning day, user_id
@@ -35,7 +35,7 @@ with deleted_hours as (
 insert into touched_hours (day, user_id) select day, user_id from deleted_hours;
 
 delete from new_hours n using student_hours h
-where (n.day, n.hour, n.course, n.user_id) = (h.day, h.hour, h.course, h.user_id)
+where (n.user_id, n.day, n.hour, n.course) = (h.user_id, h.day, h.hour, h.course)
   and h.day between :first and :last;
 insert into student_hours select * from new_hours;
 insert into touched_hours (day, user_id) select day, user_id from new_hours

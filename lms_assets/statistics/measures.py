@@ -29,8 +29,13 @@ TURN_TIMEOUT = "15min"
 STEPS_OF_DAYS = ("student_hours", "task_days", "student_tasks")
 STEPS = ("student_activity", "daily", "retention", "aged_pairs", "tasks", "discrimination")
 LONGEST_SPAN = timedelta(days=31)
-# The tables that grow with the students and their days.
-GROWING = ("student_hours", "student_activity", "student_task_statistics", "task_days")
+# The tables that grow with the students and their days, with the columns by which rows are found.
+GROWING = (
+    "student_hours (user_id, day)",
+    "student_activity (user_id, course, cohort_week)",
+    "student_task_statistics (user_id, oauth_consumer_key, course, task, last_day)",
+    "task_days",
+)
 
 Row = dict[str, Any]
 

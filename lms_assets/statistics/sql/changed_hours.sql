@@ -12,4 +12,4 @@ with chosen_attempts as (
 ),
 /* hours_of_attempts.sql */;
 set local enable_indexscan = on;
-analyze changed_hours
+analyze changed_hours (user_id, oauth_consumer_key, course, task, day, hour)

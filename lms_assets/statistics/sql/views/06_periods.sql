@@ -15,12 +15,17 @@ create function heat_map_between(first_day date, last_day date)
         course text, iso_weekday integer, hour integer, attempts bigint, users bigint
     ) language sql stable parallel safe
 begin atomic
-    select c.course, extract(isodow from h.day)::integer, h.hour, sum(h.attempts),
-        count(distinct h.user_id)
-    from student_hours h
-    cross join lateral (values (''), (nullif(h.course, ''))) as c(course)
-    where h.day between first_day and last_day and c.course is not null
-    group by 1, 2, 3;
+    with per_user as (
+        select c.course, extract(isodow from h.day)::integer as iso_weekday, h.hour, h.user_id,
+            sum(h.attempts) as attempts
+        from student_hours h
+        cross join lateral (values (''), (nullif(h.course, ''))) as c(course)
+        where h.day between first_day and last_day and c.course is not null
+        group by c.course, iso_weekday, h.hour, h.user_id
+    )
+    select p.course, p.iso_weekday, p.hour, sum(p.attempts)::bigint, count(*)
+    from per_user p
+    group by p.course, p.iso_weekday, p.hour;
 end;
 
 create view heat_map as

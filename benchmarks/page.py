@@ -39,8 +39,9 @@ def opened(browser: Browser, file: Path) -> dict[str, float]:
 def rows(*, days: int = 1096, courses: int = 20, tasks: int = 2_000, times: int = 5) -> list[Row]:
     """Size and speed of the page of so many days."""
     figures = large(days=days, courses=courses, tasks=tasks)
-    vega_bundle()
-    html = render(figures, language="en", names=Names(), made_at=datetime.now(UTC))
+    html = render(
+        figures, language="en", names=Names(), made_at=datetime.now(UTC), vega=vega_bundle()
+    )
     size_mb = len(html.encode()) / 1024**2
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         file = Path(folder) / "report.html"

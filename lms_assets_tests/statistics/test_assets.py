@@ -95,6 +95,17 @@ def test_a_page_lies_in_any_place_that_a_lake_can(warehouse: Warehouse, made: Pr
     assert page_of(warehouse, shared) is None
 
 
+def test_the_second_page_holds_the_bundle_that_the_first_one_kept(
+    warehouse: Warehouse, made: Presentation
+) -> None:
+    place, page = made.page_place
+    [bundle] = [name for name in place.names("") if name.startswith("vega-")]
+    assert place.read(bundle).decode() in place.read(page).decode()
+    place.write(bundle, b"const kept = true;")
+    refresh(warehouse, as_of=DAY + timedelta(days=1))
+    assert "const kept = true;" in (page_of(warehouse, made) or "")
+
+
 @pytest.mark.parametrize(
     "change", ["figures", "as_of", "staff", "language", "names", "gone", "cut"]
 )

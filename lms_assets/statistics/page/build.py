@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from babel.dates import format_datetime
 from markupsafe import Markup
 from sqlalchemy import Connection
 
+from lms_assets.resources.objects import Objects
 from lms_assets.statistics.figures import TILES, definition_of, name_of
 from lms_assets.statistics.names import Names
 from lms_assets.statistics.page.payload import PERIODS, payload_of, shown_figures
@@ -49,17 +51,25 @@ def page_of(
     connection: Connection, presentation: Presentation, *, made_at: datetime, edition: str
 ) -> str:
     """The page with the present figures of the database."""
+    place, _ = presentation.page_place
     return render(
         figures_for_page(connection),
         language=presentation.language,
         names=presentation.names,
         made_at=made_at,
+        vega=kept_bundle(place),
         edition=edition,
     )
 
 
 def render(
-    figures: PageFigures, *, language: str, names: Names, made_at: datetime, edition: str = ""
+    figures: PageFigures,
+    *,
+    language: str,
+    names: Names,
+    made_at: datetime,
+    vega: str,
+    edition: str = "",
 ) -> str:
     """The page as HTML: one file, no network, no student.
 
@@ -68,6 +78,7 @@ def render(
         language: ``en`` or ``ru``.
         names: Titles and links of courses and tasks.
         made_at: The time of making, aware; the page shows it in the figures' zone.
+        vega: The bundle of Vega from :func:`vega_bundle`.
         edition: The hash from ``edition.py``.
     """
     texts = Texts(language)
@@ -89,6 +100,7 @@ def render(
         explained=EXPLAINED,
         definitions=defined(*_with_a_definition_of_their_own()),
         style=Markup(_part("page.css")),
+        vega=Markup(vega),
         **_filled(figures, texts, names, made_at),
     )
 
@@ -116,7 +128,6 @@ def _filled(figures: PageFigures, texts: Texts, names: Names, made_at: datetime)
         "lines": _lines(figures, figures.as_of, first, texts, made_at),
         "is_empty": False,
         "script": Markup(_script()),
-        "vega": Markup(vega_bundle()),
         "figures": Markup(as_json_in_html({**payload, "locale": _locale(texts)})),
     }
 
@@ -139,6 +150,17 @@ def _script() -> str:
     """The script, wrapped in a function, so that its names are not global in the page."""
     parts = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
     return f'"use strict";\n(() => {{\n{parts}\n}})();'
+
+
+def kept_bundle(place: Objects) -> str:
+    """The bundle from the place of the page; it is made and kept there if there is none.
+
+    To make it takes a second, and it is the same until another version is installed.
+    """
+    key = f"vega-{version('vl-convert-python')}.js"
+    if not place.exists(key):
+        place.write(key, vega_bundle().encode())
+    return place.read(key).decode()
 
 
 @cache

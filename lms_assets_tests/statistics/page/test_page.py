@@ -51,7 +51,9 @@ DRAWN = len(CHARTS) + 1
 def page_of(
     figures: PageFigures | None = None, *, language: str = "en", names: Names = NAMES
 ) -> str:
-    return render(figures or small(), language=language, names=names, made_at=MADE_AT)
+    return render(
+        figures or small(), language=language, names=names, made_at=MADE_AT, vega=vega_bundle()
+    )
 
 
 def payload_of(html: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import dagster as dg
 import lms_assets.definitions
 from lms_assets.attempts.assets import attempts_assets
 from lms_assets.attempts.partitions import attempt_days
-from lms_assets.commands.installation import open_instance, prepare
+from lms_assets.commands.installation import prepare
+from lms_assets.runs.instance import open_instance
 from lms_assets.settings import load_settings
 from lms_assets.statistics.assets import statistics_assets
 

@@ -19,6 +19,7 @@ from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from lms_assets.cluster.launcher import WorkersLauncher
 from lms_assets.faults.logs import configure_logging
 from lms_assets.locks import Lock, kept_if_free
+from lms_assets.runs.instance import open_instance
 from lms_assets.settings import load_settings
 from lms_assets.systems import warehouse
 
@@ -28,20 +29,17 @@ READY = "Worker       ready: Ctrl-C ends it after the run in hand, a second one 
 _INSTANCE: list[dg.DagsterInstance] = []
 
 
-def work(
-    *, runs: int, open_instance: Callable[[], dg.DagsterInstance], tell: Callable[[str], None]
-) -> bool:
+def work(*, runs: int, tell: Callable[[str], None]) -> bool:
     """Runs are executed until Ctrl-C; the current runs are finished first.
 
     Args:
         runs: The number of runs at a time, each in its own process.
-        open_instance: Opens Dagster's instance, once in each process.
         tell: Called with a line of text when the worker is ready.
 
     Returns:
         Whether the worker was told to stop; False if it ended by a fault.
     """
-    signals.worker_process_init.connect(lambda **_: _begin(open_instance()), weak=False)
+    signals.worker_process_init.connect(lambda **_: _begin(), weak=False)
     signals.worker_ready.connect(lambda **_: tell(READY), weak=False)
     # Celery warns if it runs as root. Its messages are JSON, so they can carry no code.
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
@@ -83,7 +81,7 @@ def _execute(run_id: str) -> int:
     )
 
 
-def _begin(instance: dg.DagsterInstance) -> None:
+def _begin() -> None:
     """This process of the pool has the definitions, Dagster's instance and logs."""
     from lms_assets.definitions import code_location
 
@@ -94,7 +92,7 @@ def _begin(instance: dg.DagsterInstance) -> None:
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     configure_logging(load_settings())
-    _INSTANCE.append(instance)
+    _INSTANCE.append(open_instance())
     code_location()
 
 

@@ -35,6 +35,7 @@ from lms_assets.runs.batches import (
     open_batches,
     runs_of,
 )
+from lms_assets.runs.instance import open_instance
 from lms_assets.runs.processes import (
     end_orphans,
     report_gone,
@@ -348,8 +349,6 @@ def work(batch: str, *, from_lake: bool) -> None:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     # Output of libraries goes to stderr, so that it is not taken for an answer.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    from lms_assets.commands.installation import open_instance
-
     with (
         # That the database is gone is told by the leading process, once.
         suppress(KeyboardInterrupt, BrokenPipeError, Fault),

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +20,11 @@ from lms_assets.faults import PermanentFault
 from lms_assets.faults.logs import configure_logging
 from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold
-from lms_assets.resources.sessions import session_url, staying_open
+from lms_assets.resources.sessions import session_url
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.instance import DAGSTER_URL, open_instance
 from lms_assets.settings import Settings, project_folder, running_as_root
 from lms_assets.statistics.views import figure_views
-
-DAGSTER_URL = "LMS_DAGSTER_POSTGRES_URL"
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,6 @@ def prepare(settings: Settings) -> Installation:
     environment = _environment(settings, warehouse.server_url)
     os.environ.update(environment)
     return Installation(settings, warehouse, environment)
-
-
-def open_instance() -> dg.DagsterInstance:
-    """Dagster's instance, whose sessions stay open; call :func:`prepare` first."""
-    # Dagster warns that the setting of log handlers is in beta; nobody can act on that.
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    url = os.environ[DAGSTER_URL]
-    os.environ[DAGSTER_URL] = staying_open(url)
-    try:
-        return dg.DagsterInstance.get()
-    finally:
-        # Processes that this one starts may open many instances.
-        os.environ[DAGSTER_URL] = url
 
 
 @contextmanager

@@ -77,11 +77,12 @@ def _serve_alone(
     orphans = end_orphans(instance, installation.warehouse, now=datetime.now(UTC))
     if orphans:
         tell(f"Orphans      {len(orphans)} runs of a process that died were marked failed")
-    workspace = ["-w", str(project_folder() / "workspace.yaml")]
+    workspace = project_folder() / "workspace.yaml"
     address = f"http://{HOST}:{port}"
     with _children(home / "up.json") as start:
-        page = start(["dagster-webserver", "-h", HOST, "-p", str(port), *workspace])
-        daemon = start(["dagster-daemon", "run", *workspace])
+        server = str(Path(sys.executable).with_name("dagster-webserver"))
+        page = start([server, "-h", HOST, "-p", str(port), "-w", str(workspace)])
+        daemon = start([sys.executable, "-m", "lms_assets.runs.daemon"])
         try:
             _wait_for(address, page)
         except (TimeoutError, NotLoadedError) as error:
@@ -104,10 +105,9 @@ def _where(installation: Installation) -> str:
 
 
 def _started(command: list[str]) -> "subprocess.Popen[bytes]":
-    program = Path(sys.executable).with_name(command[0])
     log = subprocess.DEVNULL if not os.environ.get("LMS_VERBOSE") else None
     return subprocess.Popen(
-        [str(program), *command[1:]],
+        command,
         cwd=project_folder(),
         stdout=log,
         stderr=log,

@@ -6,7 +6,7 @@ import click
 
 from lms_assets.cluster.agreement import refuse_difference
 from lms_assets.cluster.worker import work
-from lms_assets.commands.installation import open_instance, prepare
+from lms_assets.commands.installation import prepare
 from lms_assets.commands.terminal import FAILED
 from lms_assets.faults.logs import configure_logging
 from lms_assets.settings import SettingsError, load_settings
@@ -33,4 +33,4 @@ def worker(runs: int) -> None:
     refuse_difference(warehouse(settings), settings)
     prepare(settings)
     configure_logging(settings)
-    sys.exit(0 if work(runs=runs, open_instance=open_instance, tell=click.echo) else FAILED)
+    sys.exit(0 if work(runs=runs, tell=click.echo) else FAILED)

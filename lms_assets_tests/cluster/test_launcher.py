@@ -13,10 +13,11 @@ from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from sqlalchemy import make_url, text
 
 from lms_assets.cluster.launcher import WorkersLauncher, workers_that_answer
-from lms_assets.commands.installation import open_instance, prepare
+from lms_assets.commands.installation import prepare
 from lms_assets.definitions import code_location
 from lms_assets.faults import TemporaryFault
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.instance import open_instance
 from lms_assets.runs.processes import end_orphans
 from lms_assets.runs.tags import PARTITION_TAG
 from lms_assets.settings import load_settings

@@ -342,10 +342,25 @@ def test_a_session_that_stays_open_is_used_again_and_replaced_when_it_was_ended(
         with engine.connect() as connection:
             used.add(connection.scalar(text("select pg_backend_pid()")))
     (first,) = used
-    warehouse.rows("select pg_terminate_backend(:pid)", pid=first)
+    warehouse.rows("select pg_terminate_backend(:pid, 5000)", pid=first)
     with engine.connect() as connection:
         assert connection.scalar(text("select pg_backend_pid()")) != first
         assert connection.execute(text(SHOWN)).mappings().one() == STATED[0]
+    engine.dispose()
+
+
+def test_a_session_that_only_heard_a_notice_is_used_on(warehouse: Warehouse) -> None:
+    """A socket with something to read is no proof that the server ended the session."""
+    url = staying_open(
+        session_url(warehouse.url, schema="public").render_as_string(hide_password=False)
+    )
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        first = connection.scalar(text("select pg_backend_pid()"))
+        connection.execute(text("listen told"))
+    warehouse.rows("select pg_notify('told', '')")
+    with engine.connect() as connection:
+        assert connection.scalar(text("select pg_backend_pid()")) == first
     engine.dispose()
 
 

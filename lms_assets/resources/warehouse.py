@@ -31,6 +31,7 @@ from lms_assets.resources.server import (
     refuse_unwritable,
 )
 from lms_assets.resources.sessions import (
+    STAYS_OPEN,
     TLS_FAILED,
     TLS_MISSING,
     connected,
@@ -96,10 +97,10 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._engine = self._made_engine(poolclass=NullPool)
         return self._engine
 
-    def _made_engine(self, **pool: Any) -> Engine:  # noqa: ANN401
+    def _made_engine(self, **given: Any) -> Engine:  # noqa: ANN401
         url = session_url(self.server_url, schema="public", lock_timeout_s=LOCK_TIMEOUT_S)
         # Error texts must not quote rows.
-        return create_engine(url, hide_parameters=True, **pool)
+        return create_engine(url, hide_parameters=True, **given)
 
     @contextmanager
     def staying_open(self) -> Iterator[None]:
@@ -108,7 +109,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         A run has some 30 transactions, and a new session costs more than most of them. Outside
         such a block no session stays open: Dagster makes a warehouse for each tick of a sensor.
         """
-        self._kept_engine = self._made_engine(pool_size=1, max_overflow=-1, pool_pre_ping=True)
+        self._kept_engine = self._made_engine(plugins=[STAYS_OPEN])
         try:
             yield
         finally:

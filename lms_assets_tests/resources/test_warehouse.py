@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dagster as dg
 import psycopg2
 import pytest
 from alembic.config import Config
@@ -16,6 +17,7 @@ from lms_assets.resources import migrations
 from lms_assets.resources import warehouse as module
 from lms_assets.resources.warehouse import Warehouse, upgrade_to
 from lms_assets_tests.driving import connected
+from lms_assets_tests.homes import wait_until
 from lms_assets_tests.smtp_server import free_port
 
 INSERT = """
@@ -111,8 +113,8 @@ def test_transactions_share_a_session_only_where_it_was_asked_to_stay(
     assert len(sessions_of(warehouse, transactions=3)) == 3
     with warehouse.staying_open():
         (shared,) = sessions_of(warehouse, transactions=3)
-    still = warehouse.rows("select from pg_stat_activity where pid = :pid", pid=shared)
-    assert still == []
+    still = "select pid from pg_stat_activity where pid = :pid"
+    wait_until(lambda: warehouse.rows(still, pid=shared) == [])
 
 
 def test_a_session_that_stayed_open_and_was_ended_is_replaced(warehouse: Warehouse) -> None:
@@ -209,6 +211,24 @@ def test_a_connection_that_is_lost_is_replaced_and_the_work_done_once(warehouse:
     assert warehouse.in_transaction(work) == "done"
     assert len(set(tries)) == 2
     assert warehouse.rows("select user_id from attempts") == [{"user_id": "try 2"}]
+
+
+def test_the_transactions_of_a_run_share_a_session_that_ends_with_it(warehouse: Warehouse) -> None:
+    used = []
+
+    @dg.op
+    def uses(warehouse: Warehouse) -> None:
+        for _ in range(2):
+            used.append(warehouse.rows("select pg_backend_pid() as pid")[0]["pid"])
+
+    @dg.job
+    def two_transactions() -> None:
+        uses()
+
+    two_transactions.execute_in_process(resources={"warehouse": warehouse})
+    assert used[0] == used[1]
+    left = "select pid from pg_stat_activity where pid = :pid"
+    wait_until(lambda: warehouse.rows(left, pid=used[0]) == [])
 
 
 def test_two_transactions_that_wait_for_each_other_both_succeed(warehouse: Warehouse) -> None:

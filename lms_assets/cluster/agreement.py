@@ -1,5 +1,8 @@
 """The settings that all machines of a cluster must share: `./lms up` writes them, workers compare.
 
+A worker compares when it starts and before each run, because `./lms up` may have been started
+again with other settings or other code since.
+
 Two workers with different zones would load different windows for one day. With different lists of
 staff, each would compute all figures again after the other. The lake is compared by an object in
 it, not by its address: machines may mount one folder under different names, and a folder that is
@@ -7,6 +10,7 @@ not mounted looks like an empty lake.
 """
 
 import secrets
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -36,25 +40,43 @@ def write_agreement(warehouse: Warehouse, settings: Settings) -> None:
     lake = the_lake(settings)
     if _lake_id(lake) == "":
         lake.objects.write(LAKE_ID, secrets.token_hex(DIGITS).encode())
-    rows = [{"name": name, "value": value} for name, value in _agreement(settings).items()]
+    rows = [{"name": name, "value": value} for name, value in agreement_of(settings).items()]
     with warehouse.begin() as connection:
         connection.execute(text("delete from agreed_settings"))
         insert = "insert into agreed_settings (name, value) values (:name, :value)"
         connection.execute(text(insert), rows)
 
 
-def refuse_difference(warehouse: Warehouse, settings: Settings) -> None:
+def refuse_difference(warehouse: Warehouse, settings: Settings) -> dict[str, str]:
     """This machine has the settings of `./lms up`; nothing is changed.
 
+    Returns:
+        What this machine has, for :func:`refuse_other`.
+
     Raises:
-        PermanentFault: ``settings.differ_from_up``, with each difference. Or
-            ``erasure.key_missing``, ``erasure.key_other``: the key of the tombstones is missing.
+        PermanentFault: As :func:`refuse_other`. Or ``erasure.key_missing``,
+            ``erasure.key_other``: the key of the tombstones is missing.
+        TemporaryFault: As :func:`refuse_other`.
+    """
+    here = agreement_of(settings)
+    refuse_other(warehouse, here)
+    erasure(settings).tombstones(warehouse)
+    return here
+
+
+def refuse_other(warehouse: Warehouse, here: Mapping[str, str]) -> None:
+    """`./lms up` was started last with what ``here`` has.
+
+    Args:
+        here: Name → value, as :func:`agreement_of` had it when this process started.
+
+    Raises:
+        PermanentFault: ``settings.differ_from_up``, with each difference.
         TemporaryFault: ``settings.up_is_first``: `./lms up` was never started with this database.
     """
     agreed = _agreed(warehouse)
     if not agreed:
         raise TemporaryFault("settings.up_is_first")
-    here = _agreement(settings)
     differences = [
         _difference(name, here.get(name, ""), agreed.get(name, ""))
         for name in sorted(here.keys() | agreed.keys())
@@ -62,7 +84,6 @@ def refuse_difference(warehouse: Warehouse, settings: Settings) -> None:
     ]
     if differences:
         raise PermanentFault("settings.differ_from_up", differences="; ".join(differences))
-    erasure(settings).tombstones(warehouse)
 
 
 def _difference(name: str, here: str, there: str) -> str:
@@ -77,8 +98,8 @@ def _agreed(warehouse: Warehouse) -> dict[str, str]:
         return {str(name): str(value) for name, value in rows}
 
 
-def _agreement(settings: Settings) -> dict[str, str]:
-    """Name → value; for values that may be private, a hash."""
+def agreement_of(settings: Settings) -> dict[str, str]:
+    """Name → value of what must be alike; for values that may be private, a hash."""
     return {
         "LMS_TIMEZONE": settings.lms_timezone,
         "LMS_FIRST_DAY": settings.lms_first_day.isoformat(),

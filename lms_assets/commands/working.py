@@ -29,8 +29,9 @@ def worker(runs: int) -> None:
     settings = load_settings()
     if settings.lms_broker_url is None:
         raise SettingsError("LMS_BROKER_URL: is missing: set it as it is where ./lms up runs")
+    database = warehouse(settings)
     # Before anything is migrated: a worker changes nothing by itself.
-    refuse_difference(warehouse(settings), settings)
+    agreement = refuse_difference(database, settings)
     prepare(settings)
     configure_logging(settings)
-    sys.exit(0 if work(runs=runs, tell=click.echo) else FAILED)
+    sys.exit(0 if work(database, agreement, runs=runs, tell=click.echo) else FAILED)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lms_assets.cluster.agreement import refuse_difference, write_agreement
+from lms_assets.cluster.agreement import refuse_difference, refuse_other, write_agreement
 from lms_assets.faults import PermanentFault, TemporaryFault
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
@@ -103,6 +103,17 @@ def test_before_the_first_up_a_worker_is_told_to_come_later(
 ) -> None:
     with pytest.raises(TemporaryFault, match=r"Start \./lms up first"):
         refuse_difference(warehouse, settings(tmp_path / "worker", lms_key=KEY))
+
+
+def test_what_a_worker_had_at_its_start_is_refused_once_up_has_other_settings(
+    warehouse: Warehouse, up: Settings, tmp_path: Path
+) -> None:
+    usual = {"lms_key": KEY, "api_client": "client-of-the-test"}
+    agreement = refuse_difference(warehouse, settings(tmp_path / "worker", **usual))
+    refuse_other(warehouse, agreement)
+    write_agreement(warehouse, up.model_copy(update={"api_concurrency": 2}))
+    with pytest.raises(PermanentFault, match=r"API_CONCURRENCY=4 \(./lms up: 2\)"):
+        refuse_other(warehouse, agreement)
 
 
 def test_an_empty_database_is_left_empty_by_a_worker(database_url: str, tmp_path: Path) -> None:

@@ -119,3 +119,23 @@ def test_a_worker_with_other_settings_is_refused(
     said = pair.machine("other", **settings).place.lms("worker")
     assert said.code == 2
     assert named in said.err.replace("\n", " ")
+
+
+def test_a_worker_that_an_up_with_other_settings_overtook_ends_and_its_run_waits() -> None:
+    """The run is done once, by a worker that has the new settings."""
+    with cluster(LMS_FIRST_DAY=str(FIRST)) as here:
+        up, old = here.up(), here.worker("old")
+        here.backfill(FIRST, 1)
+        wait_until(lambda: here.loaded() == names(1))
+        up.end()
+        here.settings["API_CONCURRENCY"] = "2"
+        here.up()
+        here.backfill(FIRST + timedelta(days=1), 1)
+        wait_until(lambda: old.processes[-1].poll() is not None)
+        assert old.processes[-1].returncode == 2
+        assert "API_CONCURRENCY=4 (./lms up: 2)" in old.said().replace("\n", " ")
+        assert here.loaded() == names(1)
+        here.worker("new")
+        wait_until(lambda: here.loaded() == names(2))
+        wait_until(lambda: not here.runs().keys() & UNFINISHED)
+        assert here.runs().keys() == {"SUCCESS"}

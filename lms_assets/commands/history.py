@@ -141,10 +141,13 @@ def run_batch(
     messenger = messenger_of(installation, instance)
     tell_of_orphans(installation, instance)
     unfinished = None if again else _unfinished_batch(installation, days, kind=kind)
-    batch = unfinished or _new_batch(installation, days, kind=kind)
-    finish_killed_batches(installation, instance, but=batch)
+    batch = unfinished or f"{kind}-{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     outcomes, published = [], None
     with terminated_as_interrupted(), leading(installation.warehouse, batch):
+        # Opened under its lead: to another command an open batch that nobody leads is a killed one.
+        with installation.warehouse.begin() as connection:
+            open_batch(connection, batch, kind=kind, days=days)
+        finish_killed_batches(installation, instance, but=batch)
         try:
             with closing(_runs(instance, days, batch, workers, from_lake=from_lake)) as runs:
                 for run_id in runs:
@@ -153,13 +156,6 @@ def run_batch(
         finally:
             published = _finish(installation, instance, messenger, batch)
     return BatchOutcome(sorted(outcomes, key=lambda outcome: outcome.day or date.min), published)
-
-
-def _new_batch(installation: Installation, days: Sequence[date], *, kind: str) -> str:
-    batch = f"{kind}-{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    with installation.warehouse.begin() as connection:
-        open_batch(connection, batch, kind=kind, days=days)
-    return batch
 
 
 def _unfinished_batch(installation: Installation, days: Sequence[date], *, kind: str) -> str | None:
@@ -270,11 +266,15 @@ class Worker:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
 
-    def end(self) -> None:
-        """The process has ended."""
+    def dismiss(self) -> None:
+        """The process ends after its present day; it takes a second to."""
         with suppress(OSError):
             if self._process.stdin:
                 self._process.stdin.close()
+
+    def end(self) -> None:
+        """The process has ended."""
+        self.dismiss()
         try:
             self._process.wait(timeout=WORKER_ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -333,13 +333,13 @@ def _shared_out(days: Sequence[date], crew: Sequence[Worker]) -> Iterator[tuple[
 def _feed(
     worker: Worker, waiting: "SimpleQueue[date]", ended: Ended, stop: threading.Event
 ) -> None:
-    """One worker has run days until none is waiting; each result went to ``ended``."""
+    """One worker has run days until none is waiting, and ends; results went to ``ended``."""
     try:
         while not stop.is_set():
             day = waiting.get_nowait()
             ended.put((day, worker.run(day)))
     except Empty:
-        pass
+        worker.dismiss()
     finally:
         ended.put(None)
 

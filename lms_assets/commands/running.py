@@ -21,7 +21,7 @@ from lms_assets.commands.installation import Installation, opened
 from lms_assets.commands.progress import BatchProgress
 from lms_assets.commands.publishing import publish_changes, status_of
 from lms_assets.commands.terminal import FAILED, counted, err
-from lms_assets.settings import load_settings
+from lms_assets.settings import Settings, load_settings
 from lms_assets.systems import resources
 
 
@@ -124,7 +124,7 @@ def _run_days(
             days,
             kind=kind,
             tell=progress.tell,
-            workers=installation.settings.api_concurrency,
+            workers=_workers(installation.settings, from_lake=from_lake),
             from_lake=from_lake,
             again=again,
         )
@@ -132,3 +132,8 @@ def _run_days(
         click.echo(f"{failed.day}  {failed.summary}")
     click.echo(f"{len(outcome.days) - len(outcome.failed)} done, {len(outcome.failed)} failed.")
     return status_of(outcome.publication) or (FAILED if outcome.failed else 0)
+
+
+def _workers(settings: Settings, *, from_lake: bool) -> int:
+    """As many as may ask the API, and one: while the others ask, it loads what it was answered."""
+    return settings.api_concurrency + (0 if from_lake else 1)

@@ -1,7 +1,9 @@
 """The daemon of `lms up`: Dagster's own, but with sessions that stay open.
 
 The daemon makes and queues every run. With a session for each of a run's first fifty statements,
-it would be slower than two workers.
+it would be slower than two workers. `dagster-daemon run` takes no instance: it opens its own by the
+environment, which its code servers inherit, and they open an instance for each tick. So the parts
+of Dagster behind that command are called here.
 """
 
 from contextlib import suppress

@@ -10,7 +10,7 @@ from lms_assets_tests.reliability.world import FIRST, World, settled, world
 
 QUICK_KILLS, QUICK_DAYS = 6, 5
 KILLS, DAYS, SEED = 200, 30, 20251128
-LONGEST_S = 9.0
+LONGEST_S = 6.5
 
 
 @pytest.fixture(scope="module")

@@ -103,6 +103,7 @@ def presentation(settings: Settings) -> Presentation:
         sheet_students=settings.lms_sheet_students,
         sheet_per_day=settings.lms_sheet_per_day,
         page=settings.page_url,
+        charts_file=str(settings.lms_home / "charts.js"),
     )
 
 

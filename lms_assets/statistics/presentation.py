@@ -20,6 +20,7 @@ class Presentation(dg.ConfigurableResource):  # type: ignore[type-arg]
         sheet_students: Whether the sheet has a tab of students who need help, by id.
         sheet_per_day: Whether the sheet has a worksheet for each of the newest 31 days.
         page: The path of the page, or its address as an object of the lake.
+        charts_file: A file of this machine that keeps the charts' library between pages.
     """
 
     language: str = "en"
@@ -29,6 +30,7 @@ class Presentation(dg.ConfigurableResource):  # type: ignore[type-arg]
     sheet_students: bool = False
     sheet_per_day: bool = False
     page: str
+    charts_file: str
 
     @property
     def page_place(self) -> tuple[Objects, str]:

@@ -61,7 +61,9 @@ def test_the_days_figures_show_their_columns_in_words() -> None:
 @pytest.fixture
 def made(warehouse: Warehouse, tmp_path: Path) -> Presentation:
     """A page has been made of a loaded day."""
-    presentation = Presentation(page=str(tmp_path / "report.html"))
+    presentation = Presentation(
+        page=str(tmp_path / "report.html"), charts_file=str(tmp_path / "charts.js")
+    )
     loaded(warehouse, Lake(url=str(tmp_path / "lake")), [record("ann"), record("bob")])
     refresh(warehouse)
     Path(presentation.page).write_text(page_of(warehouse, presentation) or "")
@@ -95,15 +97,18 @@ def test_a_page_lies_in_any_place_that_a_lake_can(warehouse: Warehouse, made: Pr
     assert page_of(warehouse, shared) is None
 
 
-def test_the_second_page_holds_the_bundle_that_the_first_one_kept(
+def test_the_charts_library_is_kept_between_pages_and_mended_when_it_is_damaged(
     warehouse: Warehouse, made: Presentation
 ) -> None:
-    place, page = made.page_place
-    [bundle] = [name for name in place.names("") if name.startswith("vega-")]
-    assert place.read(bundle).decode() in place.read(page).decode()
-    place.write(bundle, b"const kept = true;")
+    library = Path(made.charts_file)
+    kept, before = library.read_text(), library.stat()
+    assert kept in Path(made.page).read_text()
     refresh(warehouse, as_of=DAY + timedelta(days=1))
-    assert "const kept = true;" in (page_of(warehouse, made) or "")
+    assert kept in (page_of(warehouse, made) or "")
+    assert library.stat().st_mtime_ns == before.st_mtime_ns
+    library.write_text("const damaged = true;")
+    assert kept in (page_of(warehouse, made) or "")
+    assert library.read_text() == kept
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_a_page_is_made_again_of_whatever_changed(
     elif change == "names":
         names = tmp_path / "names.csv"
         names.write_text("course,task,title,link\ncourse-v1:Org+Course+Run,,Algebra,\n")
-        made = Presentation(page=made.page, names_file=str(names))
+        made = Presentation(page=made.page, charts_file=made.charts_file, names_file=str(names))
     elif change == "gone":
         Path(made.page).unlink()
     else:

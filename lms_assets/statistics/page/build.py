@@ -11,6 +11,7 @@ from datetime import date, datetime
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ from babel.dates import format_datetime
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from lms_assets.resources.objects import Objects
+from lms_assets.last_writing import made_once
 from lms_assets.statistics.figures import TILES, definition_of, name_of
 from lms_assets.statistics.names import Names
 from lms_assets.statistics.page.payload import PERIODS, payload_of, shown_figures
@@ -51,13 +52,12 @@ def page_of(
     connection: Connection, presentation: Presentation, *, made_at: datetime, edition: str
 ) -> str:
     """The page with the present figures of the database."""
-    place, _ = presentation.page_place
     return render(
         figures_for_page(connection),
         language=presentation.language,
         names=presentation.names,
         made_at=made_at,
-        vega=kept_bundle(place),
+        vega=kept_bundle(Path(presentation.charts_file)),
         edition=edition,
     )
 
@@ -152,15 +152,10 @@ def _script() -> str:
     return f'"use strict";\n(() => {{\n{parts}\n}})();'
 
 
-def kept_bundle(place: Objects) -> str:
-    """The bundle from the place of the page; it is made and kept there if there is none.
-
-    To make it takes a second, and it is the same until another version is installed.
-    """
-    key = f"vega-{version('vl-convert-python')}.js"
-    if not place.exists(key):
-        place.write(key, vega_bundle().encode())
-    return place.read(key).decode()
+def kept_bundle(file: Path) -> str:
+    """The bundle as the file keeps it; making it takes a second, and each page has the same."""
+    of_engine = version("vl-convert-python")
+    return made_once(file, of_engine, lambda: vega_bundle().encode()).decode()
 
 
 @cache

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 import dagster as dg
@@ -41,6 +41,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
+from lms_assets.ahead import ahead
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
 from lms_assets.faults.folders import folder_fault
 from lms_assets.faults.masking import Mask
@@ -52,7 +53,7 @@ from lms_assets.resources.records import BYTE_ORDER_MARK, NotAnArray, count_reco
 
 log = logging.getLogger("lms.api")
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 20
 _SHOWN_CHARACTERS = 80
 _LONGEST_CONNECT_S = 30
 _BUSY = (408, 425, 429)
@@ -169,8 +170,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         deadline = Deadline(self.timeout_s)
         try:
             with deadline, self._session(deadline) as session:
-                size, sha256 = self._receive(session, parameters, part)
-            content = _Content(size, sha256, self._records(part))
+                content = self._receive(session, parameters, part)
             if not deadline.has_passed:
                 part.replace(to)
                 return content
@@ -195,8 +195,8 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _receive(
         self, session: requests.Session, parameters: dict[str, str], part: Path
-    ) -> tuple[int, str]:
-        """The body is in ``part``; its size and checksum."""
+    ) -> _Content:
+        """The body is in ``part``, and cleaning can read its records."""
         timeouts = (min(self.timeout_s, _LONGEST_CONNECT_S), self.timeout_s)
         # A proxy cannot reach the loopback address of this machine.
         host = _host_of(self.url)
@@ -214,28 +214,22 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
                 raise refusal
             return self._store(response, part)
 
-    def _store(self, response: requests.Response, part: Path) -> tuple[int, str]:
-        checksum, size = hashlib.sha256(), 0
-        with part.open("wb") as file:
-            for chunk in response.iter_content(_CHUNK):
-                size += file.write(chunk)
-                checksum.update(chunk)
-                if size > self.max_bytes:
-                    raise PermanentFault("api.answer_too_large", max_bytes=self.max_bytes)
-        return size, checksum.hexdigest()
-
-    def _records(self, part: Path) -> int:
-        """The number of records in the body, which cleaning can read."""
-        with part.open("rb") as body:
-            beginning = body.read(4096)
-            if not beginning.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
-                shown = self._shown(beginning)
-                raise TemporaryFault("api.not_an_array", status=200, beginning=shown)
-            body.seek(0)
+    def _store(self, response: requests.Response, part: Path) -> _Content:
+        with part.open("w+b") as file:
+            body = _Arriving(response, file, self.max_bytes)
             try:
-                return count_records(body)
+                # The only pass over the body: what is counted is hashed and stored on the way.
+                records = count_records(cast(BinaryIO, body))
             except NotAnArray:
-                raise TemporaryFault("api.cut_short") from None
+                raise self._not_an_array(file) from None
+            return _Content(body.size, body.checksum.hexdigest(), records)
+
+    def _not_an_array(self, body: BinaryIO) -> Fault:
+        body.seek(0)
+        beginning = body.read(4096)
+        if beginning.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
+            return TemporaryFault("api.cut_short")
+        return TemporaryFault("api.not_an_array", status=200, beginning=self._shown(beginning))
 
     def _refusal(self, response: requests.Response) -> Fault | None:
         """The fault in the answer's status; None where the body must be read."""
@@ -300,6 +294,38 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         if text.startswith("["):
             return ""
         return ascii(_STUDENT.sub("***", text)[:_SHOWN_CHARACTERS])[1:-1]
+
+
+class _Arriving:
+    """A response's body as a stream: what is read of it is stored and hashed.
+
+    A thread receives the next bytes while the reader works.
+
+    Args:
+        response: The response, whose body was not read.
+        file: Holds all bytes that were read.
+        max_bytes: A longer body is refused.
+    """
+
+    def __init__(self, response: requests.Response, file: BinaryIO, max_bytes: int) -> None:
+        self.size = 0
+        self.checksum = hashlib.sha256()
+        self._chunks = ahead(response.iter_content(_CHUNK))
+        self._file = file
+        self._max_bytes = max_bytes
+
+    def read(self, _: int) -> bytes:
+        """The next bytes, up to a chunk, whatever number is asked for; none at the end.
+
+        Raises:
+            PermanentFault: ``api.answer_too_large``.
+        """
+        chunk = next(self._chunks, b"")
+        self.size += self._file.write(chunk)
+        self.checksum.update(chunk)
+        if self.size > self._max_bytes:
+            raise PermanentFault("api.answer_too_large", max_bytes=self._max_bytes)
+        return chunk
 
 
 class _Session(requests.Session):

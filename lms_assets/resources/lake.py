@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from pydantic import PrivateAttr
 from upath import UPath
 
+from lms_assets.ahead import ahead
 from lms_assets.files import remove_abandoned_drafts
 from lms_assets.resources.objects import Objects
 
@@ -125,7 +126,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             open(os.dup(sink.fileno()), "wb") as duplicate,  # noqa: PTH123
             pa.CompressedOutputStream(duplicate, "zstd") as packed,
         ):
-            while chunk := source.read(CHUNK_BYTES):
+            for chunk in _chunks(source):
                 packed.write(chunk)
 
     def _is_whole(self, answer: RawAnswer) -> bool:
@@ -133,7 +134,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         digest = hashlib.sha256()
         try:
             with self.open_raw(answer) as stored:
-                while chunk := stored.read(CHUNK_BYTES):
+                for chunk in ahead(_chunks(stored)):
                     digest.update(chunk)
         except OSError:
             return False
@@ -309,6 +310,10 @@ def checksum_of(path: Path) -> str:
 def reference_key(asset: str, partition: str) -> str:
     """The key of the reference (JSON) that an asset handed on for a partition."""
     return f"references/{asset}/{partition}.json"
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 
 def _is_shown(name: str) -> bool:

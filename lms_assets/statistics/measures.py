@@ -10,7 +10,7 @@ those of LMS_TIMEZONE, and staff are left out. Nothing here depends on Dagster.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -183,6 +183,12 @@ def as_of(connection: Connection) -> date | None:
     """The day at whose end the figures hold; None before the first refresh."""
     settings = _settings(connection)
     return settings["as_of"] if settings else None
+
+
+def refreshed_at(connection: Connection) -> datetime | None:
+    """The time of the last refresh that changed figures, UTC; None before the first refresh."""
+    moment: datetime | None = connection.scalar(text("select refreshed_at from figure_settings"))
+    return moment.astimezone(UTC) if moment else None
 
 
 def daily(connection: Connection, first: date | None = None, last: date | None = None) -> list[Row]:

@@ -80,8 +80,23 @@ class Presented(Protocol):
         """Titles and links of courses and tasks."""
 
 
+_last_read: dict[object, SheetFigures] = {}
+
+
 def figures_for_sheet(connection: Connection) -> SheetFigures:
-    """The committed figures, read from the tables of statistics; attempts are not read."""
+    """The committed figures, read from the tables of statistics; attempts are not read.
+
+    A process reads them once after each refresh: for the sheet, and again for its check.
+    """
+    refresh = (connection.engine.url, measures.refreshed_at(connection))
+    if refresh not in _last_read:
+        read = _read(connection)
+        _last_read.clear()
+        _last_read[refresh] = read
+    return _last_read[refresh]
+
+
+def _read(connection: Connection) -> SheetFigures:
     periods = text("select * from period_statistics where course <> '' and period_days in (0, 28)")
     return SheetFigures(
         daily=measures.daily(connection),

@@ -402,6 +402,26 @@ def figures(warehouse: Warehouse, attempts: list[dict[str, Any]]) -> SheetFigure
         return figures_for_sheet(connection)
 
 
+def test_the_figures_are_read_once_after_each_refresh(warehouse: Warehouse) -> None:
+    def refreshed(as_of: date) -> SheetFigures:
+        with warehouse.begin() as connection:
+            measures.refresh_all(connection, zone="UTC", as_of=as_of)
+        with warehouse.begin() as connection:
+            read = figures_for_sheet(connection)
+            assert figures_for_sheet(connection) is read
+        return read
+
+    with warehouse.begin() as connection:
+        connection.execute(
+            text(
+                "insert into attempts (user_id, attempt_type, is_correct, created_at)"
+                " values ('a', 'submit', true, '2017-10-01'), ('a', 'submit', true, '2017-10-02')"
+            )
+        )
+    assert refreshed(date(2017, 10, 1)).attempts == 1
+    assert refreshed(date(2017, 10, 2)).attempts == 2
+
+
 @pytest.fixture(params=["google", "workbook"])
 def publisher(
     request: pytest.FixtureRequest, tmp_path: Path

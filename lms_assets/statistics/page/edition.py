@@ -2,14 +2,14 @@
 
 from hashlib import sha256
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from lms_assets.code_hash import code_hash
+from lms_assets.statistics import measures
 from lms_assets.statistics.presentation import Presentation
 
 # The hash stands before styles and scripts, within the first bytes.
 _HEAD_BYTES = 2_000
-_REFRESHED = "select extract(epoch from max(refreshed_at))::text from figure_settings"
 
 
 def edition_of(connection: Connection, presentation: Presentation) -> str:
@@ -18,7 +18,7 @@ def edition_of(connection: Connection, presentation: Presentation) -> str:
     Read it before the figures. If they change in between, the page is made once more than needed,
     but never too seldom.
     """
-    refreshed = connection.scalar(text(_REFRESHED))
+    refreshed = measures.refreshed_at(connection)
     # Figures and page are made from these.
     code = code_hash("lms_assets.statistics", "lms_assets.texts")
     names = sorted((key, name.title, name.link) for key, name in presentation.names.known.items())

@@ -23,8 +23,8 @@ from lms_assets.attempts.cleaning import (
     cut_sourcedid,
 )
 from lms_assets.attempts.columns import ATTEMPT_TYPES, KEY_COLUMNS
-from lms_assets.attempts.merge import copy
 from lms_assets.days import Window, end_of_tomorrow, offset_spans
+from lms_assets.resources.copying import copy
 
 
 def typed_rows(earlier: EarlierTable) -> str:
@@ -112,7 +112,7 @@ with old as ({typed}),
 judged as (
     select old.*, e.place is not null as is_erased, e.place is null and broken is null as is_good,
         hash_record_extended(row({fields}), 0) as fields_hash
-    from old left join adoption_erased e on e.place = old.place
+    from old left join adoption_erased e on cast(e.place as tid) = old.place
 ),
 ranked as (
     select place, user_id, attempt_type, created_at, broken, is_erased, is_good, is_possible,
@@ -139,7 +139,7 @@ def decide_fates(takeover: Takeover, earlier: EarlierTable) -> None:
     """The table ``adoption_fates`` has one row per earlier row: its place, day and fate."""
     takeover.execute("drop table if exists adoption_fates, adoption_erased")
     takeover.execute(
-        "create temporary table adoption_erased (place tid primary key) on commit drop"
+        "create temporary table adoption_erased (place text primary key) on commit drop"
     )
     if takeover.tombstones is not None:
         _note_erased(takeover, earlier, takeover.tombstones)

@@ -10,9 +10,9 @@ from lms_assets.amends.adoption_tables import EARLIER_COLUMNS, EarlierTable, quo
 from lms_assets.amends.takeover import Takeover
 from lms_assets.attempts.cleaning import MAX_NAME_BYTES
 from lms_assets.attempts.columns import ARROW_SCHEMA, DERIVED_COLUMNS
-from lms_assets.attempts.merge import copy
 from lms_assets.attempts.table_schema import check_table
 from lms_assets.days import today
+from lms_assets.resources.copying import copy
 from lms_assets.resources.records import ascii_text
 
 DUPLICATE: Final = "adopted_duplicate"

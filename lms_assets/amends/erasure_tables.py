@@ -23,9 +23,10 @@ from lms_assets.amends.student import Student
 from lms_assets.attempts.corrections import correct_books
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
-from lms_assets.attempts.merge import copy, lock_day
+from lms_assets.attempts.merge import lock_day
 from lms_assets.attempts.quarantine import as_api_record
 from lms_assets.days import day_of
+from lms_assets.resources.copying import copy
 from lms_assets.resources.warehouse import Warehouse
 
 Recompute = Callable[[Connection, list[date]], None]

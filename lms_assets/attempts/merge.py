@@ -1,22 +1,20 @@
 """A day's clean attempts are merged into the table in one transaction with their ledger row."""
 
-import io
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, text
 
-from lms_assets.ahead import ahead
 from lms_assets.attempts.columns import KEY_COLUMNS, OTHER_COLUMNS
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
 from lms_assets.attempts.ledger import Load, Pull, newest_load, record_load
 from lms_assets.faults import PermanentFault
 from lms_assets.locks import Lock, hold
+from lms_assets.resources.copying import copy
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
 
@@ -227,26 +225,3 @@ def _quarantine(connection: Connection, pull: Pull, rejected: Batches, run_id: s
         connection.execute(text(STAGE_REJECTED))
         copy(connection, "incoming_rejected", rejected())
         connection.execute(text(QUARANTINE), {"day": pull.day, "run_id": run_id})
-
-
-def copy(connection: Connection, table: str, batches: Iterable[pa.RecordBatch]) -> int:
-    """The rows of the batches are in the table, by COPY; columns are matched by name.
-
-    Returns:
-        The number of rows.
-    """
-    cursor = connection.connection.cursor()
-    copied = 0
-    for columns, lines, rows in ahead(map(_as_csv, batches)):
-        cursor.copy_expert(f"copy {table} ({columns}) from stdin with (format csv)", lines)
-        copied += rows
-    return copied
-
-
-def _as_csv(batch: pa.RecordBatch) -> tuple[str, io.BytesIO, int]:
-    """The names of the batch's columns, its rows as CSV for COPY, and the number of rows."""
-    lines = io.BytesIO()
-    # Arrow quotes every text, so COPY can tell an empty text from NULL.
-    pa_csv.write_csv(batch, lines, pa_csv.WriteOptions(include_header=False))
-    lines.seek(0)
-    return ", ".join(batch.schema.names), lines, batch.num_rows

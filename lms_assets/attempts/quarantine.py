@@ -21,9 +21,10 @@ from lms_assets.attempts.columns import (
 from lms_assets.attempts.corrections import correct_books
 from lms_assets.attempts.fates import Fates
 from lms_assets.attempts.lag import mark_lagging
-from lms_assets.attempts.merge import copy, lock_day
+from lms_assets.attempts.merge import lock_day
 from lms_assets.attempts.table_schema import check_table
 from lms_assets.days import Window
+from lms_assets.resources.copying import copy
 from lms_assets.resources.records import ascii_text
 
 # Reasons with this prefix are from adoption: rows of an earlier system's table that were set aside.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 ATTEMPT_TYPES: Final = ("run", "submit")
 MAX_USER_ID_LENGTH: Final = 255
@@ -71,15 +72,11 @@ class Column:
 
 
 def _is_a_type_of_attempt(values: pa.Array | pa.ChunkedArray) -> bool:
-    import pyarrow.compute as pc
-
     types = pa.array(ATTEMPT_TYPES, pa.string())
     return bool(pc.all(pc.is_in(values.drop_null(), types), min_count=0).as_py())
 
 
 def _is_a_user_id(values: pa.Array | pa.ChunkedArray) -> bool:
-    import pyarrow.compute as pc
-
     lengths = pc.min_max(pc.utf8_length(values)).as_py()
     return lengths["min"] is None or 1 <= lengths["min"] <= lengths["max"] <= MAX_USER_ID_LENGTH
 

@@ -23,6 +23,7 @@ import dagster as dg
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 from sqlalchemy import Connection, text
 
@@ -327,8 +328,6 @@ def sourcedids_of_erased(texts: Collection[str], tombstones: Tombstones) -> set[
 
 
 def _is_in(column: pa.Array, texts: Collection[str]) -> Flags:
-    import pyarrow.compute as pc
-
     is_in = pc.is_in(column, pa.array(list(texts), pa.string()))
     return np.asarray(is_in.to_numpy(zero_copy_only=False), dtype=bool)
 

@@ -36,10 +36,10 @@ def history(*, days: int, records: int) -> list[Row]:
         for n in range(days):
             day = first + timedelta(days=n)
             write_day(folder / f"{day}.json", records=records, day=day)
-        return [_recleaned(folder, first, days), *_by_the_page(folder, first, days)]
+        return [*_recleaned(folder, first, days), *_by_the_page(folder, first, days)]
 
 
-def _recleaned(folder: Path, first: date, days: int) -> Row:
+def _recleaned(folder: Path, first: date, days: int) -> list[Row]:
     """`reclean`, against as many empty runs on as many cores."""
     with home("http://127.0.0.1:9/attempts", first) as place:
         lake = Lake(url=str(place.folder / "lake"))
@@ -51,14 +51,20 @@ def _recleaned(folder: Path, first: date, days: int) -> Row:
             lake.store_raw(body, day=day, records=records, pulled_at=datetime.now(UTC))
         found = place.lms("reclean", str(first), str(DAY))
         empty_s = _empty_runs(place, first, days)
-        what = f"`./lms reclean`, {days} days × {records:,}"
-        return Row(what, found.seconds, found.seconds / empty_s, 1.5, f"{days} empty runs")
+        checked_s = _empty_runs(place, first, days, "--checks")
+    what, empty_runs = f"`./lms reclean`, {days} days × {records:,}", f"{days} empty runs"
+    return [
+        Row(what, found.seconds, found.seconds / empty_s, 1.5, empty_runs),
+        Row(
+            what, found.seconds, found.seconds / checked_s, None, f"{empty_runs} with empty checks"
+        ),
+    ]
 
 
-def _empty_runs(place: Home, first: date, days: int) -> float:
+def _empty_runs(place: Home, first: date, days: int, *options: str) -> float:
     """The seconds of as many empty runs, by a process on each core, from start to end."""
     cores = os.cpu_count() or 1
-    command = python("benchmarks.empty", str(first), str(days // cores))
+    command = python("benchmarks.empty", str(first), str(days // cores), *options)
     began = time.perf_counter()
     with ThreadPoolExecutor(cores) as processes:
         list(processes.map(lambda _: measured(command, place.environment), range(cores)))

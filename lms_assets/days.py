@@ -103,12 +103,13 @@ def offset_spans(window: Window, zone: ZoneInfo) -> list[OffsetSpan]:
     name.
     """
     starts = [window.start]
-    moment = window.start
+    moment, ahead = window.start, _ahead(window.start, zone)
     while moment < window.end:
         later = min(moment + timedelta(days=1), window.end)
-        if _ahead(moment, zone) != _ahead(later, zone):
+        later_ahead = _ahead(later, zone)
+        if later_ahead != ahead:
             starts.append(_change_between(moment, later, zone))
-        moment = later
+        moment, ahead = later, later_ahead
     ends = [*starts[1:], window.end]
     cut = zip(starts, ends, strict=True)
     return [OffsetSpan(start, end, _ahead(start, zone)) for start, end in cut if start < end]

@@ -121,10 +121,8 @@ def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: d
     # A day's students are few, and their rows lie apart: by the default PostgreSQL, which takes a
     # page read by itself for four read in a row, would read the whole history of all students.
     connection.execute(text("set local random_page_cost = 1.1"))
-    oldest = connection.scalar(text("select min(starts) from zone_offsets"))
-    write_offsets(
-        connection, zone, min([as_of, *days, *([oldest.date()] if oldest else [])]), as_of
-    )
+    oldest = connection.scalar(text("select min(day) from daily_figures"))
+    write_offsets(connection, zone, min([as_of, *days, *([oldest] if oldest else [])]), as_of)
     connection.execute(_sql("touched"), {"days": sorted(days)})
     for first, last in _parts_of(days):
         window = window_between(first, last, zone)

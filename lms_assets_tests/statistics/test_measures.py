@@ -306,6 +306,21 @@ def test_offsets_of_another_tzdata_cause_a_full_recomputation(
     assert measures.daily(database) == right
 
 
+def test_the_offsets_that_are_kept_do_not_grow_with_every_refresh(database: Connection) -> None:
+    """They began a year earlier after each one, until after 2,000 there was no such year."""
+    days = [date(2025, 7, day) for day in range(20, 25)]
+    figures_of(database, [run("10:00", day=days[0])], zone="Europe/Paris", as_of=days[0])
+    before = rows(database, "select starts, ends, ahead from zone_offsets order by starts")
+    for day in days[1:]:
+        load(database, [run("10:00", day=day)])
+        measures.refresh(database, [day], zone="Europe/Paris", as_of=day)
+    assert rows(database, "select starts, ends, ahead from zone_offsets order by starts") == before
+    load(database, [run("10:00", day=date(2019, 7, 1))])
+    measures.refresh(database, [date(2019, 7, 1)], zone="Europe/Paris", as_of=days[-1])
+    [oldest] = rows(database, "select min(starts) as starts from zone_offsets")
+    assert oldest["starts"].year == 2018
+
+
 def test_inactivity_is_counted_to_the_newest_day_even_if_that_day_has_no_attempts(
     database: Connection,
 ) -> None:

@@ -20,7 +20,7 @@ from lms_assets.faults import PermanentFault
 from lms_assets.faults.logs import configure_logging
 from lms_assets.files import write_whole
 from lms_assets.locks import Lock, hold
-from lms_assets.resources.sessions import session_url
+from lms_assets.resources.sessions import session_url, staying_open_in_runs
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.instance import DAGSTER_URL, open_instance
 from lms_assets.settings import Settings, project_folder, running_as_root
@@ -141,7 +141,7 @@ def _environment(settings: Settings, url: str) -> dict[str, str]:
     dagster_url = session_url(url, schema="dagster")
     variables = {
         "DAGSTER_HOME": str(home),
-        DAGSTER_URL: dagster_url.render_as_string(hide_password=False),
+        DAGSTER_URL: staying_open_in_runs(dagster_url.render_as_string(hide_password=False)),
         "LMS_RUNS_AT_ONCE": str(settings.api_concurrency),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }

@@ -13,6 +13,7 @@ so Dagster's own connections are made here too. The URL's query may hold ``lms_s
 """
 
 import ctypes
+import multiprocessing
 import os
 import re
 import select
@@ -34,12 +35,14 @@ DRIVER = "postgresql+lms"
 CONNECT_WITHIN_S = 15
 
 STAYS_OPEN = "lms.stays_open"
+STAYS_OPEN_IN_RUNS = "lms.stays_open_in_runs"
 KEPT_OPEN = 4
 # Firewalls forget an idle connection after minutes without telling either side.
 KEPT_OPEN_S = 240
 
 registry.register("postgresql.lms", __name__, "StatedDialect")
 plugins.register(STAYS_OPEN, __name__, "StaysOpen")
+plugins.register(STAYS_OPEN_IN_RUNS, __name__, "StaysOpenInRuns")
 
 # The variables that libpq would read, except those with paths of certificates and password files.
 _ENVIRONMENT = (
@@ -157,9 +160,29 @@ class StaysOpen(CreateEnginePlugin):
         return url
 
 
+class StaysOpenInRuns(StaysOpen):
+    """As :class:`StaysOpen`, in a process that Dagster's code server started for a run.
+
+    Any other process that reads the same URL has the engine that it asked for.
+    """
+
+    def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
+        if multiprocessing.parent_process() is not None:
+            super().__init__(url, kwargs)
+
+
 def staying_open(url: str) -> str:
-    """The same URL for an engine that keeps its session."""
-    kept = make_url(url).update_query_dict({"plugin": STAYS_OPEN})
+    """The same URL for an engine that keeps its sessions."""
+    return _with_plugin(url, STAYS_OPEN)
+
+
+def staying_open_in_runs(url: str) -> str:
+    """The same URL for engines that keep their sessions in runs of Dagster's code server."""
+    return _with_plugin(url, STAYS_OPEN_IN_RUNS)
+
+
+def _with_plugin(url: str, plugin: str) -> str:
+    kept = make_url(url).update_query_dict({"plugin": plugin})
     return kept.render_as_string(hide_password=False)
 
 

@@ -30,8 +30,8 @@ STUDENTS = 12
 # What names a run, a moment or the order of insertion, and so differs between two good histories.
 _INCIDENTAL = {"id", "run_id", "rejected_at", "computed_at", "refreshed_at", "loaded_at", "stages"}
 _BOOKS = {"load_ledger", "letters", "batches", "lms_assets_version", "repeatable_sql"}
-# How far the zone's offsets were written ahead, and marks of what is done later.
-_BOOKS |= {"zone_offsets", "lagging_days"}
+# Marks of what is done later.
+_BOOKS |= {"lagging_days"}
 
 
 def answer_of(day: date) -> list[dict[str, Any]]:

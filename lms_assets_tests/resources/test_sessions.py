@@ -1,5 +1,6 @@
 """A session has the parameters that are stated, whoever else has a say in them."""
 
+import multiprocessing
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
-from lms_assets.resources.sessions import session_url, staying_open
+from lms_assets.resources.sessions import session_url, staying_open, staying_open_in_runs
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import load_settings, running_as_root
 from lms_assets.systems import warehouse as configured
@@ -362,6 +364,30 @@ def test_a_session_that_only_heard_a_notice_is_used_on(warehouse: Warehouse) -> 
     with engine.connect() as connection:
         assert connection.scalar(text("select pg_backend_pid()")) == first
     engine.dispose()
+
+
+def test_a_run_of_the_code_server_keeps_its_session_and_the_server_itself_does_not(
+    warehouse: Warehouse,
+) -> None:
+    """A run of Dagster's page opened 278 sessions, most of what it cost."""
+    url = staying_open_in_runs(
+        session_url(warehouse.url, schema="public").render_as_string(hide_password=False)
+    )
+    assert len(backends_of_uses(url)) == 3
+    # As Dagster's code server starts a run.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as run:
+        assert len(run.submit(backends_of_uses, url).result()) == 1
+
+
+def backends_of_uses(url: str) -> set[int]:
+    """The sessions of three uses, by their processes at the server."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    used = set()
+    for _ in range(3):
+        with engine.connect() as connection:
+            used.add(connection.scalars(text("select pg_backend_pid()")).one())
+    engine.dispose()
+    return used
 
 
 def test_a_session_opens_anew_each_time_where_it_was_not_asked_to_stay(

@@ -108,9 +108,7 @@ def refresh_all(
     oldest = connection.scalar(text("select min(created_at) from attempts"))
     first = as_of if oldest is None else oldest.date() - timedelta(days=1)
     _recompute(connection, set(days_between(min(first, as_of), as_of)), ZoneInfo(zone), as_of)
-    # Until autovacuum looks, PostgreSQL would plan the next day's figures for tables of old sizes
-    # and read them whole. A role that does not own a table gets a warning, and the table is left.
-    connection.execute(text(f"analyze {', '.join(GROWING)}"))
+    _look_at_sizes(connection)
 
 
 def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: date) -> None:
@@ -131,9 +129,20 @@ def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: d
         part = {"first": first, "last": last, "as_of": as_of}
         for step in STEPS_OF_DAYS:
             connection.execute(_sql(step), part)
+        if last - first > LONGEST_SPAN / 2:
+            _look_at_sizes(connection)
     for step in STEPS:
         connection.execute(_sql(step), {"as_of": as_of})
     refresh_alarms(connection, sorted(days), as_of=as_of)
+
+
+def _look_at_sizes(connection: Connection) -> None:
+    """PostgreSQL plans for the tables' present sizes.
+
+    Until autovacuum looks, which is after the commit, it would plan for the old ones and read
+    tables whole. A role that does not own a table gets a warning, and the table is left.
+    """
+    connection.execute(text(f"analyze {', '.join(GROWING)}"))
 
 
 @cache

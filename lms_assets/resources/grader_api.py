@@ -219,7 +219,7 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
             body = _Arriving(response, file, self.max_bytes)
             try:
                 # The only pass over the body: what is counted is hashed and stored on the way.
-                records = count_records(cast(BinaryIO, body))
+                records = count_records(body)
             except NotAnArray:
                 raise self._not_an_array(file) from None
             return _Content(body.size, body.checksum.hexdigest(), records)
@@ -314,8 +314,8 @@ class _Arriving:
         self._file = file
         self._max_bytes = max_bytes
 
-    def read(self, _: int) -> bytes:
-        """The next bytes, up to a chunk, whatever number is asked for; none at the end.
+    def read(self, _: int, /) -> bytes:
+        """The next chunk, whatever number of bytes is asked for; nothing at the end.
 
         Raises:
             PermanentFault: ``api.answer_too_large``.

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
-from typing import BinaryIO
+from typing import Protocol
 
 import msgspec
 
@@ -34,6 +34,13 @@ _STRICT = msgspec.json.Decoder(list[msgspec.Raw])
 _LENIENT = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
 
 
+class Readable(Protocol):
+    """A body that is read from its first byte to its last."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, about so many; none at the end."""
+
+
 class NotAnArray(ValueError):  # noqa: N818 - a fact about the bytes
     """The body is not one complete JSON array.
 
@@ -48,7 +55,7 @@ class NotAnArray(ValueError):  # noqa: N818 - a fact about the bytes
         super().__init__(f"not a JSON array: {problem} at byte {position}")
 
 
-def count_records(stream: BinaryIO) -> int:
+def count_records(stream: Readable) -> int:
     """The number of records in the body, which is one complete JSON array.
 
     Raises:
@@ -58,7 +65,7 @@ def count_records(stream: BinaryIO) -> int:
     return sum(len(records) for records in _Body(stream).blocks())
 
 
-def record_chunks(stream: BinaryIO, size: int = 25_000) -> Iterator[list[bytes]]:
+def record_chunks(stream: Readable, size: int = 25_000) -> Iterator[list[bytes]]:
     """The records of the body in order, each as its unchanged bytes, in chunks.
 
     Memory holds one block of the body and one chunk, unless a single record is larger. A value of
@@ -80,7 +87,7 @@ def record_chunks(stream: BinaryIO, size: int = 25_000) -> Iterator[list[bytes]]
 class _Body:
     """A body that is read block by block, always from the start of a record."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
         self._unread = b""
         self._position = 0

@@ -80,6 +80,7 @@ class Presented(Protocol):
         """Titles and links of courses and tasks."""
 
 
+# At most one entry: the database and the time of its refresh → the figures that were read then.
 _last_read: dict[object, SheetFigures] = {}
 
 

@@ -30,7 +30,7 @@ STUDENTS = 12
 # What names a run, a moment or the order of insertion, and so differs between two good histories.
 _INCIDENTAL = {"id", "run_id", "rejected_at", "computed_at", "refreshed_at", "loaded_at", "stages"}
 _BOOKS = {"load_ledger", "letters", "batches", "lms_assets_version", "repeatable_sql"}
-# Marks of what is done later.
+# The marks of what is done later.
 _BOOKS |= {"lagging_days"}
 
 

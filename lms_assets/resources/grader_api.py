@@ -49,11 +49,12 @@ from lms_assets.files import scratch_folder
 from lms_assets.resources.attempt_source import Answer
 from lms_assets.resources.deadline import Deadline, DeadlineAdapter
 from lms_assets.resources.http import retry_after_s, unusable_proxy, without_netrc
-from lms_assets.resources.records import BYTE_ORDER_MARK, NotAnArray, count_records
+from lms_assets.resources.records import BYTE_ORDER_MARK, NotAnArray, count_records, count_strictly
 
 log = logging.getLogger("lms.api")
 
-_CHUNK = 1 << 20
+# Of a packed body, too, no more than this is unpacked at once.
+_CHUNK = 1 << 18
 _SHOWN_CHARACTERS = 80
 _LONGEST_CONNECT_S = 30
 _BUSY = (408, 425, 429)
@@ -218,8 +219,13 @@ class GraderApi(dg.ConfigurableResource):  # type: ignore[type-arg]
         with part.open("w+b") as file:
             body = _Arriving(response, file, self.max_bytes)
             try:
-                # The only pass over the body: what is counted is hashed and stored on the way.
-                records = count_records(body)
+                # Usually the only pass over the body: what is counted is stored on the way. The
+                # lenient reader needs memory and time; a body that is too large never gets there.
+                records = count_strictly(body)
+                if records is None:
+                    body.receive_rest()
+                    file.seek(0)
+                    records = count_records(file)
             except NotAnArray:
                 raise self._not_an_array(file) from None
             return _Content(body.size, body.checksum.hexdigest(), records)
@@ -326,6 +332,15 @@ class _Arriving:
         if self.size > self._max_bytes:
             raise PermanentFault("api.answer_too_large", max_bytes=self._max_bytes)
         return chunk
+
+    def receive_rest(self) -> None:
+        """All bytes are stored and hashed.
+
+        Raises:
+            PermanentFault: ``api.answer_too_large``.
+        """
+        while self.read(_CHUNK):
+            pass
 
 
 class _Session(requests.Session):

@@ -65,6 +65,24 @@ def count_records(stream: Readable) -> int:
     return sum(len(records) for records in _Body(stream).blocks())
 
 
+def count_strictly(stream: Readable) -> int | None:
+    """The number of records in the body; None where it needs the lenient reader.
+
+    Memory holds a few blocks, whatever the body is. Where the answer is None, a part of the body
+    was read.
+
+    Args:
+        stream: The body, decompressed, from its first byte.
+
+    Raises:
+        NotAnArray: The body is empty, begins as something else, or goes on after its array.
+    """
+    try:
+        return sum(len(records) for records in _Body(stream, only_strictly=True).blocks())
+    except _Refused:
+        return None
+
+
 def record_chunks(stream: Readable, size: int = 25_000) -> Iterator[list[bytes]]:
     """The records of the body in order, each as its unchanged bytes, in chunks.
 
@@ -87,8 +105,9 @@ def record_chunks(stream: Readable, size: int = 25_000) -> Iterator[list[bytes]]
 class _Body:
     """A body that is read block by block, always from the start of a record."""
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable, *, only_strictly: bool = False) -> None:
         self._stream = stream
+        self._only_strictly = only_strictly
         self._unread = b""
         self._position = 0
         self._wanted = BLOCK_BYTES
@@ -99,6 +118,7 @@ class _Body:
 
         Raises:
             NotAnArray: When the iteration reaches the problem.
+            _Refused: The strict reader refuses a block, and only it may read.
         """
         self._open()
         is_open = True
@@ -106,6 +126,8 @@ class _Body:
         while is_open:
             self._fill()
             records = self._strictly(is_first=is_first)
+            if records is None and self._only_strictly:
+                raise _Refused
             if records is None:
                 records, is_open = self._leniently(is_first=is_first)
             elif self._at_end and not self._unread:
@@ -130,10 +152,12 @@ class _Body:
         self._skip(1)
 
     def _fill(self) -> None:
-        while not self._at_end and len(self._unread) < self._wanted:
-            received = self._stream.read(self._wanted - len(self._unread))
-            self._unread += received
-            self._at_end = not received
+        parts, size = [self._unread], len(self._unread)
+        while not self._at_end and size < self._wanted:
+            parts.append(self._stream.read(self._wanted - size))
+            size += len(parts[-1])
+            self._at_end = not parts[-1]
+        self._unread = b"".join(parts)
 
     def _skip(self, count: int) -> None:
         self._unread = self._unread[count:]
@@ -223,6 +247,10 @@ class _Body:
         if end is not None and not _CUT_TOKEN.match(text, end):
             raise NotAnArray("no comma follows a value", self._position + after)
         return None
+
+
+class _Refused(ValueError):  # noqa: N818 - a fact about the bytes
+    """The strict reader refuses a block."""
 
 
 class _NotJson(ValueError):  # noqa: N818 - a fact about the text

@@ -88,6 +88,16 @@ def test_the_file_holds_the_bytes_that_the_api_sent(to: Path) -> None:
     assert got.duration_s > 0
 
 
+def test_a_large_answer_with_one_odd_record_is_kept_whole(to: Path) -> None:
+    """What the strict reader refuses in the midst of the body is read again by the lenient one."""
+    records = [json.dumps(RECORD)] * 60_000
+    body = f"[{','.join([*records[:30_000], 'NaN', *records[30_000:]])}]".encode()
+    with ApiServer(answer(body)) as api:
+        got = pull(api, to)
+    assert to.read_bytes() == body
+    assert (got.records, got.sha256) == (60_001, hashlib.sha256(body).hexdigest())
+
+
 def test_a_compressed_answer_is_kept_as_what_was_compressed(to: Path) -> None:
     body = json.dumps([RECORD] * 100).encode()
     with ApiServer(answer(gzip.compress(body), Content_Encoding="gzip")) as api:

@@ -10,7 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lms_assets.resources import records
-from lms_assets.resources.records import NotAnArray, ascii_text, count_records, record_chunks
+from lms_assets.resources.records import (
+    NotAnArray,
+    ascii_text,
+    count_records,
+    count_strictly,
+    record_chunks,
+)
 
 RECORD = b'{"a": "},{[\\"", "b": [{}, {}], "c": null, "d": "' + b"x" * 150 + b'"}'
 TEXT = st.text(st.characters()) | st.text('[]{},"\\ax\ud800é')
@@ -136,6 +142,12 @@ def test_any_bytes_are_an_array_or_are_refused_whatever_the_block(body: bytes, b
         else:
             assert count_records(io.BytesIO(body)) == len(whole)
             assert read(body) == whole
+        try:
+            strictly = count_strictly(io.BytesIO(body))
+        except NotAnArray:
+            assert whole is None
+        else:
+            assert strictly is None or (whole is not None and strictly == len(whole))
 
 
 @given(st.text('[]{},:"\\/u 019.-+eEabNn'))
@@ -155,6 +167,10 @@ def test_a_large_array_is_counted_over_the_borders_of_its_blocks() -> None:
     for separator in (b",", b", ", b" ,\n"):
         body = b"[" + separator.join([RECORD] * 60_000) + b"]"
         assert count_records(io.BytesIO(body)) == 60_000
+
+
+def test_usual_records_are_counted_strictly_whatever_their_number() -> None:
+    assert count_strictly(io.BytesIO(spelled([{"a": 1}] * 600_000))) == 600_000
 
 
 def test_a_record_that_a_strict_reader_refuses_does_not_change_the_count() -> None:

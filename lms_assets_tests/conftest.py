@@ -11,6 +11,9 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import make_url
 
+# The partitions are those of the settings when their module is imported: here, before a test states
+# others. In a clone with a demo they could begin with the demo.
+import lms_assets.attempts.partitions  # noqa: F401
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics.views import figure_views

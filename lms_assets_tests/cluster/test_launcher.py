@@ -16,6 +16,7 @@ from lms_assets.cluster.launcher import WorkersLauncher, workers_that_answer
 from lms_assets.commands.installation import prepare
 from lms_assets.definitions import code_location
 from lms_assets.faults import TemporaryFault
+from lms_assets.resources.sessions import STAYS_OPEN_IN_RUNS
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.runs.instance import open_instance
 from lms_assets.runs.processes import end_orphans
@@ -146,7 +147,7 @@ def test_a_broker_that_does_not_answer_is_named_without_its_password(
 
 def test_only_this_process_keeps_its_sessions_open(instance: dg.DagsterInstance) -> None:
     """Dagster's code server makes an instance for each tick, and each would keep sessions."""
-    assert "plugin" not in os.environ["LMS_DAGSTER_POSTGRES_URL"]
+    assert make_url(os.environ["LMS_DAGSTER_POSTGRES_URL"]).query["plugin"] == STAYS_OPEN_IN_RUNS
     storage = instance.run_storage
     with storage.connect() as one:  # type: ignore[attr-defined]
         first = one.scalar(text("select pg_backend_pid()"))

@@ -4,6 +4,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import psycopg2
@@ -11,13 +12,16 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import make_url
 
-# The partitions are those of the settings when their module is imported: here, before a test states
-# others. In a clone with a demo they could begin with the demo.
-import lms_assets.attempts.partitions  # noqa: F401
 from lms_assets.embedded.postgres import EmbeddedPostgres
 from lms_assets.resources.warehouse import Warehouse
 from lms_assets.statistics.views import figure_views
 from lms_assets_tests.driving import debian_postgres, server_programs
+
+# The partitions are those of the settings when their module is imported: here, where no .env and no
+# demo of this checkout says another first day.
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr("lms_assets.settings.project_folder", lambda: Path(os.devnull))
+    import_module("lms_assets.attempts.partitions")
 
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")

@@ -191,6 +191,12 @@ def finish_killed_batches(
             _finish(installation, instance, messenger_of(installation, instance), batch)
 
 
+def finish_killed_commands(installation: Installation, instance: dg.DagsterInstance) -> None:
+    """What killed commands left is finished: batches are published, and letters that wait sent."""
+    finish_killed_batches(installation, instance)
+    messenger_of(installation, instance).send(now=utc_now(), begin_within_s=COMMAND_SENDS_S)
+
+
 def _finish(
     installation: Installation, instance: dg.DagsterInstance, messenger: Messenger, batch: str
 ) -> Outcome | None:

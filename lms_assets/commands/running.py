@@ -12,7 +12,7 @@ from lms_assets.automation.catch_up import finished_days
 from lms_assets.commands.amending import replay_quarantine
 from lms_assets.commands.arguments import DAY, ended_day, ended_days
 from lms_assets.commands.history import (
-    finish_killed_batches,
+    finish_killed_commands,
     run_alone,
     run_batch,
     tell_of_orphans,
@@ -94,7 +94,7 @@ def _publish_loaded_days(
     installation: Installation, instance: dg.DagsterInstance, day: date
 ) -> int:
     """All days are loaded already; figures that an earlier call did not publish are published."""
-    finish_killed_batches(installation, instance)
+    finish_killed_commands(installation, instance)
     published = publish_changes(installation, instance, day)
     if published is None:
         click.echo("Nothing to do.")
@@ -114,7 +114,7 @@ def _run_days(
 ) -> int:
     """The days have been run in parallel, and failed days have been listed; the exit code."""
     if not days:
-        finish_killed_batches(installation, instance)
+        finish_killed_commands(installation, instance)
         click.echo("Nothing to do.")
         return 0
     with BatchProgress(len(days)) as progress:

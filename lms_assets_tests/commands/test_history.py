@@ -75,6 +75,20 @@ def test_days_already_loaded_are_left_out_unless_they_are_asked_for_again(
     assert place.rows("select count(*) as n from attempts") == [{"n": 10}]
 
 
+def test_a_letter_that_a_killed_command_recorded_is_sent_by_a_backfill_without_days(
+    place: Home,
+) -> None:
+    place.lms("run", FIRST)
+    [file] = (place.folder / "outbox").glob("*.eml")
+    file.unlink()
+    with place.warehouse.begin() as connection:
+        connection.execute(text("update letters set status = 'waiting', delivered_to = '[]'"))
+    said = place.lms("backfill", FIRST, FIRST)
+    assert (said.returncode, said.stdout) == (0, "Nothing to do.\n")
+    assert place.letters() == [("success", "sent")]
+    assert [one.name for one in (place.folder / "outbox").glob("*.eml")] == [file.name]
+
+
 @pytest.mark.slow
 def test_a_backfill_whose_publication_failed_is_published_when_it_is_called_again(
     place: Home,

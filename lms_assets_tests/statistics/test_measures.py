@@ -333,6 +333,18 @@ def test_inactivity_is_counted_to_the_newest_day_even_if_that_day_has_no_attempt
     assert (overall["active_students"], overall["dropped_students"]) == (0, 1)
 
 
+def test_after_a_full_recomputation_postgresql_knows_how_large_the_tables_are(
+    database: Connection,
+) -> None:
+    """Else the next refresh of a day is planned for empty tables, and reads them whole."""
+    figures_of(database, [submit("10:00", True, user=f"u{n}") for n in range(50)])
+    known = "select reltuples::int as rows from pg_class where oid = cast(:name as regclass)"
+    for name in ("student_hours", "student_activity", "student_task_statistics", "task_days"):
+        rows_there = database.scalar(text(f"select count(*) from {name}"))
+        assert rows_there
+        assert database.scalar(text(known), {"name": name}) == rows_there, name
+
+
 def test_an_unchanged_day_costs_nothing(database: Connection) -> None:
     figures_of(database, [run("10:00")])
     before = row(database, "select ctid::text, computed_at from daily_figures where course = ''")

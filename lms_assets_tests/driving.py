@@ -4,6 +4,7 @@ In a process of its own (:class:`Checkout`), or in this one (:func:`drive`) wher
 Neither reads the `.env` of whoever runs the tests.
 """
 
+import atexit
 import gzip
 import io
 import json
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -125,19 +127,36 @@ def checkout(**variables: str) -> Iterator[Checkout]:
     # Not under pytest's own folder: that is closed to the user that PostgreSQL runs as for root.
     with tempfile.TemporaryDirectory(prefix="lms checkout ") as name:
         folder = Path(name).resolve()
-        folder.chmod(0o755)
-        shutil.copytree(
-            PROJECT / "lms_assets",
-            folder / "lms_assets",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-        for file in ("pyproject.toml", "dagster.yaml", "workspace.yaml"):
-            shutil.copy(PROJECT / file, folder)
+        _copy_project(folder)
         made = Checkout(folder, variables)
         try:
             yield made
         finally:
             made.stop()
+
+
+@cache
+def unconfigured() -> dict[str, str]:
+    """Variables by which a process of the tests runs in a checkout that has no ``.env``.
+
+    Whoever runs the tests may have configured this checkout, for systems that no test may reach.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lms-checkout-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _copy_project(folder)
+    # Without the second, `python -m` looks into the current folder first.
+    return {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
+
+
+def _copy_project(folder: Path) -> None:
+    folder.chmod(0o755)
+    shutil.copytree(
+        PROJECT / "lms_assets",
+        folder / "lms_assets",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for file in ("pyproject.toml", "dagster.yaml", "workspace.yaml"):
+        shutil.copy(PROJECT / file, folder)
 
 
 def drive(*arguments: str) -> Said:

@@ -26,6 +26,7 @@ from lms_assets.settings import Settings
 from lms_assets.statistics.views import figure_views
 from lms_assets_tests.api_server import ApiServer, answer
 from lms_assets_tests.day_loads import record
+from lms_assets_tests.driving import unconfigured
 
 LMS = Path(sys.executable).with_name("lms")
 
@@ -143,7 +144,7 @@ def home(api: ApiServer | None = None, **settings: object) -> Iterator[Home]:
             base.mkdir()
             if first:
                 (base / "demo.json").write_text(json.dumps({"first_day": first}))
-        place = Home(base, outside | own)
+        place = Home(base, outside | unconfigured() | own)
         try:
             place.warehouse.migrate(figure_views())
             yield place

@@ -31,7 +31,7 @@ from lms_assets.resources.warehouse import Warehouse
 from lms_assets.settings import Settings
 from lms_assets_tests.api_server import ApiServer, Behaviour, answer, hang
 from lms_assets_tests.day_loads import record
-from lms_assets_tests.driving import COMMAND, drive
+from lms_assets_tests.driving import COMMAND, drive, unconfigured
 from lms_assets_tests.sheets_server import ADDRESS, SheetsServer
 from lms_assets_tests.smtp_server import free_port, post_office
 
@@ -59,6 +59,8 @@ def home() -> Iterator[Path]:
             patch.setenv(variable, "")
         # Nobody's .env is read.
         patch.setattr("lms_assets.settings.project_folder", lambda: folder)
+        for variable, value in unconfigured().items():
+            patch.setenv(variable, value)
         patch.setenv("LMS_HOME", str(folder))
         # Without an API it would be the demo's home.
         for variable in ("API_URL", "API_CLIENT", "API_CLIENT_KEY"):

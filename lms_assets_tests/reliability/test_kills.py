@@ -24,7 +24,7 @@ def undisturbed() -> Iterator[World]:
 
 def disturb(torn: World, dice: random.Random, kills: int) -> None:
     """So many commands are killed, each at its moment; those that end before do not count."""
-    while kills:
+    for _ in range(10 * kills):
         day = FIRST + timedelta(days=dice.randrange(torn.days))
         command = dice.choice(
             [
@@ -36,6 +36,9 @@ def disturb(torn: World, dice: random.Random, kills: int) -> None:
             ]
         )
         kills -= torn.killed(*command, after_s=dice.uniform(1, LONGEST_S)) is None
+        if not kills:
+            return
+    raise AssertionError("too many commands ended before they could be killed")
 
 
 def assert_as_undisturbed(torn: World, calm: World) -> None:

@@ -136,6 +136,8 @@ class Cluster:
         target = self.folder.resolve()
         self._remove_drafts(target)
         if not (target / "PG_VERSION").exists():
+            if target.is_mount():
+                raise PermanentFault("database.mount_point", folder=target)
             draft = Path(tempfile.mkdtemp(prefix=f"{target.name}{DRAFT}", dir=target.parent))
             self._run_initdb(draft, owner)
             if target.exists():

@@ -234,25 +234,42 @@ def test_an_empty_or_cut_pid_file_keeps_nobody_out(folder: Path, left: str) -> N
         cursor.execute("select 1")
 
 
-@pytest.mark.skipif(not running_as_root(), reason="Only for root the server is another user")
+@contextmanager
+def mounted(disk: Path, size_mb: int) -> Iterator[None]:
+    """An empty disk of that size is mounted at the folder."""
+    disk.parent.chmod(0o755)
+    disk.mkdir()
+    options = f"size={size_mb}m,mode=755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
 @pytest.mark.skipif(not running_as_root(), reason="Only root can mount a disk")
 @pytest.mark.parametrize("disk_mb", [1, 20], ids=["before initdb", "in initdb"])
 def test_a_disk_that_is_too_small_for_it_is_told_as_such(folder: Path, disk_mb: int) -> None:
     """R47."""
-    folder.parent.chmod(0o755)
     disk = folder.parent / "disk"
-    disk.mkdir()
-    options = f"size={disk_mb}m,mode=755"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
-    try:
-        with pytest.raises(PermanentFault) as told:
-            EmbeddedPostgres(disk / "postgres").start()
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted(disk, disk_mb), pytest.raises(PermanentFault) as told:
+        EmbeddedPostgres(disk / "postgres").start()
     assert told.value.code == "database.embedded_failed"
     assert "No space left on device" in str(told.value)
 
 
+@pytest.mark.skipif(not running_as_root(), reason="Only root can mount a disk")
+def test_a_mount_point_in_the_place_of_the_data_is_refused_and_left_empty(folder: Path) -> None:
+    disk = folder.parent / "disk"
+    with mounted(disk, 200):
+        with pytest.raises(PermanentFault) as told:
+            EmbeddedPostgres(disk).start()
+        assert list(disk.iterdir()) == []
+    assert told.value.code == "database.mount_point"
+    assert str(disk) in str(told.value)
+
+
+@pytest.mark.skipif(not running_as_root(), reason="Only for root the server is another user")
 def test_folders_above_a_home_show_their_content_to_nobody(folder: Path) -> None:
     """R31: the server's user may pass through them, and no more."""
     home = folder.parent / "closed" / "home"

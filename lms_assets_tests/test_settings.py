@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from lms_assets.commands.backing_up import without_secrets
 from lms_assets.commands.cli import COMMANDS, lms
 from lms_assets.commands.demo import demo_days, demo_settings, left_out_days
 from lms_assets.commands.misnamed import unknown_settings
@@ -522,3 +523,36 @@ def test_titles_that_are_configured_stand_above_those_of_the_demo(
     monkeypatch.setenv("LMS_NAMES", "names.csv")
     made_up = remember_demo(demo_settings(None, now=NOW), date(2026, 11, 21), date(2026, 11, 21))
     assert made_up.lms_names == project / "names.csv"
+
+
+# ------------------------------------------------------------------ in a backup
+
+
+def test_what_a_backup_says_of_the_settings_is_an_env_file_of_the_same_settings(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {
+        "API_URL": "https://grader.example/attempts?school=Ёж's#1",
+        "API_CLIENT": "a \\ b",
+        "API_CLIENT_KEY": "secret-of-the-api",
+        "SMTP_SERVER": "mail.example",
+        "SENDER_EMAIL": "lms@example.org",
+        "RECIPIENTS_EMAILS": "one@example.org, two@example.org",
+        "LMS_FIRST_DAY": "2025-07-24",
+        "LMS_LATE_DAYS": "0",
+        "LMS_SHEET_STUDENTS": "yes",
+        "NOTIFY_URLS": "json://secret.example",
+    }
+    settings = told(monkeypatch, **variables)
+    written = without_secrets(settings)
+    assert "secret-of" not in written
+    assert "secret.example" not in written
+    for name in variables:
+        monkeypatch.delenv(name)
+    (project / ".env").write_text(written, encoding="utf-8")
+    secrets = {name: variables[name] for name in ("API_CLIENT_KEY", "NOTIFY_URLS")}
+    assert told(monkeypatch, **secrets) == settings
+
+
+def test_a_demos_backup_sets_nothing() -> None:
+    assert without_secrets(load_settings()).startswith("#")

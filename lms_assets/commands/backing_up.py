@@ -1,12 +1,14 @@
 """The commands for the loss of a machine: a backup, and its restore."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import click
-from pydantic import SecretStr
+from filelock import Timeout
 
 from lms_assets.amends import backup as backing_up
 from lms_assets.amends import restore as restoring
@@ -17,6 +19,7 @@ from lms_assets.commands.arguments import FOLDER
 from lms_assets.commands.installation import opened, prepare
 from lms_assets.commands.publishing import publish_changes, status_of
 from lms_assets.commands.terminal import USAGE, counted, err, say_error
+from lms_assets.commands.up import lock_of_up
 from lms_assets.faults import PermanentFault
 from lms_assets.settings import Settings, load_settings
 from lms_assets.systems import erasure, the_lake
@@ -34,7 +37,7 @@ def backup(to: Path) -> None:
             warehouse=installation.warehouse,
             lake=the_lake(settings),
             erasure=erasure(settings),
-            settings=_without_secrets(settings),
+            settings=without_secrets(settings),
             version=version("lms_assets"),
             now=datetime.now(UTC),
         )
@@ -58,7 +61,7 @@ def restore(from_: Path, yes: bool) -> None:
         newest = newest_loaded_day(connection)
     if newest and not yes:
         _ask(newest)
-    with opened(settings) as (installation, instance):
+    with _without_up(settings), opened(settings) as (installation, instance):
         warehouse, keys = installation.warehouse, erasure(settings)
         try:
             restoring.refuse_unfit(
@@ -79,6 +82,17 @@ def restore(from_: Path, yes: bool) -> None:
     sys.exit(status_of(published))
 
 
+@contextmanager
+def _without_up(settings: Settings) -> Iterator[None]:
+    """`lms up` does not run here, and does not begin during the block."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock_of_up(settings))
+        except Timeout:
+            raise click.UsageError("./lms up runs here: stop it first.") from None
+        yield
+
+
 def _ask(newest: date) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("Days are loaded here, and there is no terminal to ask: give --yes.")
@@ -87,14 +101,18 @@ def _ask(newest: date) -> None:
         sys.exit(USAGE)
 
 
-def _without_secrets(settings: Settings) -> str:
-    """The settings, one a line; of a secret one only the name."""
-    lines = []
-    for name in sorted(settings.model_fields_set):
-        value = getattr(settings, name)
-        if value is not None:
-            is_secret = isinstance(value, SecretStr) or "SecretStr" in str(
-                Settings.model_fields[name].annotation
-            )
-            lines.append(f"# {name.upper()} is secret" if is_secret else f"{name.upper()}={value}")
-    return "".join(f"{line}\n" for line in lines)
+def without_secrets(settings: Settings) -> str:
+    """What is set, as a ``.env`` says it, one setting a line; of a secret only its name."""
+    if settings.is_demo:
+        return "# A demo: nothing is set.\n"
+    values = {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
+    unset = (None, (), "")
+    return "".join(_line(name, value) for name, value in values.items() if value not in unset)
+
+
+def _line(name: str, value: object) -> str:
+    if "SecretStr" in str(Settings.model_fields[name].annotation):
+        return f"# {name.upper()} is secret\n"
+    plain = ",".join(value) if isinstance(value, tuple) else str(value)
+    quoted = plain.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name.upper()}='{quoted}'\n"

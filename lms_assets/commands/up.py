@@ -22,7 +22,7 @@ from lms_assets.commands.installation import Installation
 from lms_assets.embedded.loopback import HOST, is_taken
 from lms_assets.files import write_whole
 from lms_assets.runs.processes import end_orphans, terminated_as_interrupted
-from lms_assets.settings import project_folder
+from lms_assets.settings import Settings, project_folder
 
 READY_WITHIN_S = 120
 STOP_WITHIN_S = 20
@@ -42,6 +42,11 @@ query {
 Tell = Callable[[str], None]
 
 
+def lock_of_up(settings: Settings) -> FileLock:
+    """The lock that is held while `lms up` runs in this home; taking it never waits."""
+    return FileLock(settings.lms_home / "dagster" / "up.lock", timeout=0)
+
+
 def serve(
     installation: Installation, instance: dg.DagsterInstance, *, port: int, tell: Tell
 ) -> int:
@@ -54,7 +59,7 @@ def serve(
     with terminated_as_interrupted():
         try:
             # Two daemons of one instance would run everything twice.
-            with FileLock(home / "up.lock", timeout=0):
+            with lock_of_up(installation.settings):
                 return _serve_alone(installation, instance, home, port, tell)
         except Timeout:
             tell(f"It is up already in {installation.settings.lms_home}: only one may be.")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from sqlalchemy import make_url, text
 
 from lms_assets.amends.backup import MADE_ANEW, TABLES
@@ -64,6 +65,18 @@ def test_a_home_that_was_destroyed_comes_back_as_it_was(tmp_path: Path) -> None:
         assert (place.folder / "statistics.xlsx").exists()
         again = ended_well(place, "run", DAY)
         assert "0 inserted, 0 updated" in again
+
+
+def test_nothing_is_restored_while_the_page_and_daemon_run(tmp_path: Path) -> None:
+    with ApiServer(Grader()) as api, home(api) as place:
+        ended_well(place, "run", DAY)
+        kept = tmp_path / "kept"
+        ended_well(place, "backup", str(kept))
+        with FileLock(place.folder / "dagster" / "up.lock"):
+            refused = place.lms("restore", str(kept), "--yes")
+        assert refused.returncode == 2
+        assert "./lms up runs here: stop it first." in refused.stderr
+        ended_well(place, "restore", str(kept), "--yes")
 
 
 @pytest.mark.slow

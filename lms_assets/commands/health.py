@@ -15,10 +15,10 @@ from lms_assets.embedded.postgres_port import address, listens_on
 from lms_assets.faults import Fault
 from lms_assets.faults.folders import folder_errors_as_faults
 from lms_assets.resources.warehouse import Warehouse
+from lms_assets.runs.instance import has_daemon, last_heartbeat
 from lms_assets.settings import Settings
 from lms_assets.systems import resources
 
-HEARTBEAT_WITHIN = timedelta(minutes=3)
 LETTER_WITHIN = timedelta(hours=1)
 
 
@@ -162,11 +162,8 @@ def signs_of_life(
 
 
 def _daemon(instance: dg.DagsterInstance, now: datetime) -> Finding:
-    beats = instance.get_daemon_heartbeats()
-    newest = max((beat.timestamp for beat in beats.values()), default=0.0)
-    age = now.timestamp() - newest
-    well = age < HEARTBEAT_WITHIN.total_seconds()
-    says = f"heartbeat {age:.0f} s ago" if beats else "never ran"
+    beat, well = last_heartbeat(instance), has_daemon(instance, now=now)
+    says = f"heartbeat {(now - beat).total_seconds():.0f} s ago" if beat else "never ran"
     return Finding("daemon", well, says if well else f"{says}: start it with ./lms up")
 
 

@@ -102,7 +102,7 @@ class SuccessFacts:
         alarms: The day's alarms, then those that began on other days of the batch and stand in no
             letter yet.
         duration_s: The duration of the run or batch.
-        next_run: Aware, in LMS_TIMEZONE.
+        next_run: Aware, in LMS_TIMEZONE; None if no daemon runs.
         tries: The number of runs of this day since its last success, this one included.
     """
 

@@ -43,7 +43,7 @@ class Circumstances:
     Attributes:
         destinations: The addresses for its links.
         names: Titles of courses and tasks.
-        next_run: The schedule's next tick; aware.
+        next_run: The schedule's next tick, aware; None if no daemon runs.
     """
 
     destinations: Destinations

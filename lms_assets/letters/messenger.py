@@ -45,6 +45,7 @@ from lms_assets.runs.batches import (
 )
 from lms_assets.runs.due import next_tick
 from lms_assets.runs.endings import GivenUpDay
+from lms_assets.runs.instance import has_daemon
 from lms_assets.settings import Settings
 
 log = logging.getLogger("lms.letters")
@@ -208,7 +209,7 @@ class Messenger:
         return Circumstances(
             destinations=Destinations.of(self.settings, sheet=sheet),
             names=self.resources["presentation"].names,
-            next_run=next_tick(self.settings, now),
+            next_run=next_tick(self.settings, now) if has_daemon(self.instance, now=now) else None,
         )
 
     def _beat(self) -> None:

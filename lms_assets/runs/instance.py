@@ -2,12 +2,14 @@
 
 import os
 import warnings
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from lms_assets.resources.sessions import staying_open
 
 DAGSTER_URL = "LMS_DAGSTER_POSTGRES_URL"
+HEARTBEAT_WITHIN = timedelta(minutes=3)
 
 
 def open_instance() -> dg.DagsterInstance:
@@ -21,3 +23,15 @@ def open_instance() -> dg.DagsterInstance:
     finally:
         # Processes that this one starts may open many instances.
         os.environ[DAGSTER_URL] = url
+
+
+def last_heartbeat(instance: dg.DagsterInstance) -> datetime | None:
+    """When a daemon of this instance last said that it runs, aware; None if none ever did."""
+    beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
+    return datetime.fromtimestamp(max(beats), UTC) if beats else None
+
+
+def has_daemon(instance: dg.DagsterInstance, *, now: datetime) -> bool:
+    """Whether a daemon runs, so that schedules and sensors do."""
+    beat = last_heartbeat(instance)
+    return beat is not None and now - beat < HEARTBEAT_WITHIN

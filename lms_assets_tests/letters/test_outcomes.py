@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._daemon.types import DaemonHeartbeat
 
 from lms_assets.attempts.lag import take_marks
 from lms_assets.faults import Fault, PermanentFault, TemporaryFault
@@ -317,6 +318,22 @@ def test_a_monitor_that_does_not_answer_costs_no_letter(
     news = Newsroom(instance, warehouse, tmp_path, heartbeat_url=monitor.url)
     news.good(batch="s")
     assert news.ends("s", DAY, kind="schedule") == [("success", "2025-07-24")]
+
+
+def test_a_letter_names_the_next_run_only_where_a_daemon_will_start_it(news: Newsroom) -> None:
+    def beat(at: datetime) -> None:
+        news.instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), "SENSOR", "d", []))
+
+    news.told(news.good(ago(2)))
+    beat(NOW - timedelta(hours=1))
+    news.told(news.good(ago(1)))
+    beat(NOW - timedelta(seconds=20))
+    news.told(news.good())
+    assert [letter["facts"].get("next_run") for letter in news.letters()] == [
+        None,
+        None,
+        "2025-07-26T07:00:00Z",
+    ]
 
 
 def test_a_letter_links_only_where_its_reader_can_follow(  # R57

@@ -41,11 +41,7 @@ class Outcome(Ending):
             return "done"
         if self.load.is_empty:
             return "empty: the API had nothing"
-        fates = self.load.fates
-        return (
-            f"{fates.received:,} received, {fates.inserted:,} inserted, {fates.updated:,} updated, "
-            f"{fates.unchanged:,} unchanged, {fates.rejected_in_all:,} rejected"
-        )
+        return _in_one_line(self.load.fates)
 
     def as_json(self) -> dict[str, Any]:
         """The object that `lms run --json` prints."""
@@ -62,6 +58,24 @@ class Outcome(Ending):
     def _failure_as_json(self) -> dict[str, str]:
         explanation = self.cause.explained() if self.cause else None
         return {"error": explanation.cause, "remedy": explanation.remedy} if explanation else {}
+
+
+def _in_one_line(fates: Fates) -> str:
+    """The fates, which add up to those received; of the rare ones only those that occurred."""
+    rare = {
+        "duplicates": fates.duplicates,
+        "outside the day": fates.outside_window,
+        "erased": fates.erased,
+    }
+    counts = {
+        "received": fates.received,
+        "inserted": fates.inserted,
+        "updated": fates.updated,
+        "unchanged": fates.unchanged,
+        **{name: count for name, count in rare.items() if count},
+        "rejected": fates.rejected_in_all,
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def outcome_of(instance: dg.DagsterInstance, warehouse: Warehouse, run_id: str) -> Outcome:

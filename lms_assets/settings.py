@@ -293,6 +293,14 @@ OUTSIDE = (
     *("lms_lake", "lms_broker_url", "lms_key", "heartbeat_url"),
 )
 
+# What pydantic says of a value that is none of its kind → what we say.
+_NO_SUCH_VALUE = {
+    "date_from_datetime_parsing": "is not a day, as 2025-07-24 is",
+    "int_parsing": "is not a whole number",
+    "float_parsing": "is not a number",
+    "bool_parsing": "is neither yes nor no",
+}
+
 # `lms env` marks the shell that it prepared for the demo; 1 asks for the demo.
 SHELL_OF_THE_DEMO = "shell"
 
@@ -312,7 +320,8 @@ def load_settings(*, demo: bool = False, **given: Any) -> Settings:  # noqa: ANN
     try:
         settings = Settings(_env_file=file, **_forced_demo(demo), **given)
     except ValidationError as error:
-        lines = [_line(e["loc"], e["msg"]) for e in error.errors(include_input=False)]
+        wrong = error.errors(include_input=False)
+        lines = [_line(e["loc"], _NO_SUCH_VALUE.get(e["type"], e["msg"])) for e in wrong]
         raise SettingsError("\n".join(lines)) from None
     settings = settings.model_copy(
         update={

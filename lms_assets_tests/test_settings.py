@@ -525,6 +525,23 @@ def test_titles_that_are_configured_stand_above_those_of_the_demo(
     assert made_up.lms_names == project / "names.csv"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("LMS_FIRST_DAY", "soon", "LMS_FIRST_DAY: is not a day, as 2025-07-24 is"),
+        ("LMS_FIRST_DAY", "24.07.2025", "LMS_FIRST_DAY: is not a day, as 2025-07-24 is"),
+        ("LMS_HOUR", "seven", "LMS_HOUR: is not a whole number"),
+        ("LMS_HOUR", "7.5", "LMS_HOUR: is not a whole number"),
+        ("API_TIMEOUT_S", "a minute", "API_TIMEOUT_S: is not a number"),
+        ("LMS_SHEET_STUDENTS", "perhaps", "LMS_SHEET_STUDENTS: is neither yes nor no"),
+    ],
+)
+def test_a_value_of_another_kind_is_answered_with_what_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
+) -> None:
+    assert refusal(monkeypatch, **{variable: value}) == complaint
+
+
 # ------------------------------------------------------------------ in a backup
 
 

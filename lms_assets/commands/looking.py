@@ -53,7 +53,7 @@ def query(sql: str, as_csv: bool) -> None:
 
 def _query_error(fault: Fault) -> str:
     if fault.facts.get("state") == NO_ROWS:
-        return "Only one statement that gives rows (SELECT, WITH, VALUES): this is read-only."
+        return "Only one statement that gives rows (SELECT, TABLE, VALUES, WITH): read-only."
     return str(fault.facts.get("reason", fault))
 
 
@@ -76,7 +76,9 @@ def gaps() -> None:
 
 
 @click.command()
-@click.option("--alive", is_flag=True, help="For a monitor: daemon, letters and yesterday's day.")
+@click.option(
+    "--alive", is_flag=True, help="For a monitor: daemon, letters, yesterday's day, workers."
+)
 def doctor(alive: bool) -> None:
     """Tries each outside system: works, or what to do."""
     settings, now = load_settings(), datetime.now(UTC)
@@ -157,8 +159,11 @@ def export(first: date, last: date, to: Path, form: str, *, real_ids: bool) -> N
                 files = export_progsnap2(
                     warehouse, first, last, to, zone=settings.zone, names=names, key=key
                 )
+            with warehouse.begin() as connection:
+                loaded = loaded_days(connection, first, last)
         for path in files:
             click.echo(str(path))
+        err.print(f"{counted((last - first).days + 1, 'day')}, of which {len(loaded)} are loaded.")
     except OSError as error:
         say_error(error)
         sys.exit(FAILED)

@@ -80,6 +80,8 @@ def erase(user_id: str, yes: bool) -> None:
                 "they will then be dropped."
             )
         click.echo(_in_words(traced))
+        if not traced.is_known:
+            err.print("Nothing of this id is here. Records that come later will be dropped.")
         if not yes and not click.confirm("Remove all of it for good?"):
             err.print("Nothing was removed.")
             sys.exit(USAGE)

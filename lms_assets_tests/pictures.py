@@ -27,11 +27,12 @@ from playwright.sync_api import Browser
 from lms_assets.commands.demo import demo_days, demo_settings
 from lms_assets.commands.history import run_batch
 from lms_assets.commands.installation import opened
-from lms_assets.settings import Settings, project_folder, remember_demo
+from lms_assets.settings import Settings, remember_demo
 from lms_assets.texts import LANGUAGES, Texts
 from lms_assets_tests.browser import chromium
+from lms_assets_tests.driving import PROJECT, unconfigured
 
-FOLDER = project_folder() / "docs" / "pictures"
+FOLDER = PROJECT / "docs" / "pictures"
 MADE_FROM = FOLDER / "made-from.json"
 # A Monday: the newest day is a Sunday, so that each course has its weekly letter.
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -64,8 +65,11 @@ def homes() -> Iterator[Mapping[str, Path]]:
         made = {}
         for language in LANGUAGES:
             own = {"LMS_HOME": f"{name}/{language}", "LMS_LANGUAGE": language}
+            # The tests lie here, the product in a checkout without .env.
+            paths = f"{unconfigured()['PYTHONPATH']}{os.pathsep}{PROJECT}"
+            own |= unconfigured() | {"PYTHONPATH": paths}
             command = [sys.executable, "-m", "lms_assets_tests.pictures", "fill-home"]
-            subprocess.run(command, cwd=project_folder(), env=outside | own, check=True)
+            subprocess.run(command, env=outside | own, check=True)
             made[language] = Path(name) / language / "demo"
         yield made
 

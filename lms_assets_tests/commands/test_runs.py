@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lms_assets.settings import project_folder
 from lms_assets_tests.api_server import ApiServer
 from lms_assets_tests.homes import Grader, Home, home, wait_until
 
@@ -41,7 +40,8 @@ def bare_tool(place: Home, day: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [str(Path(sys.executable).with_name("dagster")), *command, "--tags", tags],
         env=place.environment | quoted,
-        cwd=project_folder(),
+        # Dagster reads the .env of the current folder.
+        cwd=place.folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,

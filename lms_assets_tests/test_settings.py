@@ -571,5 +571,12 @@ def test_what_a_backup_says_of_the_settings_is_an_env_file_of_the_same_settings(
     assert told(monkeypatch, **secrets) == settings
 
 
+def test_a_password_in_an_address_is_in_no_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://robot:pa55word@grader.example/attempts"
+    settings = told(monkeypatch, API_URL=address, API_CLIENT="c", API_CLIENT_KEY="k")
+    assert "# API_URL is secret\n" in without_secrets(settings)
+    assert "pa55word" not in without_secrets(settings)
+
+
 def test_a_demos_backup_sets_nothing() -> None:
     assert without_secrets(load_settings()).startswith("#")

@@ -21,6 +21,7 @@ from lms_assets.commands.publishing import publish_changes, status_of
 from lms_assets.commands.terminal import USAGE, counted, err, say_error
 from lms_assets.commands.up import lock_of_up
 from lms_assets.faults import PermanentFault
+from lms_assets.faults.masking import Mask
 from lms_assets.settings import Settings, load_settings
 from lms_assets.systems import erasure, the_lake
 
@@ -111,8 +112,10 @@ def without_secrets(settings: Settings) -> str:
 
 
 def _line(name: str, value: object) -> str:
-    if "SecretStr" in str(Settings.model_fields[name].annotation):
+    plain = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    # An address may hold a password.
+    is_secret = "SecretStr" in str(Settings.model_fields[name].annotation)
+    if is_secret or Mask([]).mask(plain) != plain:
         return f"# {name.upper()} is secret\n"
-    plain = ",".join(value) if isinstance(value, tuple) else str(value)
     quoted = plain.replace("\\", "\\\\").replace("'", "\\'")
     return f"{name.upper()}='{quoted}'\n"

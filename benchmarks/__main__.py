@@ -27,7 +27,7 @@ OTHERS: dict[str, Callable[[], list[Row]]] = {
     "memory": lambda: memory.memory(records=(RECORDS, 4 * RECORDS)),
     "history": lambda: history.history(days=365, records=2_000),
     "backfill": lambda: history.backfill(days=24),
-    "size": lambda: size.size(rows=(0, 1_000_000, 5_000_000, 20_000_000)),
+    "size": lambda: size.size(rows=(0, 1_000_000, 20_000_000)),
     "page": page.rows,
     "years": years.years,
     "workers": lambda: cluster.workers(days=24),

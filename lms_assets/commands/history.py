@@ -147,7 +147,7 @@ def run_batch(
         # Opened under its lead: to another command an open batch that nobody leads is a killed one.
         with installation.warehouse.begin() as connection:
             open_batch(connection, batch, kind=kind, days=days)
-        finish_killed_batches(installation, instance, but=batch)
+        _finish_killed_batches(installation, instance, but=batch)
         try:
             with closing(_runs(instance, days, batch, workers, from_lake=from_lake)) as runs:
                 for run_id in runs:
@@ -170,7 +170,13 @@ def _unfinished_batch(installation: Installation, days: Sequence[date], *, kind:
     return unfinished[-1] if unfinished and kind in LASTING else None
 
 
-def finish_killed_batches(
+def finish_killed_commands(installation: Installation, instance: dg.DagsterInstance) -> None:
+    """What killed commands left is finished: batches are published, and letters that wait sent."""
+    _finish_killed_batches(installation, instance)
+    messenger_of(installation, instance).send(now=utc_now(), begin_within_s=COMMAND_SENDS_S)
+
+
+def _finish_killed_batches(
     installation: Installation, instance: dg.DagsterInstance, *, but: str | None = None
 ) -> None:
     """Batches that killed commands left are published and have their letters.
@@ -189,12 +195,6 @@ def finish_killed_batches(
     for batch in killed:
         with leading(installation.warehouse, batch):
             _finish(installation, instance, messenger_of(installation, instance), batch)
-
-
-def finish_killed_commands(installation: Installation, instance: dg.DagsterInstance) -> None:
-    """What killed commands left is finished: batches are published, and letters that wait sent."""
-    finish_killed_batches(installation, instance)
-    messenger_of(installation, instance).send(now=utc_now(), begin_within_s=COMMAND_SENDS_S)
 
 
 def _finish(

@@ -75,7 +75,7 @@ def count_strictly(stream: Readable) -> int | None:
         stream: The body, decompressed, from its first byte.
 
     Raises:
-        NotAnArray: The body is empty, begins as something else, or goes on after its array.
+        NotAnArray: The body is empty or begins as something else.
     """
     try:
         return sum(len(records) for records in _Body(stream, only_strictly=True).blocks())

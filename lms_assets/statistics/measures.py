@@ -129,6 +129,7 @@ def _recompute(connection: Connection, days: set[date], zone: ZoneInfo, as_of: d
         part = {"first": first, "last": last, "as_of": as_of}
         for step in STEPS_OF_DAYS:
             connection.execute(_sql(step), part)
+        # All is one transaction, so a long history would be planned for the tables it began with.
         if last - first > LONGEST_SPAN / 2:
             _look_at_sizes(connection)
     for step in STEPS:

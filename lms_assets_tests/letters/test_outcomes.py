@@ -1,6 +1,6 @@
 """What runs and batches came to, and the letters that tell of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -48,12 +48,18 @@ class Newsroom:
         self.messenger = Messenger(own, warehouse, instance, resources(own))
 
     def good(
-        self, day: date = DAY, *, records: int = 1, figures: bool = True, **tags: str | bool
+        self,
+        day: date = DAY,
+        *,
+        records: int = 1,
+        body: Sequence[dict[str, Any]] = (),
+        figures: bool = True,
+        **tags: str | bool,
     ) -> str:
         """A run that loaded the day; without figures it was launched for the table alone."""
         run_id = ran(self.instance, day, **tags)
-        body = [record(f"user{n}", day=day) for n in range(records)]
-        answer = stored(self.lake, body_of(body), records=records, day=day)
+        body = body or [record(f"user{n}", day=day) for n in range(records)]
+        answer = stored(self.lake, body_of(body), records=len(body), day=day)
         merged(self.warehouse, self.lake, cleaned(self.lake, answer), run_id=run_id)
         if figures:
             with self.warehouse.begin() as connection:
@@ -97,6 +103,20 @@ def test_a_good_day_is_a_success_and_its_counters_are_the_ledgers(news: Newsroom
     assert (outcome.status, outcome.day, outcome.tries) == ("success", DAY, 1)
     said = outcome.as_json()
     assert (said["received"], said["inserted"], said["rejected"]) == (3, 3, {})
+
+
+def test_the_line_of_a_run_adds_up_and_names_rare_fates_only_where_they_occur(
+    news: Newsroom,
+) -> None:
+    def summary(*records: dict[str, Any]) -> str:
+        return news.messenger.outcome(news.good(ago(1), body=records)).summary
+
+    ann, bob, late = (record(user, day=ago(1)) for user in ("ann", "bob", "late"))
+    assert summary(ann, bob) == "2 received, 2 inserted, 0 updated, 0 unchanged, 0 rejected"
+    assert summary(ann, late, late, record("ann", day=DAY)) == (
+        "4 received, 1 inserted, 0 updated, 1 unchanged, "
+        "1 duplicates, 1 outside the day, 0 rejected"
+    )
 
 
 def test_a_day_for_which_nothing_came_is_empty(news: Newsroom) -> None:

@@ -49,6 +49,7 @@ def test_each_table_is_written_as_parquet_and_as_csv(warehouse: Warehouse, tmp_p
     load(warehouse, ATTEMPT)
     files = export(warehouse, DAY, DAY, tmp_path / "new" / "folder", zone=ZoneInfo("UTC"))
     names = ["attempts", *(table.name for table in exporting.FIGURES)]
+    assert {"task_alarms", "task_discrimination", "task_stops"} <= set(names)
     assert [f.name for f in files] == [f"{n}.{kind}" for n in names for kind in ("parquet", "csv")]
     assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == sorted(
         f.name for f in files
